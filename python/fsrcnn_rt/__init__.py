@@ -1,0 +1,42 @@
+"""FSRCNN super-resolution in real time on an ordinary CPU.
+
+>>> import fsrcnn_rt
+>>> big = fsrcnn_rt.upscale(image, scale=3)  # a Pillow image, or an array of uint8, uint16 or floats
+
+:func:`upscale` is all that most need; :class:`Upscaler` holds a model ready for many calls; :func:`load`
+reads a model as data; :func:`measure_fps` tells how fast this machine is.
+"""
+
+from typing import TYPE_CHECKING
+
+from fsrcnn_rt.api import Upscaler, upscale
+from fsrcnn_rt.bench import FpsReport, measure_fps
+from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.model import Model, load
+from fsrcnn_rt.runtime import available_isas
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        # Asking the installed metadata takes longer than the rest of the import, so only those who ask pay.
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("fsrcnn-rt")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "FpsReport",
+    "Model",
+    "ModelError",
+    "ScaleError",
+    "Upscaler",
+    "__version__",
+    "available_isas",
+    "load",
+    "measure_fps",
+    "upscale",
+]

@@ -1,0 +1,55 @@
+"""Compiled core of fsrcnn-rt. Private: use :mod:`fsrcnn_rt` instead.
+
+Arrays are checked again here; a violated condition raises ``ValueError`` or ``TypeError``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_F32 = npt.NDArray[np.float32]
+
+def available_isas() -> list[str]:
+    """Names of the kernel sets this processor runs, slowest first: reference, baseline, avx2, avx512."""
+
+def gather_rows(row: int, kernel: int, height: int, padding: str) -> list[int]:
+    """Source rows that the ``kernel`` taps of output row ``row`` read; -1 is the row of zeros."""
+
+def fma_peak(isa: str, threads: int, seconds: float) -> float:
+    """Best float32 rate in GFLOP/s of a loop of independent multiply-adds on ``threads`` threads."""
+
+class Network:
+    """A network packed for one ISA. Immutable; ``run`` may be called from several threads at once."""
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[_F32, _F32, _F32]],
+        heads: Mapping[int, tuple[_F32, _F32, int, int, int]],
+        padding: str,
+        isa: str,
+    ) -> None:
+        """Pack a network.
+
+        ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 is none.
+        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1 is "full".
+        ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``.
+        """
+
+    @property
+    def isa(self) -> str: ...
+    def run(
+        self,
+        src: npt.NDArray[Any],
+        dst: Mapping[int, npt.NDArray[Any]],
+        threads: int,
+        *,
+        strip_width: int = 0,
+    ) -> None:
+        """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
+
+        ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32, any strides.
+        ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not overlapping ``src``.
+        ``strip_width``: LR columns computed at a time; 0 chooses. It never changes a bit of the result.
+        """

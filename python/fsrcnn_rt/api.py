@@ -1,0 +1,289 @@
+"""Upscaling images: :func:`upscale` for one call, :class:`Upscaler` for many."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fsrcnn_rt import _core
+from fsrcnn_rt.errors import ScaleError
+from fsrcnn_rt.image import check_array, from_compute, from_pil, is_computed_directly, to_compute
+from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
+from fsrcnn_rt.runtime import resolve_isa, resolve_threads
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+AnyArray = npt.NDArray[Any]
+ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
+
+
+class Upscaler:
+    """A model made ready for one kernel set. Immutable; any number of Python threads may share one.
+
+    ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
+    :class:`~fsrcnn_rt.Model`. ``threads``: threads per call, 1..1024; default ``FSRCNN_RT_THREADS``, else the
+    CPUs this process may use. ``isa``: one of :func:`~fsrcnn_rt.available_isas`; default ``FSRCNN_RT_ISA``,
+    else the fastest.
+
+    Raises ``ModelError`` for an unusable model, ``OSError`` for an unreadable one, ``ValueError`` or
+    ``TypeError`` for the other arguments.
+    """
+
+    __slots__ = ("_model", "_network", "_threads")
+
+    def __init__(
+        self, model: ModelLike = "fsrcnn", *, threads: int | None = None, isa: str | None = None
+    ) -> None:
+        self._threads = resolve_threads(threads)
+        isa = resolve_isa(isa)
+        self._model = model if isinstance(model, Model) else load(model)
+        self._network = _core.Network(
+            [(layer.weight, layer.bias, _slope(layer)) for layer in self._model.layers],
+            {
+                scale: (
+                    head.weight,
+                    head.bias,
+                    head.pad,
+                    head.output_padding,
+                    # Farther than the kernel reaches there is nothing to see.
+                    -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
+                )
+                for scale, head in self._model.heads.items()
+            },
+            self._model.padding,
+            isa,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
+
+    @property
+    def model(self) -> Model:
+        """The network as data."""
+        return self._model
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Scales the model offers, ascending."""
+        return self._model.scales
+
+    @property
+    def isa(self) -> str:
+        """Name of the kernel set in use."""
+        return self._network.isa
+
+    @property
+    def threads(self) -> int:
+        """Threads that a call uses."""
+        return self._threads
+
+    @overload
+    def upscale(self, image: AnyArray, scale: int = 3, *, out: AnyArray | None = None) -> AnyArray: ...
+    @overload
+    def upscale(
+        self, image: AnyArray, scale: Sequence[int], *, out: Mapping[int, AnyArray] | None = None
+    ) -> dict[int, AnyArray]: ...
+    @overload
+    def upscale(self, image: "Image", scale: int = 3) -> "Image": ...
+    @overload
+    def upscale(self, image: "Image", scale: Sequence[int]) -> "dict[int, Image]": ...
+
+    def upscale(
+        self,
+        image: "AnyArray | Image",
+        scale: int | Sequence[int] = 3,
+        *,
+        out: AnyArray | Mapping[int, AnyArray] | None = None,
+    ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
+        """Upscale a picture by ``scale``, or by each of several scales in one pass of the trunk.
+
+        ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
+        RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
+        outside pass through unclipped; any strides. Grey goes through the network; of colour, the BT.601 luma
+        does, and chroma and alpha are upscaled by bicubic interpolation.
+
+        ``out``: the array to write to, or for several scales a mapping of them, keyed by scale; of exactly
+        the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
+
+        Returns the same kind of image, dtype and rank, scale times as high and wide (``out`` where given);
+        for a sequence of scales a dict of them, keyed by scale. The GIL is released meanwhile.
+
+        Raises ``ScaleError`` for a scale the model does not have, ``TypeError`` for a wrong type or dtype,
+        ``ValueError`` for a wrong shape; nothing has been written then.
+        """
+        scales = self._check_scales(scale)
+        several = isinstance(scale, Sequence)
+        if isinstance(image, np.ndarray):
+            results = self._run(image, scales, _check_out_kind(out, scales, several))
+            return results if several else results[scales[0]]
+        if not _is_pil(image):
+            raise TypeError(f"image is {type(image).__name__}, neither a numpy array nor a Pillow image")
+        if out is not None:
+            raise TypeError("out is for numpy arrays, and image is a Pillow image")
+        array, restore = from_pil(image)
+        pictures = {key: restore(result) for key, result in self._run(array, scales, None).items()}
+        return pictures if several else pictures[scales[0]]
+
+    def _check_scales(self, scale: int | Sequence[int]) -> list[int]:
+        scales = list(scale) if isinstance(scale, Sequence) else [scale]
+        for value in scales:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"scale={scale!r} is not an integer or a sequence of integers")
+            if value not in self.scales:
+                offered = ", ".join(map(str, self.scales))
+                raise ScaleError(
+                    f"scale={value} is not offered by model {self._model.name!r}, only {offered}"
+                )
+        if not scales or len(set(scales)) < len(scales):
+            raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
+        return [int(value) for value in scales]
+
+    def _run(
+        self, image: AnyArray, scales: Sequence[int], out: Mapping[int, AnyArray] | None
+    ) -> dict[int, AnyArray]:
+        check_array(image)
+        shapes = {
+            scale: (scale * image.shape[0], scale * image.shape[1], *image.shape[2:]) for scale in scales
+        }
+        if out is not None:
+            _check_out(out, shapes, image)
+        src = to_compute(image)
+        dst = {
+            scale: out[scale] if out and is_computed_directly(out[scale]) else _allocate(shape, src.dtype)
+            for scale, shape in shapes.items()
+        }
+        self._network.run(src, dst, self._threads)
+        if out is None:
+            return {scale: from_compute(array, image.dtype) for scale, array in dst.items()}
+        for scale, array in dst.items():
+            if array is not out[scale]:
+                out[scale][...] = from_compute(array, image.dtype)
+        return {scale: out[scale] for scale in scales}
+
+
+@overload
+def upscale(
+    image: AnyArray,
+    scale: int = 3,
+    *,
+    model: ModelLike = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+) -> AnyArray: ...
+@overload
+def upscale(
+    image: AnyArray,
+    scale: Sequence[int],
+    *,
+    model: ModelLike = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+) -> dict[int, AnyArray]: ...
+@overload
+def upscale(
+    image: "Image",
+    scale: int = 3,
+    *,
+    model: ModelLike = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+) -> "Image": ...
+@overload
+def upscale(
+    image: "Image",
+    scale: Sequence[int],
+    *,
+    model: ModelLike = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+) -> "dict[int, Image]": ...
+
+
+def upscale(
+    image: "AnyArray | Image",
+    scale: int | Sequence[int] = 3,
+    *,
+    model: ModelLike = "fsrcnn",
+    threads: int | None = None,
+    isa: str | None = None,
+) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
+    """Upscale a picture: ``Upscaler(model, threads=threads, isa=isa).upscale(image, scale)``.
+
+    The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
+    disk is loaded again. See :class:`Upscaler` and :meth:`Upscaler.upscale` for arguments, result and errors.
+    """
+    source: Path | Model
+    if isinstance(model, Model):
+        source, identity = model, (0, 0)
+    else:
+        # Absolute, since a relative path is another file after chdir.
+        source = find(model).absolute()
+        status = source.stat()
+        identity = (status.st_mtime_ns, status.st_size)
+    upscaler = _cached_upscaler(source, identity, resolve_threads(threads), resolve_isa(isa))
+    return upscaler.upscale(image, scale)
+
+
+# lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
+@lru_cache(maxsize=8)
+def _cached_upscaler(source: Path | Model, identity: tuple[int, int], threads: int, isa: str) -> Upscaler:
+    """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
+    return Upscaler(source, threads=threads, isa=isa)
+
+
+def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:
+    """Slope below zero, per channel: every activation is a PReLU to the core."""
+    if layer.slope is not None:
+        return layer.slope
+    return np.full(layer.out_channels, 0 if layer.activation == "relu" else 1, np.float32)
+
+
+def _is_pil(image: object) -> bool:
+    """Whether this is a Pillow image, without importing Pillow for those who do not use it."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(image, pil.Image)
+
+
+def _allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
+    try:
+        return np.empty(shape, dtype)
+    except ValueError as error:  # more than an address can count; too much for this machine is a MemoryError
+        raise ValueError(f"image is too large: its result would have shape {shape}") from error
+
+
+def _check_out_kind(
+    out: AnyArray | Mapping[int, AnyArray] | None, scales: Sequence[int], several: bool
+) -> Mapping[int, AnyArray] | None:
+    if out is None:
+        return None
+    if not several:
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out is {type(out).__name__}, and one scale writes to a numpy array")
+        return {scales[0]: out}
+    if not isinstance(out, Mapping) or not all(isinstance(array, np.ndarray) for array in out.values()):
+        raise TypeError("out is not a mapping of numpy arrays, which several scales write to")
+    if out.keys() != set(scales):
+        raise ValueError(f"out has the scales {sorted(out)}, not {sorted(scales)}")
+    return out
+
+
+def _check_out(out: Mapping[int, AnyArray], shapes: Mapping[int, tuple[int, ...]], image: AnyArray) -> None:
+    for scale, shape in shapes.items():
+        array = out[scale]
+        if array.shape != shape or array.dtype != image.dtype:
+            raise ValueError(
+                f"out has shape {array.shape} and dtype {array.dtype}, "
+                f"not {shape} and {image.dtype} as scale={scale} needs"
+            )
+        if not array.flags.writeable:
+            raise ValueError(f"out for scale={scale} is read-only")
+    for one, other in combinations([image, *out.values()], 2):
+        if np.may_share_memory(one, other):
+            raise ValueError("out overlaps image or another out in memory")

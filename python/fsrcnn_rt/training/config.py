@@ -1,0 +1,244 @@
+"""Training recipe: a TOML file read into frozen dataclasses, checked before any work is done."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["ConfigError", "Recipe", "Stage", "parse_recipe", "read_recipe"]
+
+SCALES = (2, 3, 4)
+
+
+class ConfigError(ValueError):
+    """A recipe that cannot be followed; the message names the key and the value."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with one learning-rate curve."""
+
+    name: str
+    """Shown in the log; unique."""
+    datasets: tuple[str, ...]
+    """Folders of images below the data folder."""
+    scales: tuple[int, ...]
+    """Taken in turn, one a step."""
+    trains: Literal["all", "heads"]
+    """"all": the trunk and the heads of ``scales``. "heads": those heads alone, the trunk (PReLU slopes included) frozen."""
+    steps: int
+    """At most so many."""
+    patience: int
+    """Stop after so many evaluations without improvement on the validation images; 0: never."""
+    least_squares: bool
+    """Begin from the heads of least squared error over the training patches, solved in closed form."""
+    patch: int
+    """Side of a patch in LR pixels."""
+    batch: int
+    """Patches a step."""
+    loss: Literal["l1", "mse"]
+    learning_rate: tuple[float, float]
+    """First and last, joined by half a cosine; equal for a constant rate."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training makes."""
+
+    name: str
+    seed: int
+    d: int
+    s: int
+    m: int
+    expansion: int
+    """Inner width of the collapsible linear blocks; 0 trains the plain network."""
+    augmentation: tuple[float, ...]
+    """Sizes at which every training image is used."""
+    validation_dataset: str
+    validation_images: int
+    """Held out of training: evenly spread over the sorted names of ``validation_dataset``."""
+    evaluate_every: int
+    """Steps between two evaluations; each also writes a checkpoint."""
+    average: float
+    """Decay of the running average of the weights, which is what is evaluated and exported; 0: the weights themselves."""
+    clip: float
+    """Largest norm of the gradient."""
+    head_rate: float
+    """Learning rate of the heads relative to the convolutions'."""
+    stages: tuple[Stage, ...]
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Every scale that some stage trains, ascending."""
+        return tuple(sorted({scale for stage in self.stages for scale in stage.scales}))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file. Raises ``OSError``, or ``ConfigError`` naming the key and the value."""
+    try:
+        return parse_recipe(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_recipe(document: Mapping[str, Any]) -> Recipe:
+    """Check a parsed TOML document and make it a recipe. Every key is required, none may be added."""
+    top = _Table(document, "")
+    network, data, training = top.table("network"), top.table("data"), top.table("training")
+    recipe = Recipe(
+        name=top.text("name"),
+        seed=top.integer("seed", 0),
+        d=network.integer("d", 1),
+        s=network.integer("s", 1),
+        m=network.integer("m", 1),
+        expansion=network.integer("expansion", 0),
+        augmentation=data.numbers("augmentation", 0.1, 1.0),
+        validation_dataset=data.folder("validation_dataset"),
+        validation_images=data.integer("validation_images", 1),
+        evaluate_every=training.integer("evaluate_every", 1),
+        average=training.number("average", 0.0, 0.999999),
+        clip=training.number("clip", 1e-9, math.inf),
+        head_rate=training.number("head_rate", 1e-9, math.inf),
+        stages=tuple(_stage(table) for table in top.tables("stage")),
+    )
+    for table in (network, data, training, top):
+        table.finish()
+    _check_order(recipe.stages)
+    return recipe
+
+
+def _stage(table: _Table) -> Stage:
+    stage = Stage(
+        name=table.text("name"),
+        datasets=table.folders("datasets"),
+        scales=table.scales("scales"),
+        trains=table.choice("trains", ("all", "heads")),  # type: ignore[arg-type]
+        steps=table.integer("steps", 0),
+        patience=table.integer("patience", 0),
+        least_squares=table.boolean("least_squares"),
+        patch=table.integer("patch", 8),
+        batch=table.integer("batch", 1),
+        loss=table.choice("loss", ("l1", "mse")),  # type: ignore[arg-type]
+        learning_rate=table.rate("learning_rate"),
+    )
+    table.finish()
+    if stage.least_squares and stage.trains != "heads":
+        raise ConfigError(f"{table.where}least_squares: true needs trains = 'heads', got {stage.trains!r}")
+    return stage
+
+
+def _check_order(stages: tuple[Stage, ...]) -> None:
+    names = [stage.name for stage in stages]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"stage.name: {name!r} is given to more than one stage")
+    if stages[0].trains != "all":
+        raise ConfigError("stage.trains: the first stage must be 'all': there is no trunk to freeze yet")
+    for before, after in zip(stages, stages[1:], strict=False):
+        if before.trains == "heads" and after.trains == "all":
+            raise ConfigError(f"stage.trains: {after.name!r} would change the trunk after heads were fitted to it")
+
+
+class _Table:
+    """A TOML table whose keys are each asked for once, with a type and a range."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self.where = where
+        self._values = dict(values)
+
+    def _take(self, key: str) -> Any:
+        if key not in self._values:
+            raise ConfigError(f"{self.where}{key} is missing")
+        return self._values.pop(key)
+
+    def _fail(self, key: str, expected: str, value: object) -> ConfigError:
+        return ConfigError(f"{self.where}{key}: expected {expected}, got {value!r}")
+
+    def finish(self) -> None:
+        for key in self._values:
+            raise ConfigError(f"{self.where}{key}: unknown key")
+
+    def text(self, key: str) -> str:
+        value = self._take(key)
+        if not isinstance(value, str) or not value.strip():
+            raise self._fail(key, "a non-empty string", value)
+        return value
+
+    def boolean(self, key: str) -> bool:
+        value = self._take(key)
+        if not isinstance(value, bool):
+            raise self._fail(key, "true or false", value)
+        return value
+
+    def integer(self, key: str, least: int) -> int:
+        value = self._take(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self._fail(key, f"an integer of at least {least}", value)
+        return value
+
+    def _is_number(self, value: object, least: float, most: float) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+    def number(self, key: str, least: float, most: float) -> float:
+        value = self._take(key)
+        if not self._is_number(value, least, most):
+            raise self._fail(key, f"a number from {least} to {most}", value)
+        return float(value)
+
+    def numbers(self, key: str, least: float, most: float) -> tuple[float, ...]:
+        value = self._take(key)
+        if not isinstance(value, list) or not value or not all(self._is_number(v, least, most) for v in value):
+            raise self._fail(key, f"a list of numbers from {least} to {most}", value)
+        return tuple(float(v) for v in value)
+
+    def rate(self, key: str) -> tuple[float, float]:
+        value = self._take(key)
+        pair = value if isinstance(value, list) else [value, value]
+        if len(pair) != 2 or not all(self._is_number(v, 0.0, 1.0) for v in pair):
+            raise self._fail(key, "a number or [first, last], each from 0 to 1", value)
+        return float(pair[0]), float(pair[1])
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        value = self._take(key)
+        if value not in choices:
+            raise self._fail(key, " or ".join(map(repr, choices)), value)
+        return str(value)
+
+    def scales(self, key: str) -> tuple[int, ...]:
+        value = self._take(key)
+        if not isinstance(value, list) or not value or any(v not in SCALES for v in value) or len({*value}) < len(value):
+            raise self._fail(key, "a list of distinct scales among 2, 3, 4", value)
+        return tuple(int(v) for v in value)
+
+    def folder(self, key: str) -> str:
+        value = self.text(key)
+        if Path(value).name != value:
+            raise self._fail(key, "the name of a folder below the data folder", value)
+        return value
+
+    def folders(self, key: str) -> tuple[str, ...]:
+        value = self._take(key)
+        if not isinstance(value, list) or not value:
+            raise self._fail(key, "a list of folders below the data folder", value)
+        return tuple(_Table({key: v}, self.where).folder(key) for v in value)
+
+    def table(self, key: str) -> _Table:
+        value = self._take(key)
+        if not isinstance(value, dict):
+            raise self._fail(key, "a table", value)
+        return _Table(value, f"{self.where}{key}.")
+
+    def tables(self, key: str) -> list[_Table]:
+        value = self._take(key)
+        if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
+            raise self._fail(key, f"one or more [[{key}]] tables", value)
+        return [_Table(v, f"{key} {v.get('name', number)!r}: ") for number, v in enumerate(value, 1)]

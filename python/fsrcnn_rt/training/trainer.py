@@ -1,0 +1,252 @@
+"""Follows a recipe: stages, optimiser, running average, evaluation, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.metrics import psnr
+from fsrcnn_rt.training.config import Recipe, Stage
+from fsrcnn_rt.training.data import Pair, PatchSampler, training_pairs, validation_pairs
+from fsrcnn_rt.training.least_squares import solve_head
+from fsrcnn_rt.training.network import KERNEL, TrainableFsrcnn, Weights, upscale
+
+__all__ = ["ResumeError", "Training"]
+
+# The edge of a patch is not the edge of a picture: what is computed from replicated pixels there teaches little.
+LOSS_BORDER = 2  # LR pixels
+LOG_FIELDS = ("stage", "step", "seconds", "learning_rate", "loss", "psnr_x2", "psnr_x3", "psnr_x4")
+
+
+class ResumeError(ValueError):
+    """A checkpoint that does not belong to the recipe."""
+
+
+class Training:
+    """A recipe under way. ``average`` is the network so far: the running average of what is being trained.
+
+    Everything that decides the next step is in the checkpoint, so a training that is interrupted and resumed makes the
+    same weights, bit for bit, as one that is not (same machine, same number of threads).
+    """
+
+    def __init__(self, recipe: Recipe, data: Path, checkpoint: Path, log: Path) -> None:
+        self.recipe = recipe
+        self.average: Weights = {}
+        self.figures: dict[str, float] = {}
+        """Last validation PSNR in dB by scale, keyed "x2", "x3", "x4"."""
+        self._data, self._checkpoint, self._log = data, checkpoint, log
+        self._random = np.random.default_rng(recipe.seed)
+        self._network: TrainableFsrcnn | _HeadsOnFrozenTrunk
+        self._validation: dict[int, list[Pair]] = {}
+        self._rows: list[dict[str, str]] = []
+        self._stage_index = 0
+        self._step = -1  # steps done in this stage; -1: not begun
+        self._total = 0
+        self._seconds = 0.0
+        self._loss_sum, self._loss_steps = 0.0, 0
+        self._best, self._waited = -math.inf, 0
+
+    def run(self, steps_limit: int | None = None, report: Callable[[str], None] = lambda line: None) -> bool:
+        """Train until the recipe is done, or for ``steps_limit`` more steps. True when the recipe is done.
+
+        ``report`` is given a line at every evaluation. Raises ``DataError`` or ``OSError`` before the first step when
+        a dataset is missing.
+        """
+        last = math.inf if steps_limit is None else self._total + steps_limit
+        while self._stage_index < len(self.recipe.stages):
+            stage = self.recipe.stages[self._stage_index]
+            if not self._run_stage(stage, last, report):
+                self._save()
+                return False
+            self._stage_index, self._step = self._stage_index + 1, -1
+            self._save()
+        return True
+
+    def _run_stage(self, stage: Stage, last: float, report: Callable[[str], None]) -> bool:
+        pairs = {s: training_pairs(self._data, self.recipe, stage.datasets, s, stage.patch) for s in stage.scales}
+        samplers = {s: PatchSampler(pairs[s], s, stage.patch, stage.batch) for s in stage.scales}
+        for scale in stage.scales:
+            if scale not in self._validation:
+                self._validation[scale] = validation_pairs(self._data, self.recipe, scale)
+
+        if self._step < 0:
+            self._begin(stage, samplers)
+            self._evaluate(stage, report)
+        began = time.perf_counter() - self._seconds
+        while self._step < stage.steps and not self._saturated(stage):
+            if self._total >= last:
+                return False
+            scale = stage.scales[self._step % len(stage.scales)]
+            loss = self._train_step(stage, scale, samplers[scale])
+            self._loss_sum, self._loss_steps = self._loss_sum + loss, self._loss_steps + 1
+            self._step, self._total = self._step + 1, self._total + 1
+            if self._step % self.recipe.evaluate_every == 0 or self._step == stage.steps:
+                self._seconds = time.perf_counter() - began
+                self._evaluate(stage, report)
+                began = time.perf_counter() - self._seconds
+                self._save()
+            self._seconds = time.perf_counter() - began
+        return True
+
+    def _begin(self, stage: Stage, samplers: dict[int, PatchSampler]) -> None:
+        recipe = self.recipe
+        if stage.trains == "heads":
+            random = torch.Generator().manual_seed(recipe.seed)
+            for scale in stage.scales:
+                weight, bias = f"head.x{scale}.weight", f"head.x{scale}.bias"
+                if stage.least_squares:
+                    self.average[weight], self.average[bias] = solve_head(
+                        self.average, scale, samplers[scale], self._random
+                    )
+                elif weight not in self.average:
+                    self.average[weight] = torch.randn(recipe.d, 1, KERNEL, KERNEL, generator=random) * 0.001
+                    self.average[bias] = torch.zeros(1)
+        self._network = self._make_network(stage) if stage.trains == "heads" or self._total == 0 else self._network
+        if not self.average:
+            self.average = {name: value.detach().clone() for name, value in self._network.weights().items()}
+        self._optimizer = self._make_optimizer()
+        self._step, self._best, self._waited = 0, -math.inf, 0
+
+    def _make_network(self, stage: Stage) -> TrainableFsrcnn | _HeadsOnFrozenTrunk:
+        if stage.trains == "heads":
+            return _HeadsOnFrozenTrunk(self.average, stage.scales)
+        r = self.recipe
+        scales = sorted({scale for other in r.stages if other.trains == "all" for scale in other.scales})
+        return TrainableFsrcnn(r.d, r.s, r.m, scales, r.expansion, r.seed)
+
+    def _make_optimizer(self) -> torch.optim.Adam:
+        heads, convolutions = [], []
+        for name, value in self._network.named_parameters():
+            (heads if "head" in name else convolutions).append(value)
+        groups = [{"params": convolutions, "rate": 1.0}, {"params": heads, "rate": self.recipe.head_rate}]
+        return torch.optim.Adam([g for g in groups if g["params"]], betas=(0.9, 0.99), foreach=True)
+
+    def _learning_rate(self, stage: Stage) -> float:
+        first, final = stage.learning_rate
+        return final + (first - final) * 0.5 * (1 + math.cos(math.pi * self._step / max(stage.steps, 1)))
+
+    def _train_step(self, stage: Stage, scale: int, sampler: PatchSampler) -> float:
+        rate = self._learning_rate(stage)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["rate"]
+        lr, hr = (torch.from_numpy(array) for array in sampler.draw(self._random))
+        border = LOSS_BORDER * scale
+        inner = (..., slice(border, -border), slice(border, -border))
+
+        weights = self._network.weights()
+        error = upscale(weights, lr, scale)[inner] - hr[inner]
+        loss = error.abs().mean() if stage.loss == "l1" else error.square().mean()
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.clip, foreach=True)
+        self._optimizer.step()
+        self._update_average()
+        return float(loss.detach())
+
+    def _update_average(self) -> None:
+        # The average starts short and grows to its full length, or it would remember the initial values for long.
+        decay = min(self.recipe.average, (1 + self._total) / (10 + self._total))
+        with torch.no_grad():
+            for name, value in self._network.weights().items():
+                self.average[name].lerp_(value, 1 - decay)
+
+    def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
+        """Log the PSNR on the validation images."""
+        result = {scale: evaluate(self.average, self._validation[scale], scale) for scale in stage.scales}
+        self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
+        mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
+        self._loss_sum, self._loss_steps = 0.0, 0
+        row = {"stage": stage.name, "step": str(self._step), "seconds": f"{self._seconds:.0f}"}
+        row |= {"learning_rate": f"{self._learning_rate(stage):.3g}", "loss": f"{mean_loss:.4g}"}
+        row |= {f"psnr_x{scale}": f"{value:.4f}" for scale, value in result.items()}
+        self._rows.append(row)
+        report("  ".join(f"{key} {value}" for key, value in row.items()))
+
+        mean = sum(result.values()) / len(result)
+        self._waited = 0 if mean > self._best else self._waited + 1
+        self._best = max(self._best, mean)
+
+    def _saturated(self, stage: Stage) -> bool:
+        return 0 < stage.patience <= self._waited
+
+    def _save(self) -> None:
+        state = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "stage_index": self._stage_index,
+            "step": self._step,
+            "total": self._total,
+            "seconds": self._seconds,
+            "loss": (self._loss_sum, self._loss_steps),
+            "best": (self._best, self._waited),
+            "random": json.dumps(self._random.bit_generator.state),
+            "average": self.average,
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "figures": self.figures,
+            "rows": self._rows,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        with atomic_write(self._checkpoint) as file:
+            file.write(buffer.getvalue())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, LOG_FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with atomic_write(self._log) as file:
+            file.write(text.getvalue().encode())
+
+    def resume(self) -> None:
+        """Continue from the checkpoint. Raises ``OSError`` if there is none, ``ResumeError`` for another recipe's."""
+        state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+        if state["recipe"] != json.dumps(asdict(self.recipe)):
+            raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
+        self._stage_index, self._step, self._total = state["stage_index"], state["step"], state["total"]
+        self._seconds = state["seconds"]
+        self._loss_sum, self._loss_steps = state["loss"]
+        self._best, self._waited = state["best"]
+        self._random.bit_generator.state = json.loads(state["random"])
+        self.average, self.figures, self._rows = state["average"], state["figures"], state["rows"]
+        # Between two stages the network is still that of the one before.
+        index = self._stage_index if self._step >= 0 else self._stage_index - 1
+        self._network = self._make_network(self.recipe.stages[index])
+        self._network.load_state_dict(state["network"])
+        self._optimizer = self._make_optimizer()
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+def evaluate(weights: Weights, pairs: list[Pair], scale: int) -> float:
+    """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
+    values = []
+    with torch.no_grad():
+        for pair in pairs:
+            result = upscale(weights, torch.from_numpy(pair.lr)[None, None], scale)[0, 0].numpy()
+            rounded = np.clip(np.floor(result.astype(np.float64) * 255.0 + 0.5), 0, 255)
+            values.append(psnr(rounded, pair.hr, shave=scale))
+    return float(np.mean(values))
+
+
+class _HeadsOnFrozenTrunk(nn.Module):
+    """Heads that train as plain weights on a trunk that does not."""
+
+    def __init__(self, weights: Weights, scales: tuple[int, ...]) -> None:
+        super().__init__()
+        self._trunk = {name: value.clone() for name, value in weights.items() if name.startswith("trunk.")}
+        names = [f"head.x{scale}.{part}" for scale in scales for part in ("weight", "bias")]
+        self.values = nn.ParameterDict({n.replace(".", "/"): nn.Parameter(weights[n].clone()) for n in names})
+
+    def weights(self) -> Weights:
+        return self._trunk | {name.replace("/", "."): value for name, value in self.values.items()}

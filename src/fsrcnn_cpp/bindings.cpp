@@ -1,0 +1,176 @@
+// pybind11 only: translates numpy arrays into views, and exceptions into Python's. Prose lives in _core.pyi.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <string>
+
+#include "fma_peak.h"
+#include "kernels/dispatch.h"
+#include "upscaler.h"
+
+namespace py = pybind11;
+
+namespace fsrcnn {
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+Padding parse_padding(const std::string& name) {
+  if (name == "zeros") return Padding::zeros;
+  if (name == "replicate") return Padding::replicate;
+  throw py::value_error("padding='" + name + "' is neither 'zeros' nor 'replicate'");
+}
+
+std::vector<float> to_vector(const FloatArray& array) { return {array.data(), array.data() + array.size()}; }
+
+int dim(const FloatArray& array, int axis) { return static_cast<int>(array.shape(axis)); }
+
+ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const FloatArray& slope) {
+  if (weight.ndim() != 4 || weight.shape(2) != weight.shape(3)) {
+    throw py::value_error("weight is not (oc, ic, k, k)");
+  }
+  return {dim(weight, 1), dim(weight, 0), dim(weight, 2), to_vector(weight), to_vector(bias), to_vector(slope)};
+}
+
+Head to_head(int stride, const FloatArray& weight, const FloatArray& bias, int pad, int output_padding, int border) {
+  if (weight.ndim() != 4 || bias.size() != 1) throw py::value_error("head is not weight (ic, 1, 9, 9), bias (1,)");
+  return {stride, pad, output_padding, border, dim(weight, 0), to_vector(weight), *bias.data()};
+}
+
+std::string describe_shape(const py::array& array) { return py::str(array.attr("shape")).cast<std::string>(); }
+
+template <typename Byte>
+BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* name) {
+  BasicImageView<Byte> view{};
+  const py::dtype dtype = array.dtype();
+  if (dtype.is(py::dtype::of<uint8_t>())) {
+    view.type = SampleType::u8;
+  } else if (dtype.is(py::dtype::of<uint16_t>())) {
+    view.type = SampleType::u16;
+  } else if (dtype.is(py::dtype::of<float>())) {
+    view.type = SampleType::f32;
+  } else {
+    throw py::type_error(std::string(name) + ": dtype " + py::str(dtype).cast<std::string>() +
+                         " is not uint8, uint16 or float32");
+  }
+  const bool has_channels = array.ndim() == 3;
+  if ((array.ndim() != 2 && !has_channels) || array.size() == 0 ||
+      (has_channels && array.shape(2) > 4)) {
+    throw py::value_error(std::string(name) + ": shape " + describe_shape(array) +
+                          " is not (height, width) or (height, width, 1..4), none of them 0");
+  }
+  view.data = data;
+  view.height = array.shape(0);
+  view.width = array.shape(1);
+  view.channels = has_channels ? static_cast<int>(array.shape(2)) : 1;
+  view.row_stride = array.strides(0);
+  view.pixel_stride = array.strides(1);
+  view.channel_stride = has_channels ? array.strides(2) : 0;
+  return view;
+}
+
+// First and last byte that a view touches.
+template <typename Byte>
+std::pair<const unsigned char*, const unsigned char*> extent(const BasicImageView<Byte>& v) {
+  const unsigned char* low = v.data;
+  const unsigned char* high = v.data + sample_bytes(v.type) - 1;
+  const auto stretch = [&](std::ptrdiff_t count, std::ptrdiff_t stride) {
+    (stride < 0 ? low : high) += (count - 1) * stride;
+  };
+  stretch(v.height, v.row_stride);
+  stretch(v.width, v.pixel_stride);
+  stretch(v.channels, v.channel_stride);
+  return {low, high};
+}
+
+class Network {
+ public:
+  Network(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
+          const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads, const std::string& padding,
+          const std::string& isa)
+      : upscaler_(to_model(layers, heads, padding), table_by_name(isa)) {}
+
+  std::string isa() const { return upscaler_.kernels().isa; }
+
+  void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width) const {
+    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+    if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
+    if (dst.empty()) throw py::value_error("dst is empty");
+    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src");
+    const auto [src_low, src_high] = extent(source);
+    Target targets[kMaxStride];
+    std::size_t count = 0;
+    for (const auto& [scale, array] : dst) {
+      const std::string name = "dst[" + std::to_string(scale) + "]";
+      if (!upscaler_.has_scale(scale)) throw py::value_error(name + ": the model has no head for this scale");
+      if (!array.writeable()) throw py::value_error(name + " is not writeable");
+      const MutableImageView view =
+          to_view(array, static_cast<unsigned char*>(const_cast<void*>(array.data())), name.c_str());
+      if (view.type != source.type) throw py::type_error(name + ": dtype is not that of src");
+      if (array.ndim() != src.ndim() || view.height != source.height * scale || view.width != source.width * scale ||
+          view.channels != source.channels) {
+        throw py::value_error(name + ": shape " + describe_shape(array) + " does not fit src " + describe_shape(src));
+      }
+      const auto [low, high] = extent(view);
+      if (low <= src_high && src_low <= high) throw py::value_error(name + " overlaps src");
+      targets[count++] = {scale, view};
+    }
+    py::gil_scoped_release release;
+    upscaler_.run(source, std::span<const Target>(targets, count), threads, strip_width);
+  }
+
+ private:
+  static Model to_model(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
+                        const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads,
+                        const std::string& padding) {
+    Model model{{}, {}, parse_padding(padding)};
+    for (const auto& [weight, bias, slope] : layers) model.layers.push_back(to_layer(weight, bias, slope));
+    for (const auto& [stride, head] : heads) {
+      const auto& [weight, bias, pad, output_padding, border] = head;
+      model.heads.push_back(to_head(stride, weight, bias, pad, output_padding, border));
+    }
+    return model;
+  }
+
+  Upscaler upscaler_;
+};
+
+PYBIND11_MODULE(_core, m) {
+  m.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (const KernelTable* table : available_tables()) names.emplace_back(table->isa);
+    return names;
+  });
+  m.def(
+      "gather_rows",
+      [](std::ptrdiff_t row, int kernel, std::ptrdiff_t height, const std::string& padding) {
+        if (kernel < 1 || kernel % 2 == 0) throw py::value_error("kernel=" + std::to_string(kernel) + " is not odd");
+        if (height < 1) throw py::value_error("height=" + std::to_string(height) + " is not positive");
+        std::vector<std::ptrdiff_t> rows(static_cast<std::size_t>(kernel));
+        gather_rows(row - kernel / 2, kernel, height, parse_padding(padding), Head::kFullBorder, rows.data());
+        return rows;
+      },
+      py::arg("row"), py::arg("kernel"), py::arg("height"), py::arg("padding"));
+  m.def(
+      "fma_peak",
+      [](const std::string& isa, int threads, double seconds) {
+        const KernelTable& table = table_by_name(isa);
+        if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+        py::gil_scoped_release release;
+        return fma_peak(table, threads, seconds);
+      },
+      py::arg("isa"), py::arg("threads"), py::arg("seconds"));
+  py::class_<Network>(m, "Network")
+      .def(py::init<const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>&,
+                    const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>&, const std::string&,
+                    const std::string&>(),
+           py::arg("layers"), py::arg("heads"), py::arg("padding"), py::arg("isa"))
+      .def_property_readonly("isa", &Network::isa)
+      .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
+           py::arg("strip_width") = 0);
+}
+
+}  // namespace
+}  // namespace fsrcnn

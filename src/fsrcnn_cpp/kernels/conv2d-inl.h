@@ -1,0 +1,77 @@
+// conv2d: a register tile of N output channels x M vectors of columns, accumulated over all taps.
+#pragma once
+
+#include "kernels.h"
+#include "simd-inl.h"
+
+namespace fsrcnn {
+namespace {
+
+// The tile needs N*M accumulators, M source vectors and one broadcast weight.
+constexpr int kConv2dMaxOc = kRegisters == 32 ? 14 : 6;
+constexpr int conv2d_vectors(int n) {
+  const int m = (kRegisters - 1) / (n + 1);
+  return m > 6 ? 6 : m;
+}
+
+template <int N, int M>
+void conv2d_tile(const Conv2dArgs& args, ptrdiff_t x) {
+  Vec acc[N][M];
+  FSRCNN_UNROLL
+  for (int n = 0; n < N; ++n) {
+    FSRCNN_UNROLL
+    for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias[n]);
+  }
+  const float* w = args.weights;
+  for (int c = 0; c < args.ic; ++c) {
+    for (int ky = 0; ky < args.kh; ++ky) {
+      const float* src = args.src_rows[ky] + c * args.src_stride + x;
+      for (int kx = 0; kx < args.kw; ++kx, ++src, w += N) {
+        Vec v[M];
+        FSRCNN_UNROLL
+        for (int m = 0; m < M; ++m) v[m] = load(src + m * kLanes);
+        FSRCNN_UNROLL
+        for (int n = 0; n < N; ++n) {
+          FSRCNN_UNROLL
+          for (int m = 0; m < M; ++m) acc[n][m] += v[m] * w[n];
+        }
+      }
+    }
+  }
+  FSRCNN_UNROLL
+  for (int n = 0; n < N; ++n) {
+    FSRCNN_UNROLL
+    for (int m = 0; m < M; ++m) {
+      store(args.dst + n * args.dst_stride + x + m * kLanes, prelu(acc[n][m], args.slope[n]));
+    }
+  }
+}
+
+/// The last `vectors` (fewer than a full tile) of a row.
+template <int N, int M>
+void conv2d_tail(const Conv2dArgs& args, ptrdiff_t x, ptrdiff_t vectors) {
+  if constexpr (M > 0) {
+    if (vectors == M) return conv2d_tile<N, M>(args, x);
+    conv2d_tail<N, M - 1>(args, x, vectors);
+  }
+}
+
+template <int N>
+void conv2d_block(const Conv2dArgs& args) {
+  constexpr int kM = conv2d_vectors(N);
+  ptrdiff_t vectors = (args.width + kLanes - 1) / kLanes;
+  ptrdiff_t x = 0;
+  for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<N, kM>(args, x);
+  conv2d_tail<N, kM - 1>(args, x, vectors);
+}
+
+template <int N>
+void conv2d_dispatch(const Conv2dArgs& args) {
+  if (args.oc == N) return conv2d_block<N>(args);
+  if constexpr (N > 1) conv2d_dispatch<N - 1>(args);
+}
+
+void conv2d(const Conv2dArgs& args) { conv2d_dispatch<kConv2dMaxOc>(args); }
+
+}  // namespace
+}  // namespace fsrcnn

@@ -1,0 +1,7 @@
+#if defined(__AVX__)
+#error "baseline is compiled without ISA flags"
+#endif
+
+#define FSRCNN_TABLE kBaselineTable
+#define FSRCNN_ISA_NAME "baseline"
+#include "table-inl.h"

@@ -1,0 +1,7 @@
+#if !defined(__aarch64__)
+#error "NEON kernels are for AArch64"
+#endif
+
+#define FSRCNN_TABLE kNeonTable
+#define FSRCNN_ISA_NAME "neon"
+#include "table-inl.h"

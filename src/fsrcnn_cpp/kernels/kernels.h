@@ -1,0 +1,96 @@
+// The contract between the network and its kernels: one table of functions per instruction set.
+//
+// Layout. A feature row holds its channels one after another: channel c of column x lies at `row[c * stride + x]`.
+// Vectors run over the columns of a row, so no channel count wastes a lane and the weight is the broadcast operand.
+// Padding is data: where a kernel reads beyond the picture, the caller has put the zeros or the replicated edge there.
+// A kernel computes whole vectors: it may read and write up to `kMaxLanes` floats past `width` in every row; what it
+// leaves there is finite for finite input and never read as a result.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fsrcnn {
+
+inline constexpr int kMaxLanes = 16;      // floats in the widest vector of any table
+inline constexpr int kMaxKernel = 15;     // largest convolution kernel, in rows
+inline constexpr int kDeconvKernel = 9;   // rows and columns of every transposed convolution
+inline constexpr int kMaxStride = 4;
+
+// ---- conv2d: one block of output channels of one row, stride 1, then PReLU -------------------------------------------
+
+struct Conv2dArgs {
+  const float* const* src_rows;  // kh rows; tap (ky, kx) of column x is src_rows[ky][c * src_stride + x + kx]
+  ptrdiff_t src_stride;
+  int ic, kh, kw;
+  int oc;                // at most KernelTable::conv2d_max_oc
+  const float* weights;  // [ic][kh][kw][oc]
+  const float* bias;     // [oc]
+  const float* slope;    // [oc]; PReLU is max(x, 0) + slope * min(x, 0), whatever the slope
+  float* dst;            // [oc][dst_stride]
+  ptrdiff_t dst_stride;
+  ptrdiff_t width;
+};
+
+// ---- deconv2d: all stride x stride phases of one row ------------------------------------------------------------------
+//
+// Output pixel (s*q + phase) of a transposed convolution sums, per axis, the inputs q + t whose kernel index
+// k = phase + pad - s*t lies in 0..8. Each phase is thus a small convolution of its own, and no structural zero is
+// multiplied.
+
+constexpr int deconv_kernel_index(int phase, int t, int stride, int pad) { return phase + pad - stride * t; }
+constexpr bool deconv_uses(int phase, int t, int stride, int pad) {
+  const int k = deconv_kernel_index(phase, t, stride, pad);
+  return k >= 0 && k < kDeconvKernel;
+}
+/// Smallest and largest t that any phase uses.
+constexpr int deconv_first_tap(int stride, int pad) { return -((kDeconvKernel - 1 - pad) / stride); }
+constexpr int deconv_last_tap(int stride, int pad) { return (stride - 1 + pad) / stride; }
+
+struct Deconv2dArgs {
+  int stride, pad;
+  const float* const* src_rows;  // rows q + first_tap .. q + last_tap; tap t of column x is [c * src_stride + x + t - first_tap]
+  ptrdiff_t src_stride;
+  int ic;
+  const float* weights;  // per pass of `deconv2d_phase_rows` phase rows: [ic][t_y][t_x][phase_y][phase_x], used taps only
+  float bias;
+  float* dst;  // [stride * stride][dst_stride]: phase plane (phase_y * stride + phase_x)
+  ptrdiff_t dst_stride;
+  ptrdiff_t width;
+};
+
+// ---- pixel I/O ------------------------------------------------------------------------------------------------------------
+
+enum class SampleType { u8, u16, f32 };
+inline constexpr int kSampleTypes = 3;
+constexpr int sample_bytes(SampleType type) { return type == SampleType::u8 ? 1 : type == SampleType::u16 ? 2 : 4; }
+
+struct StoreArgs {
+  const float* const* planes;  // [phases][channels] rows of `width` floats, full scale 1
+  int phases, channels;
+  ptrdiff_t width;
+  unsigned char* dst;  // pixel (x * phases + phase), channel c lies at dst + pixel * pixel_stride + c * channel_stride
+  ptrdiff_t pixel_stride, channel_stride;  // bytes
+};
+
+struct KernelTable {
+  const char* isa;
+  int conv2d_max_oc;
+  int deconv2d_phase_rows[kMaxStride + 1];  // by stride: phase rows computed in one pass
+  void (*conv2d)(const Conv2dArgs&);
+  void (*deconv2d)(const Deconv2dArgs&);
+  /// `n` samples, `pixel_stride` bytes apart, scaled so that full scale is 1. By SampleType.
+  void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst);
+  /// Integers are rounded half up and clipped; floats are stored as they are. By SampleType.
+  void (*store[kSampleTypes])(const StoreArgs&);
+  /// R'G'B' (0..1) to BT.601 luma (16..235)/255 and back; chroma is centred on 0.
+  void (*rgb_to_y)(const float* r, const float* g, const float* b, ptrdiff_t n, float* y);
+  void (*rgb_to_cbcr)(const float* r, const float* g, const float* b, ptrdiff_t n, float* cb, float* cr);
+  void (*ycbcr_to_rgb)(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n);  // in place
+  /// dst[x] = sum of weights[i] * src[i][x]: one axis of the bicubic filter, down rows or along shifted columns.
+  void (*blend4)(const float* const* src, const float* weights, ptrdiff_t n, float* dst);
+  /// `iterations` rounds of independent multiply-adds; returns how many floating-point operations they were.
+  double (*fma_loop)(long iterations);
+};
+
+}  // namespace fsrcnn

@@ -1,0 +1,144 @@
+// Scalar twins of the kernels: naive loops, one output at a time, obviously right. Always compiled and always
+// reachable as isa="reference"; every other table is tested against this one.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace fsrcnn {
+namespace {
+
+void conv2d(const Conv2dArgs& a) {
+  for (int o = 0; o < a.oc; ++o) {
+    for (ptrdiff_t x = 0; x < a.width; ++x) {
+      float sum = a.bias[o];
+      for (int c = 0; c < a.ic; ++c) {
+        for (int ky = 0; ky < a.kh; ++ky) {
+          for (int kx = 0; kx < a.kw; ++kx) {
+            sum += a.src_rows[ky][c * a.src_stride + x + kx] * a.weights[((c * a.kh + ky) * a.kw + kx) * a.oc + o];
+          }
+        }
+      }
+      a.dst[o * a.dst_stride + x] = std::fmax(sum, 0.0f) + a.slope[o] * std::fmin(sum, 0.0f);
+    }
+  }
+}
+
+// One phase row at a time; `w` walks the packed weights in the order the contract gives.
+void deconv2d(const Deconv2dArgs& a) {
+  const int first = deconv_first_tap(a.stride, a.pad);
+  const int last = deconv_last_tap(a.stride, a.pad);
+  const float* w = a.weights;
+  for (int phase_y = 0; phase_y < a.stride; ++phase_y) {
+    float* dst = a.dst + phase_y * a.stride * a.dst_stride;
+    for (int phase_x = 0; phase_x < a.stride; ++phase_x) {
+      for (ptrdiff_t x = 0; x < a.width; ++x) dst[phase_x * a.dst_stride + x] = a.bias;
+    }
+    for (int c = 0; c < a.ic; ++c) {
+      for (int ty = first; ty <= last; ++ty) {
+        if (!deconv_uses(phase_y, ty, a.stride, a.pad)) continue;
+        const float* src = a.src_rows[ty - first] + c * a.src_stride;
+        for (int tx = first; tx <= last; ++tx) {
+          for (int phase_x = 0; phase_x < a.stride; ++phase_x) {
+            if (!deconv_uses(phase_x, tx, a.stride, a.pad)) continue;
+            for (ptrdiff_t x = 0; x < a.width; ++x) dst[phase_x * a.dst_stride + x] += src[x + tx - first] * *w;
+            ++w;
+          }
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+constexpr float kFullScale = sizeof(T) == 1 ? 255.0f : sizeof(T) == 2 ? 65535.0f : 1.0f;
+
+template <typename T>
+void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    T value;
+    std::memcpy(&value, src + x * pixel_stride, sizeof value);
+    dst[x] = static_cast<float>(value) / kFullScale<T>;
+  }
+}
+
+template <typename T>
+void store_samples(const StoreArgs& a) {
+  for (ptrdiff_t x = 0; x < a.width; ++x) {
+    for (int phase = 0; phase < a.phases; ++phase) {
+      for (int c = 0; c < a.channels; ++c) {
+        const float value = a.planes[phase * a.channels + c][x];
+        T sample;
+        if (sizeof(T) == 4) {
+          sample = static_cast<T>(value);
+        } else {
+          const float scaled = std::floor(value * kFullScale<T> + 0.5f);
+          sample = static_cast<T>(std::fmin(std::fmax(scaled, 0.0f), kFullScale<T>));
+        }
+        std::memcpy(a.dst + (x * a.phases + phase) * a.pixel_stride + c * a.channel_stride, &sample, sizeof sample);
+      }
+    }
+  }
+}
+
+// ITU-R BT.601, 8-bit studio swing (MATLAB's rgb2ycbcr).
+void rgb_to_y(const float* r, const float* g, const float* b, ptrdiff_t n, float* y) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    y[x] = static_cast<float>((16.0 + 65.481 * r[x] + 128.553 * g[x] + 24.966 * b[x]) / 255.0);
+  }
+}
+
+void rgb_to_cbcr(const float* r, const float* g, const float* b, ptrdiff_t n, float* cb, float* cr) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    cb[x] = static_cast<float>((-37.797 * r[x] - 74.203 * g[x] + 112.0 * b[x]) / 255.0);
+    cr[x] = static_cast<float>((112.0 * r[x] - 93.786 * g[x] - 18.214 * b[x]) / 255.0);
+  }
+}
+
+void ycbcr_to_rgb(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n) {
+  // Kr = 0.299, Kb = 0.114; luma spans 219 codes, chroma 224.
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    const double y = (y_r[x] - 16.0 / 255.0) * 255.0 / 219.0;
+    const double cb = cb_g[x] * 255.0 / 224.0;
+    const double cr = cr_b[x] * 255.0 / 224.0;
+    y_r[x] = static_cast<float>(y + 1.402 * cr);
+    cb_g[x] = static_cast<float>(y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr);
+    cr_b[x] = static_cast<float>(y + 1.772 * cb);
+  }
+}
+
+void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* dst) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    dst[x] = 0;
+    for (int i = 0; i < 4; ++i) dst[x] += weights[i] * src[i][x];
+  }
+}
+
+double fma_loop(long iterations) {
+  volatile float sink = 0;
+  float value = 1;
+  for (long k = 0; k < iterations; ++k) value = value * 0.999f + 0.001f;
+  sink = value;
+  static_cast<void>(sink);
+  return 2.0 * static_cast<double>(iterations);
+}
+
+}  // namespace
+
+extern const KernelTable kReferenceTable;
+const KernelTable kReferenceTable = {
+    "reference",
+    1 << 20,
+    {0, 0, 1, 1, 1},
+    conv2d,
+    deconv2d,
+    {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
+    {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
+    rgb_to_y,
+    rgb_to_cbcr,
+    ycbcr_to_rgb,
+    blend4,
+    fma_loop,
+};
+
+}  // namespace fsrcnn

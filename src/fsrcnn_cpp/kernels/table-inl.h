@@ -1,0 +1,51 @@
+// Gathers the kernels compiled in this translation unit into the table `FSRCNN_TABLE`, its only exported symbol.
+#pragma once
+
+#include "conv2d-inl.h"
+#include "deconv2d-inl.h"
+#include "kernels.h"
+#include "pixel_io-inl.h"
+#include "simd-inl.h"
+
+namespace fsrcnn {
+namespace {
+
+// Enough independent chains to cover latency 4 on two units; with two constants they fill 16 registers.
+double fma_loop(long iterations) {
+  constexpr int kChains = 12;
+  Vec acc[kChains];
+  FSRCNN_UNROLL
+  for (int i = 0; i < kChains; ++i) acc[i] = broadcast(static_cast<float>(i));
+  const Vec scale = broadcast(0.999f);
+  const Vec offset = broadcast(0.001f);
+  for (long k = 0; k < iterations; ++k) {
+    FSRCNN_UNROLL
+    for (int i = 0; i < kChains; ++i) acc[i] = acc[i] * scale + offset;
+  }
+  FSRCNN_UNROLL
+  for (int i = 1; i < kChains; ++i) acc[0] += acc[i];
+  // The sum must be seen to be used, or the loop may go.
+  volatile float sink = acc[0][0];
+  static_cast<void>(sink);
+  return 2.0 * kLanes * kChains * static_cast<double>(iterations);
+}
+
+}  // namespace
+
+extern const KernelTable FSRCNN_TABLE;
+const KernelTable FSRCNN_TABLE = {
+    FSRCNN_ISA_NAME,
+    kConv2dMaxOc,
+    {0, 0, deconv2d_phase_rows(2), deconv2d_phase_rows(3), deconv2d_phase_rows(4)},
+    conv2d,
+    deconv2d,
+    {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
+    {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
+    rgb_to_y,
+    rgb_to_cbcr,
+    ycbcr_to_rgb,
+    blend4,
+    fma_loop,
+};
+
+}  // namespace fsrcnn

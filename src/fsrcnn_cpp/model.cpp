@@ -1,0 +1,52 @@
+#include "model.h"
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/kernels.h"
+
+namespace fsrcnn {
+namespace {
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+}  // namespace
+
+void validate(const Model& model) {
+  require(!model.layers.empty(), "layers is empty");
+  require(!model.heads.empty(), "heads is empty");
+  int channels = 1;
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const ConvLayer& layer = model.layers[i];
+    const std::string name = "layers[" + std::to_string(i) + "]";
+    require(layer.ic == channels, name + " takes " + std::to_string(layer.ic) + " channels, but gets " + std::to_string(channels));
+    require(layer.oc > 0, name + " has no output channel");
+    require(layer.kernel > 0 && layer.kernel % 2 == 1 && layer.kernel <= kMaxKernel,
+            name + " kernel=" + std::to_string(layer.kernel) + " is not odd and at most " + std::to_string(kMaxKernel));
+    const std::size_t oc = static_cast<std::size_t>(layer.oc);
+    const std::size_t taps = static_cast<std::size_t>(layer.ic) * layer.kernel * layer.kernel;
+    require(layer.weight.size() == oc * taps && layer.bias.size() == oc && layer.slope.size() == oc,
+            name + " weight, bias and slope disagree about the output channels");
+    channels = layer.oc;
+  }
+  int previous_stride = 0;
+  for (const Head& head : model.heads) {
+    const std::string name = "heads[" + std::to_string(head.stride) + "]";
+    require(head.stride >= 2 && head.stride <= kMaxStride, name + ": stride is not 2, 3 or 4");
+    require(head.stride > previous_stride, name + ": strides do not ascend");
+    require(head.ic == channels, name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
+    require(head.weight.size() == static_cast<std::size_t>(head.ic) * kDeconvKernel * kDeconvKernel,
+            name + " weight is not (ic, 1, 9, 9)");
+    require(head.output_padding >= 0 && head.output_padding < head.stride &&
+                kDeconvKernel - 2 * head.pad + head.output_padding == head.stride,
+            name + " pad=" + std::to_string(head.pad) + ", output_padding=" + std::to_string(head.output_padding) +
+                " does not give exactly stride times the input");
+    require(head.border >= Head::kFullBorder, name + " border=" + std::to_string(head.border) + " is negative");
+    previous_stride = head.stride;
+  }
+}
+
+}  // namespace fsrcnn

@@ -1,0 +1,97 @@
+#include "pixel_io.h"
+
+#include "common.h"
+
+namespace fsrcnn {
+namespace {
+
+struct BicubicPhase {
+  int first;  // offset of the first of four taps
+  float weights[4];
+};
+
+// Keys' cubic convolution, a = -0.5, in double: the four weights then sum to 1 within float rounding.
+double keys(double x) {
+  x = x < 0 ? -x : x;
+  if (x <= 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+  return 0;
+}
+
+// Output phase of a centre-aligned enlargement: it lies at (phase + 0.5) / scale - 0.5 from its LR pixel.
+BicubicPhase bicubic_phase(int phase, int scale) {
+  const double position = (phase + 0.5) / scale - 0.5;
+  BicubicPhase result{position < 0 ? -2 : -1, {}};
+  for (int i = 0; i < 4; ++i) result.weights[i] = static_cast<float>(keys(position - (result.first + i)));
+  return result;
+}
+
+}  // namespace
+
+void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
+  if (!image_.has_colour()) return;
+  for (float*& row : rgb_) row = arena.take(width);
+}
+
+void RowSource::load_channel(int channel, std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const {
+  const unsigned char* src = image_.row(y) + x * image_.pixel_stride + channel * image_.channel_stride;
+  kernels_.load[static_cast<int>(image_.type)](src, image_.pixel_stride, n, dst);
+}
+
+void RowSource::load_luma(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const {
+  if (!image_.has_colour()) return load_channel(0, y, x, n, dst);
+  for (int c = 0; c < 3; ++c) load_channel(c, y, x, n, rgb_[c]);
+  kernels_.rgb_to_y(rgb_[0], rgb_[1], rgb_[2], n, dst);
+}
+
+void RowSource::load_extras(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst,
+                            std::ptrdiff_t stride) const {
+  if (image_.has_colour()) {
+    for (int c = 0; c < 3; ++c) load_channel(c, y, x, n, rgb_[c]);
+    kernels_.rgb_to_cbcr(rgb_[0], rgb_[1], rgb_[2], n, dst, dst + stride);
+  }
+  if (image_.has_alpha()) load_channel(image_.channels - 1, y, x, n, dst + (image_.extras() - 1) * stride);
+}
+
+void RowSink::carve(Arena& arena, std::ptrdiff_t width) {
+  const int extras = image_.extras();
+  if (extras == 0) return;
+  column_filtered_ = arena.take(width + 2 * kBicubicReach);
+  for (int i = 0; i < scale_ * extras; ++i) upscaled_[i] = arena.take(width);
+}
+
+void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* luma, std::ptrdiff_t luma_stride,
+                    const float* const* extra_rows, std::ptrdiff_t extra_stride) const {
+  const int extras = image_.extras();
+  for (int phase_y = 0; phase_y < scale_; ++phase_y) {
+    float* const luma_row = luma + phase_y * scale_ * luma_stride;
+    const BicubicPhase down = bicubic_phase(phase_y, scale_);
+    for (int e = 0; e < extras; ++e) {
+      const float* rows[4];
+      for (int i = 0; i < 4; ++i) {
+        rows[i] = extra_rows[kBicubicReach + down.first + i] + e * extra_stride - kBicubicReach;
+      }
+      kernels_.blend4(rows, down.weights, n + 2 * kBicubicReach, column_filtered_);
+      for (int phase_x = 0; phase_x < scale_; ++phase_x) {
+        const BicubicPhase along = bicubic_phase(phase_x, scale_);
+        for (int i = 0; i < 4; ++i) rows[i] = column_filtered_ + kBicubicReach + along.first + i;
+        kernels_.blend4(rows, along.weights, n, upscaled_[phase_x * extras + e]);
+      }
+    }
+    const float* planes[kMaxStride * 4];
+    for (int phase_x = 0; phase_x < scale_; ++phase_x) {
+      float* const y_plane = luma_row + phase_x * luma_stride;
+      float* const* extra = upscaled_ + phase_x * extras;
+      if (image_.has_colour()) kernels_.ycbcr_to_rgb(y_plane, extra[0], extra[1], n);
+      const float** plane = planes + phase_x * image_.channels;
+      *plane++ = y_plane;
+      for (int e = 0; e < extras; ++e) *plane++ = extra[e];
+    }
+    const StoreArgs args{planes, scale_, image_.channels, n,
+                         image_.row(y * scale_ + phase_y) + x * scale_ * image_.pixel_stride,
+                         image_.pixel_stride, image_.channel_stride};
+    kernels_.store[static_cast<int>(image_.type)](args);
+  }
+}
+
+}  // namespace fsrcnn

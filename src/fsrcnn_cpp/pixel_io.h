@@ -1,0 +1,75 @@
+// Pictures at the two ends of the network: a row source that feeds it luma, and a row sink that stores what it gives.
+//
+// Grey goes to the network as it is. RGB goes as BT.601 luma; its chroma, and any alpha, are the "extra" planes, which
+// are upscaled by the bicubic filter (Keys, a = -0.5, centre aligned, edge replicated) as the rows stream by.
+#pragma once
+
+#include <cstddef>
+
+#include "arena.h"
+#include "kernels/kernels.h"
+
+namespace fsrcnn {
+
+/// A picture in memory. Channels: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. Strides are in bytes and may be negative.
+template <typename Byte>
+struct BasicImageView {
+  Byte* data;
+  std::ptrdiff_t height, width;
+  int channels;
+  SampleType type;
+  std::ptrdiff_t row_stride, pixel_stride, channel_stride;
+
+  Byte* row(std::ptrdiff_t y) const { return data + y * row_stride; }
+  bool has_colour() const { return channels >= 3; }
+  bool has_alpha() const { return channels % 2 == 0; }
+  /// Planes that bypass the network: two of chroma, one of alpha.
+  int extras() const { return channels - 1; }
+};
+using ImageView = BasicImageView<const unsigned char>;
+using MutableImageView = BasicImageView<unsigned char>;
+
+/// How far the bicubic filter reads around a pixel.
+inline constexpr int kBicubicReach = 2;
+
+class RowSource {
+ public:
+  RowSource(const ImageView& image, const KernelTable& kernels) : image_(image), kernels_(kernels) {}
+
+  /// Carves room for rows of up to `width` columns.
+  void carve(Arena& arena, std::ptrdiff_t width);
+  /// What the network sees of columns x .. x + n - 1 of row y.
+  void load_luma(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const;
+  /// The extra planes of the same columns, `stride` floats apart: Cb, Cr, alpha, as far as the picture has them.
+  void load_extras(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst, std::ptrdiff_t stride) const;
+
+ private:
+  void load_channel(int channel, std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const;
+
+  ImageView image_;
+  const KernelTable& kernels_;
+  float* rgb_[3] = {};
+};
+
+class RowSink {
+ public:
+  RowSink(const MutableImageView& image, int scale, const KernelTable& kernels)
+      : image_(image), scale_(scale), kernels_(kernels) {}
+
+  void carve(Arena& arena, std::ptrdiff_t width);
+  /// Stores output rows scale*y .. scale*y + scale - 1 over LR columns x .. x + n - 1.
+  /// `luma`: scale x scale phase planes, `luma_stride` apart (overwritten where there is colour).
+  /// `extra_rows`: LR rows y - 2 .. y + 2, each with the extra planes `extra_stride` apart; column x is at index 0 and
+  /// kBicubicReach columns on either side are readable.
+  void store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* luma, std::ptrdiff_t luma_stride,
+             const float* const* extra_rows, std::ptrdiff_t extra_stride) const;
+
+ private:
+  MutableImageView image_;
+  int scale_;
+  const KernelTable& kernels_;
+  float* column_filtered_ = nullptr;  // one row, filtered down the columns
+  float* upscaled_[kMaxStride * 3] = {};  // [phase_x][extra]
+};
+
+}  // namespace fsrcnn

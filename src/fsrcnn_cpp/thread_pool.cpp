@@ -1,0 +1,104 @@
+#include "thread_pool.h"
+
+#include <pthread.h>
+
+#include <chrono>
+
+namespace fsrcnn {
+namespace {
+
+std::atomic<ThreadPool*> g_pool{nullptr};
+
+// Frames of a video follow each other within microseconds; waking a sleeping thread costs tens of them.
+constexpr auto kSpin = std::chrono::microseconds(30);
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+template <typename Condition>
+void spin_until(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  while (!condition() && std::chrono::steady_clock::now() < end) {
+    for (int i = 0; i < 16 && !condition(); ++i) relax();
+  }
+}
+
+}  // namespace
+
+ThreadPool& ThreadPool::instance() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
+  static_cast<void>(registered);
+  ThreadPool* pool = g_pool.load(std::memory_order_acquire);
+  if (!pool) {
+    auto* fresh = new ThreadPool;
+    if (g_pool.compare_exchange_strong(pool, fresh)) {
+      pool = fresh;
+    } else {
+      delete fresh;
+    }
+  }
+  return *pool;
+}
+
+void ThreadPool::grow(int workers) {
+  while (static_cast<int>(workers_.size()) < workers) {
+    workers_.emplace_back([this] { work(); });
+  }
+}
+
+ThreadPool::Job* ThreadPool::joinable_job() {
+  for (Job* job = jobs_; job; job = job->next) {
+    if (job->wanted > 0) return job;
+  }
+  return nullptr;
+}
+
+void ThreadPool::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    Job* job = joinable_job();
+    if (!job) {
+      const unsigned seen = posted_.load();
+      lock.unlock();
+      spin_until([&] { return posted_.load(std::memory_order_relaxed) != seen; });
+      lock.lock();
+      ++idle_;
+      job_posted_.wait(lock, [&] { return (job = joinable_job()) != nullptr; });
+      --idle_;
+    }
+    --job->wanted;
+    ++job->running;
+    lock.unlock();
+    job->call(job->body);
+    lock.lock();
+    // The job lives on the caller's stack: once `running` is down it may vanish.
+    if (--job->running == 0) helper_left_.notify_all();
+  }
+}
+
+void ThreadPool::run_erased(int threads, void (*call)(const void*), const void* body) {
+  if (threads <= 1) return call(body);
+  Job job{call, body, threads - 1, 0, nullptr};
+  {
+    std::lock_guard lock(mutex_);
+    grow(threads - 1);
+    job.next = jobs_;
+    jobs_ = &job;
+    posted_.fetch_add(1);
+    if (idle_ > 0) job_posted_.notify_all();
+  }
+  call(body);
+  std::unique_lock lock(mutex_);
+  job.wanted = 0;  // nothing is left to do for late comers
+  Job** link = &jobs_;
+  while (*link != &job) link = &(*link)->next;
+  *link = job.next;
+  helper_left_.wait(lock, [&] { return job.running == 0; });
+}
+
+}  // namespace fsrcnn

@@ -1,0 +1,61 @@
+// Runs a packed network over a picture: rows stream through all layers, strip by strip, band by band.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "model.h"
+#include "packing.h"
+#include "pixel_io.h"
+
+namespace fsrcnn {
+
+/// The implicit im2col: which source rows the taps `first .. first + count - 1` read, as an index into the picture or
+/// kZeroRow. Rows outside are the nearest row of the picture where the padding replicates, as far as `border` pixels.
+inline constexpr std::ptrdiff_t kZeroRow = -1;
+void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding padding, int border,
+                 std::ptrdiff_t* rows);
+
+struct Target {
+  int scale;
+  MutableImageView image;
+};
+
+/// Immutable once made: any number of threads may call `run` at the same time.
+class Upscaler {
+ public:
+  /// Checks the model (std::invalid_argument) and packs it for `kernels`.
+  Upscaler(const Model& model, const KernelTable& kernels);
+  ~Upscaler();
+
+  const KernelTable& kernels() const { return kernels_; }
+  bool has_scale(int scale) const { return find_head(scale) != nullptr; }
+
+  /// Upscales `src` into every target in one pass of the convolutions, on up to `threads` threads. The images must
+  /// agree in size, channels and type, and not overlap. `strip_width` (0 chooses) and `threads` never change a bit of
+  /// the result. Allocates only at the first call of a geometry.
+  void run(const ImageView& src, std::span<const Target> targets, int threads, std::ptrdiff_t strip_width) const;
+
+ private:
+  struct Context;
+  class Strip;
+
+  const PackedHead* find_head(int scale) const;
+  std::ptrdiff_t choose_strip_width(std::ptrdiff_t width, int reach) const;
+  std::unique_ptr<Context> take_context() const;
+  void give_back(std::unique_ptr<Context> context) const;
+
+  const KernelTable& kernels_;
+  Padding padding_;
+  std::vector<PackedConv> layers_;
+  std::vector<PackedHead> heads_;
+
+  mutable std::mutex contexts_mutex_;
+  mutable std::vector<std::unique_ptr<Context>> contexts_;  // the free list
+};
+
+}  // namespace fsrcnn

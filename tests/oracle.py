@@ -1,0 +1,138 @@
+"""What the package must compute, in numpy float64, by definition. Shares no code with the package.
+
+Planes are (H, W), feature maps (channels, H, W). A network is a ``Net``; full scale of every sample is 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network as the core takes it: slope 0 is ReLU, 1 is no activation."""
+
+    layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # weight (oc, ic, k, k), bias (oc,), slope (oc,)
+    # scale -> weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border; -1 is as far as the kernel
+    # reaches
+    heads: dict[int, tuple[np.ndarray, np.ndarray, int, int, int]]
+    padding: str
+
+
+def random_net(rng, d, s, m, *, padding="replicate", alignment=None, border=-1, scales=(2, 3, 4), relu=False):
+    """A float32 network whose activations stay around 1. ``alignment``: scale -> pad of the head."""
+
+    def layer(oc, ic, k):
+        weight = rng.normal(size=(oc, ic, k, k)) / np.sqrt(ic * k * k)
+        slope = np.zeros(oc) if relu else rng.uniform(-0.5, 1.5, oc)
+        return tuple(array.astype(np.float32) for array in (weight, rng.normal(scale=0.1, size=oc), slope))
+
+    pads = {2: 4, 3: 3, 4: 4} | (alignment or {})
+    heads = {}
+    for scale in scales:
+        weight = rng.normal(size=(d, 1, 9, 9)) * scale / np.sqrt(d * 81)
+        output_padding = scale - 9 + 2 * pads[scale]
+        bias = rng.normal(scale=0.1, size=1).astype(np.float32)
+        heads[scale] = (weight.astype(np.float32), bias, pads[scale], output_padding, border)
+    layers = [layer(d, 1, 5), layer(s, d, 1), *(layer(s, s, 3) for _ in range(m)), layer(d, s, 1)]
+    return Net(layers, heads, padding)
+
+
+def conv2d(src, weight, bias, padding):
+    reach = weight.shape[2] // 2
+    mode = {"zeros": "constant", "replicate": "edge"}[padding]
+    padded = np.pad(src, ((0, 0), (reach, reach), (reach, reach)), mode=mode)
+    height, width = src.shape[1:]
+    dst = np.zeros((len(weight), height, width)) + bias.astype(np.float64)[:, None, None]
+    for i, j in np.ndindex(weight.shape[2:]):
+        taps = weight[:, :, i, j].astype(np.float64)
+        dst += np.tensordot(taps, padded[:, i : i + height, j : j + width], 1)
+    return dst
+
+
+def prelu(x, slope):
+    return np.maximum(x, 0) + slope.astype(np.float64)[:, None, None] * np.minimum(x, 0)
+
+
+def deconv2d(src, head, scale, padding):
+    """Transposed convolution by scattering every input pixel, cropped to scale times the input."""
+    weight, bias, pad, _, border = head
+    height, width = src.shape[1:]
+    extent = (
+        0 if padding == "zeros" else 9 if border == -1 else border
+    )  # 9 pixels are beyond the reach of 9 taps
+    src = np.pad(src, ((0, 0), (extent, extent), (extent, extent)), mode="edge")
+    full = np.zeros((scale * src.shape[1] + 9, scale * src.shape[2] + 9))
+    for i, j in np.ndindex(9, 9):
+        rows, columns = slice(i, i + scale * src.shape[1], scale), slice(j, j + scale * src.shape[2], scale)
+        full[rows, columns] += np.tensordot(weight[:, 0, i, j].astype(np.float64), src, 1)
+    origin = pad + extent * scale
+    return full[origin : origin + scale * height, origin : origin + scale * width] + np.float64(bias[0])
+
+
+def forward(net, plane, scale):
+    """The network on one plane, of any range."""
+    x = np.asarray(plane, np.float64)[None]
+    for weight, bias, slope in net.layers:
+        x = prelu(conv2d(x, weight, bias, net.padding), slope)
+    return deconv2d(x, net.heads[scale], scale, net.padding)
+
+
+def keys(x):
+    """The cubic convolution kernel of Keys (1981), a = -0.5."""
+    x = abs(x)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+
+def bicubic(plane, scale):
+    """Bicubic interpolation, pixel centres aligned, edges replicated."""
+    for axis in (0, 1):
+        n = plane.shape[axis]
+        matrix = np.zeros((scale * n, n))
+        for o in range(scale * n):
+            centre = (o + 0.5) / scale - 0.5
+            for i in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
+                matrix[o, min(max(i, 0), n - 1)] += keys(centre - i)
+        plane = np.moveaxis(np.tensordot(matrix, plane, (1, axis)), 0, axis)
+    return plane
+
+
+# ITU-R BT.601, R'G'B' of 0..1 to Y'CbCr with luma in 16..235 and chroma in 16..240, all over 255.
+_RGB_TO_YCBCR = (
+    np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+)
+_OFFSET = np.array([16, 128, 128]) / 255
+
+
+def upscale_samples(net, image, scale):
+    """Upscale (H, W[, C]) of full scale 1: luma by the network, the rest by bicubic; nothing rounded."""
+    image = np.asarray(image, np.float64)
+    if image.ndim == 2:
+        return forward(net, image, scale)
+    channels = image.shape[2]
+    planes = []
+    if channels <= 2:
+        planes.append(forward(net, image[..., 0], scale))
+    else:
+        ycbcr = image[..., :3] @ _RGB_TO_YCBCR.T + _OFFSET
+        y = forward(net, ycbcr[..., 0], scale)
+        cb, cr = (bicubic(ycbcr[..., c], scale) for c in (1, 2))
+        rgb = (np.stack([y, cb, cr], -1) - _OFFSET) @ np.linalg.inv(_RGB_TO_YCBCR).T
+        planes += list(np.moveaxis(rgb, -1, 0))
+    if channels in (2, 4):
+        planes.append(bicubic(image[..., -1], scale))
+    return np.stack(planes, -1)
+
+
+def full_scale(dtype):
+    return np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+
+
+def quantise(samples, dtype):
+    """Samples of full scale 1 as ``dtype``: integers rounded half up and clipped, floats as they are."""
+    if np.dtype(dtype).kind != "u":
+        return samples.astype(dtype)
+    top = np.iinfo(dtype).max
+    return np.clip(np.floor(samples * top + 0.5), 0, top).astype(dtype)
