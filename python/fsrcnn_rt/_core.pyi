@@ -29,12 +29,15 @@ class Network:
         heads: Mapping[int, tuple[_F32, _F32, int, int, int]],
         padding: str,
         isa: str,
+        *,
+        algorithm: str = "winograd",
     ) -> None:
         """Pack a network.
 
         ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 is none.
         ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1 is "full".
         ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``.
+        ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """
 
     @property
@@ -51,5 +54,5 @@ class Network:
 
         ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32, any strides.
         ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not overlapping ``src``.
-        ``strip_width``: LR columns computed at a time; 0 chooses. It never changes a bit of the result.
+        ``strip_width``: LR columns computed at a time, rounded up to a multiple of 4; 0 chooses. It never changes a bit of the result.
         """

@@ -23,6 +23,12 @@ Padding parse_padding(const std::string& name) {
   throw py::value_error("padding='" + name + "' is neither 'zeros' nor 'replicate'");
 }
 
+Algorithm parse_algorithm(const std::string& name) {
+  if (name == "direct") return Algorithm::direct;
+  if (name == "winograd") return Algorithm::winograd;
+  throw py::value_error("algorithm='" + name + "' is neither 'direct' nor 'winograd'");
+}
+
 std::vector<float> to_vector(const FloatArray& array) { return {array.data(), array.data() + array.size()}; }
 
 int dim(const FloatArray& array, int axis) { return static_cast<int>(array.shape(axis)); }
@@ -45,11 +51,11 @@ template <typename Byte>
 BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* name) {
   BasicImageView<Byte> view{};
   const py::dtype dtype = array.dtype();
-  if (dtype.is(py::dtype::of<uint8_t>())) {
+  if (dtype.equal(py::dtype::of<uint8_t>())) {
     view.type = SampleType::u8;
-  } else if (dtype.is(py::dtype::of<uint16_t>())) {
+  } else if (dtype.equal(py::dtype::of<uint16_t>())) {
     view.type = SampleType::u16;
-  } else if (dtype.is(py::dtype::of<float>())) {
+  } else if (dtype.equal(py::dtype::of<float>())) {
     view.type = SampleType::f32;
   } else {
     throw py::type_error(std::string(name) + ": dtype " + py::str(dtype).cast<std::string>() +
@@ -89,8 +95,8 @@ class Network {
  public:
   Network(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
           const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads, const std::string& padding,
-          const std::string& isa)
-      : upscaler_(to_model(layers, heads, padding), table_by_name(isa)) {}
+          const std::string& isa, const std::string& algorithm)
+      : upscaler_(to_model(layers, heads, padding), table_by_name(isa), parse_algorithm(algorithm)) {}
 
   std::string isa() const { return upscaler_.kernels().isa; }
 
@@ -165,8 +171,9 @@ PYBIND11_MODULE(_core, m) {
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>&,
                     const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>&, const std::string&,
-                    const std::string&>(),
-           py::arg("layers"), py::arg("heads"), py::arg("padding"), py::arg("isa"))
+                    const std::string&, const std::string&>(),
+           py::arg("layers"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(),
+           py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0);

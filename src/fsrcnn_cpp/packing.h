@@ -1,7 +1,7 @@
 // Weights in the order in which the kernels of one table read them. Done once, when a network is made.
 #pragma once
 
-#include <vector>
+#include <optional>
 
 #include "aligned_buffer.h"
 #include "kernels/kernels.h"
@@ -9,23 +9,22 @@
 
 namespace fsrcnn {
 
-struct PackedConv {
-  struct Block {
-    int first_oc, oc;
-    const float* weights;  // [ic][kh][kw][oc]
-    const float* bias;     // [oc]
-    const float* slope;    // [oc]
-  };
+/// How 3x3 convolutions are computed where the kernels offer both ways.
+enum class Algorithm { direct, winograd };
 
+struct PackedConv {
   int ic, oc, kernel;
-  std::vector<Block> blocks;
-  AlignedBuffer storage;
+  bool winograd;
+  AlignedBuffer weights;  // as Conv2dArgs::weights or WinogradArgs::weights
+  AlignedBuffer bias, slope;
 };
 
 struct PackedHead {
   int stride, pad, border, ic;
   float bias;
   AlignedBuffer weights;  // as Deconv2dArgs::weights
+  /// Where every phase sees at most 3x3 inputs: the same head as a 3x3 convolution to stride * stride channels.
+  std::optional<PackedConv> subpixel;
 
   int first_tap() const { return deconv_first_tap(stride, pad); }
   int last_tap() const { return deconv_last_tap(stride, pad); }
@@ -33,7 +32,7 @@ struct PackedHead {
   int reach() const { return -first_tap() > last_tap() ? -first_tap() : last_tap(); }
 };
 
-PackedConv pack(const ConvLayer& layer, const KernelTable& kernels);
-PackedHead pack(const Head& head, const KernelTable& kernels);
+PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm);
+PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm);
 
 }  // namespace fsrcnn

@@ -17,7 +17,15 @@ constexpr std::ptrdiff_t kMinStripWidth = 64;
 // A band recomputes a few rows that its neighbour also computes, so bands are tall unless the picture is small.
 constexpr std::ptrdiff_t kBandRows = 256;
 constexpr std::ptrdiff_t kMinBandRows = 8;
-constexpr int kMaxHeadTaps = 2 * kDeconvKernel;
+constexpr int kMaxTaps = 2 * kDeconvKernel;
+
+// Output is produced in blocks of rows, and strips and bands start at multiples of them, whatever the algorithm.
+constexpr std::ptrdiff_t kBlock = kWinogradTile;
+
+constexpr std::ptrdiff_t align_down(std::ptrdiff_t value, std::ptrdiff_t anchor) {
+  const std::ptrdiff_t remainder = (value - anchor) % kBlock;
+  return value - (remainder < 0 ? remainder + kBlock : remainder);
+}
 
 /// The last few feature rows of one layer; row y lies in slot y % rows.
 struct Ring {
@@ -52,7 +60,7 @@ class Upscaler::Strip {
  public:
   /// Sizes the scratch for strips of up to `width` columns. Allocates only if it has to grow.
   void prepare(const Upscaler& upscaler, const ImageView& src, std::span<const Target> targets, std::ptrdiff_t width);
-  /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1.
+  /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1. Starts, and ends inside the picture, are multiples of kBlock.
   void run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1);
 
  private:
@@ -60,34 +68,51 @@ class Upscaler::Strip {
     const PackedHead* head;
     RowSink sink;
   };
+  struct Range {
+    std::ptrdiff_t begin, end;
+  };
 
   void carve(Arena& arena, std::ptrdiff_t width);
   std::ptrdiff_t column(std::ptrdiff_t x) const { return margin_ + x - x0_; }
   int layer_count() const { return static_cast<int>(upscaler_->layers_.size()); }
+  /// The layer that makes ring i, for i > 0, and the one that reads it, for i < layer_count().
+  const PackedConv& producer(int i) const { return upscaler_->layers_[i - 1]; }
+  const PackedConv& consumer(int i) const { return upscaler_->layers_[i]; }
+  bool in_blocks(int i) const { return i > 0 && producer(i).winograd; }
 
-  void produce_until(int stage, std::ptrdiff_t y);
-  void produce(int stage, std::ptrdiff_t y);
+  /// The columns of the picture that ring i holds for this strip.
+  Range columns(int i) const {
+    const Extent& extent = upscaler_->extents_[i];
+    return {std::max<std::ptrdiff_t>(0, x0_ - extent.before), std::min(src_.width, x1_ + extent.after)};
+  }
+  void produce_until(int i, std::ptrdiff_t y);
+  void produce_row(int i, std::ptrdiff_t y);
+  void produce_block(int i, std::ptrdiff_t y);
+  void finish_row(int i, std::ptrdiff_t y);
   void produce_extras_until(std::ptrdiff_t y);
-  void pad(const Ring& ring, std::ptrdiff_t y, std::ptrdiff_t begin, std::ptrdiff_t end, int reach, int border);
-  void run_head(const Output& output, std::ptrdiff_t y, const float* const* extra_rows);
+  void pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border);
+  void gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border, const float** rows);
+  void run_head(const Output& output, std::ptrdiff_t y);
 
   const Upscaler* upscaler_ = nullptr;
   ImageView src_{};
   std::vector<RowSource> source_;  // one; a vector because it is made anew for every picture
   std::vector<Output> outputs_;
-  int reach_ = 0;              // of the farthest-reaching head
+  int reach_ = 0;                // rows that the heads in use read around a block
+  int pad_reach_ = 0;            // columns that they read around the picture, whole tiles included
   bool borders_differ_ = false;  // between heads: the last ring is then padded anew for each
 
   AlignedBuffer memory_;
   std::ptrdiff_t margin_ = 0, stride_ = 0;
-  std::vector<Ring> rings_;  // [0] luma, [i] output of layer i - 1
-  std::vector<int> halo_;    // columns and rows that ring i must reach beyond the strip
+  std::vector<Ring> rings_;           // [0] luma, [i] output of layer i - 1
   std::vector<std::ptrdiff_t> next_;  // next row of ring i
   Ring extras_;
   std::ptrdiff_t next_extra_ = 0;
   float* zero_row_ = nullptr;
-  float* phases_ = nullptr;  // phase planes of one head
-  std::ptrdiff_t geometry_[5] = {};
+  float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
+  float* phases_ = nullptr;      // phase planes of one head, for a block of rows
+  float* scratchpad_ = nullptr;  // of the Winograd kernel
+  std::ptrdiff_t geometry_[4] = {};
 
   std::ptrdiff_t x0_ = 0, x1_ = 0;
 };
@@ -104,173 +129,236 @@ void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, st
   source_.emplace_back(src, upscaler.kernels_);
   outputs_.clear();
   reach_ = 0;
+  pad_reach_ = 0;
   borders_differ_ = false;
   int scales = 0;
   for (const Target& target : targets) {
     const PackedHead* head = upscaler.find_head(target.scale);
     outputs_.push_back({head, RowSink(target.image, target.scale, upscaler.kernels_)});
     reach_ = std::max(reach_, head->reach());
+    pad_reach_ = std::max(pad_reach_, head->subpixel ? kWinogradTile : head->reach());
     borders_differ_ |= head->border != outputs_.front().head->border;
     scales |= 1 << target.scale;
   }
 
-  halo_.assign(upscaler.layers_.size() + 1, reach_);
-  for (int i = layer_count(); i-- > 0;) {
-    halo_[i] = halo_[i + 1] + upscaler.layers_[i].kernel / 2;
-  }
-  margin_ = round_up(std::max(halo_[0], kBicubicReach), kCacheLineFloats);
+  const Extent& widest = upscaler.extents_[0];
+  margin_ = round_up(std::max(widest.before, kBicubicReach) + kWinogradTile, kCacheLineFloats);
+  const std::ptrdiff_t overrun = std::max(kMaxLanes, kWinogradChunk * kWinogradTile + kWinogradPoints);
   // An odd number of cache lines between channels: a power of two would map all of them to a few cache sets.
-  stride_ = ceil_div(margin_ + width + std::max(halo_[0], kBicubicReach) + kMaxLanes, kCacheLineFloats);
+  stride_ = ceil_div(margin_ + width + std::max(widest.after, kBicubicReach) + overrun, kCacheLineFloats);
   stride_ = (stride_ | 1) * kCacheLineFloats;
-  rings_.resize(halo_.size());
-  next_.resize(halo_.size());
+  rings_.resize(upscaler.layers_.size() + 1);
+  next_.resize(rings_.size());
 
   Arena count(nullptr);
   carve(count, width);
-  const std::ptrdiff_t geometry[5] = {width, src.channels, scales, margin_, reach_};
+  const std::ptrdiff_t geometry[] = {width, src.channels, scales, static_cast<std::ptrdiff_t>(src.type)};
   if (count.used() > memory_.size()) {
     memory_ = AlignedBuffer(count.used());
-  } else if (!std::equal(geometry, geometry + 5, geometry_)) {
+  } else if (!std::equal(std::begin(geometry), std::end(geometry), geometry_)) {
     memory_.clear();  // what was a feature may now be a row of zeros
   }
-  std::copy(geometry, geometry + 5, geometry_);
+  std::copy(std::begin(geometry), std::end(geometry), geometry_);
   Arena arena(memory_.data());
   carve(arena, width);
 }
 
 void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
   std::ptrdiff_t max_channels = 1;
+  std::ptrdiff_t scratchpad = 0;
   for (int i = 0; i <= layer_count(); ++i) {
-    const std::ptrdiff_t channels = i == 0 ? 1 : upscaler_->layers_[i - 1].oc;
-    const std::ptrdiff_t rows = i < layer_count() ? upscaler_->layers_[i].kernel : 2 * reach_ + 1;
+    const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc;
+    const bool read_in_blocks = i == layer_count() || consumer(i).winograd;
+    std::ptrdiff_t rows = i == layer_count() ? kBlock + 2 * reach_ : read_in_blocks ? kWinogradPoints : consumer(i).kernel;
+    // Blocks end just where a staggered block stops reading; any other reader finds up to a block more.
+    if (in_blocks(i) && (i == layer_count() || !read_in_blocks)) rows += kBlock - 1;
     rings_[i].carve(arena, channels, rows, stride_);
     max_channels = std::max(max_channels, channels);
+    if (in_blocks(i)) scratchpad = std::max(scratchpad, winograd_scratchpad(producer(i).ic, channels));
   }
-  extras_.carve(arena, src_.extras(), 2 * kBicubicReach + 1, stride_);
-  zero_row_ = arena.take(max_channels * stride_);
+  extras_.carve(arena, src_.extras(), 2 * kBicubicReach + kBlock, stride_);
   source_[0].carve(arena, stride_);
-  int max_phases = 0;
+  std::ptrdiff_t max_phases = 0;
   for (Output& output : outputs_) {
+    const std::ptrdiff_t phases = output.head->stride * output.head->stride;
     output.sink.carve(arena, width + kMaxLanes);
-    max_phases = std::max(max_phases, output.head->stride * output.head->stride);
+    max_phases = std::max(max_phases, phases);
+    if (output.head->subpixel) scratchpad = std::max(scratchpad, winograd_scratchpad(output.head->ic, phases));
   }
-  phases_ = arena.take(max_phases * stride_);
+  zero_row_ = arena.take(max_channels * stride_);
+  spare_row_ = arena.take(max_channels * stride_);
+  phases_ = arena.take(kBlock * max_phases * stride_);
+  scratchpad_ = arena.take(scratchpad);
 }
 
 void Upscaler::Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1) {
   x0_ = x0;
   x1_ = x1;
-  for (std::size_t i = 0; i < next_.size(); ++i) next_[i] = std::max<std::ptrdiff_t>(0, y0 - halo_[i]);
+  for (int i = 0; i <= layer_count(); ++i) {
+    const Extent& extent = upscaler_->extents_[i];
+    const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, y0 - extent.before);
+    next_[i] = in_blocks(i) ? align_down(first, extent.anchor) : first;
+  }
   next_extra_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach);
-  const std::ptrdiff_t last = src_.height - 1;
-  for (std::ptrdiff_t y = y0; y < y1; ++y) {
-    produce_until(layer_count(), std::min(last, y + reach_));
-    const float* extra_rows[2 * kBicubicReach + 1] = {};
-    if (src_.extras() > 0) {
-      produce_extras_until(std::min(last, y + kBicubicReach));
-      for (int i = 0; i <= 2 * kBicubicReach; ++i) {
-        extra_rows[i] = extras_.row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, last)) + column(x0);
-      }
-    }
-    for (const Output& output : outputs_) run_head(output, y, extra_rows);
+  for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
+    produce_until(layer_count(), std::min(src_.height, y + kBlock + reach_));
+    if (src_.extras() > 0) produce_extras_until(std::min(src_.height, y + kBlock + kBicubicReach));
+    for (const Output& output : outputs_) run_head(output, y);
   }
 }
 
-void Upscaler::Strip::produce_until(int stage, std::ptrdiff_t y) {
-  for (; next_[stage] <= y; ++next_[stage]) {
-    if (stage > 0) {
-      const int radius = upscaler_->layers_[stage - 1].kernel / 2;
-      produce_until(stage - 1, std::min(src_.height - 1, next_[stage] + radius));
+/// Makes the rows of ring i up to, not including, `end`, and what they need of the rings before it.
+void Upscaler::Strip::produce_until(int i, std::ptrdiff_t end) {
+  while (next_[i] < end) {
+    const std::ptrdiff_t y = next_[i];
+    const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
+    if (i == 0) {
+      const Range range = columns(0);
+      source_[0].load_luma(y, range.begin, range.end - range.begin, rings_[0].row(y) + column(range.begin));
+    } else {
+      produce_until(i - 1, std::min(src_.height, y + rows + producer(i).kernel / 2));
+      in_blocks(i) ? produce_block(i, y) : produce_row(i, y);
     }
-    produce(stage, next_[stage]);
+    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(src_.height, y + rows); ++r) finish_row(i, r);
+    next_[i] += rows;
   }
 }
 
-void Upscaler::Strip::produce(int stage, std::ptrdiff_t y) {
-  const Ring& ring = rings_[stage];
-  const std::ptrdiff_t begin = std::max<std::ptrdiff_t>(0, x0_ - halo_[stage]);
-  const std::ptrdiff_t end = std::min(src_.width, x1_ + halo_[stage]);
-  float* const dst = ring.row(y) + column(begin);
-  if (stage == 0) {
-    source_[0].load_luma(y, begin, end - begin, dst);
-  } else {
-    const PackedConv& conv = upscaler_->layers_[stage - 1];
-    const Ring& input = rings_[stage - 1];
-    const int radius = conv.kernel / 2;
-    std::ptrdiff_t indices[kMaxKernel];
-    gather_rows(y - radius, conv.kernel, src_.height, upscaler_->padding_, Head::kFullBorder, indices);
-    const float* src_rows[kMaxKernel];
-    for (int k = 0; k < conv.kernel; ++k) {
-      src_rows[k] = (indices[k] == kZeroRow ? zero_row_ : input.row(indices[k])) + column(begin) - radius;
-    }
-    for (const PackedConv::Block& block : conv.blocks) {
-      const Conv2dArgs args{src_rows, stride_, conv.ic, conv.kernel, conv.kernel, block.oc, block.weights, block.bias,
-                            block.slope, dst + block.first_oc * stride_, stride_, end - begin};
-      upscaler_->kernels_.conv2d(args);
-    }
+void Upscaler::Strip::produce_row(int i, std::ptrdiff_t y) {
+  const PackedConv& conv = producer(i);
+  const Range range = columns(i);
+  const float* src_rows[kMaxKernel];
+  gather(rings_[i - 1], y - conv.kernel / 2, conv.kernel, column(range.begin) - conv.kernel / 2, Head::kFullBorder,
+         src_rows);
+  const Conv2dArgs args{src_rows, stride_, conv.ic, conv.kernel, conv.kernel, conv.oc, conv.weights.data(),
+                        conv.bias.data(), conv.slope.data(), rings_[i].row(y) + column(range.begin), stride_,
+                        range.end - range.begin};
+  upscaler_->kernels_.conv2d(args);
+}
+
+void Upscaler::Strip::produce_block(int i, std::ptrdiff_t y) {
+  const PackedConv& conv = producer(i);
+  const Range range = columns(i);
+  // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
+  const std::ptrdiff_t first = align_down(range.begin, upscaler_->extents_[i].anchor);
+  const float* src_rows[kWinogradPoints];
+  gather(rings_[i - 1], y - 1, kWinogradPoints, column(first) - 1, Head::kFullBorder, src_rows);
+  float* dst_rows[kBlock];
+  for (std::ptrdiff_t r = 0; r < kBlock; ++r) {
+    const bool inside = y + r >= 0 && y + r < src_.height;
+    dst_rows[r] = (inside ? rings_[i].row(y + r) : spare_row_) + column(first);
   }
-  if (stage < layer_count()) {
-    pad(ring, y, begin, end, upscaler_->layers_[stage].kernel / 2, Head::kFullBorder);
+  const WinogradArgs args{src_rows, stride_, conv.ic, conv.oc, conv.weights.data(), conv.bias.data(),
+                          conv.slope.data(), dst_rows, stride_, ceil_div(range.end - first, kWinogradTile), scratchpad_};
+  upscaler_->kernels_.winograd_conv2d(args);
+}
+
+/// Pads a fresh row as far as its reader looks beyond the picture.
+void Upscaler::Strip::finish_row(int i, std::ptrdiff_t y) {
+  if (i < layer_count()) {
+    const int reach = consumer(i).winograd ? kWinogradTile : consumer(i).kernel / 2;
+    pad(rings_[i], y, columns(i), reach, Head::kFullBorder);
   } else if (!borders_differ_) {
-    pad(ring, y, begin, end, reach_, outputs_.front().head->border);
+    pad(rings_[i], y, columns(i), pad_reach_, outputs_.front().head->border);
   }
 }
 
-void Upscaler::Strip::produce_extras_until(std::ptrdiff_t y) {
-  const std::ptrdiff_t begin = std::max<std::ptrdiff_t>(0, x0_ - kBicubicReach);
-  const std::ptrdiff_t end = std::min(src_.width, x1_ + kBicubicReach);
-  for (; next_extra_ <= y; ++next_extra_) {
+void Upscaler::Strip::produce_extras_until(std::ptrdiff_t end) {
+  const Range range{std::max<std::ptrdiff_t>(0, x0_ - kBicubicReach), std::min(src_.width, x1_ + kBicubicReach)};
+  for (; next_extra_ < end; ++next_extra_) {
     float* const row = extras_.row(next_extra_);
-    source_[0].load_extras(next_extra_, begin, end - begin, row + column(begin), stride_);
+    source_[0].load_extras(next_extra_, range.begin, range.end - range.begin, row + column(range.begin), stride_);
     for (std::ptrdiff_t e = 0; e < extras_.channels; ++e) {
       float* const plane = row + e * stride_;
       for (int i = 1; i <= kBicubicReach; ++i) {
-        if (begin == 0) plane[column(-i)] = plane[column(0)];
-        if (end == src_.width) plane[column(end - 1 + i)] = plane[column(end - 1)];
+        if (range.begin == 0) plane[column(-i)] = plane[column(0)];
+        if (range.end == src_.width) plane[column(range.end - 1 + i)] = plane[column(range.end - 1)];
       }
     }
   }
 }
 
-/// Where columns begin .. end - 1 touch the edge of the picture, writes what the next layer sees beyond it.
-void Upscaler::Strip::pad(const Ring& ring, std::ptrdiff_t y, std::ptrdiff_t begin, std::ptrdiff_t end, int reach,
-                          int border) {
-  if (begin > 0 && end < src_.width) return;
+/// Where the columns of a row touch the edge of the picture, writes what the next layer sees beyond it.
+void Upscaler::Strip::pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border) {
+  if (range.begin > 0 && range.end < src_.width) return;
   const bool full = border == Head::kFullBorder;
   const int replicated = upscaler_->padding_ == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
   for (std::ptrdiff_t c = 0; c < ring.channels; ++c) {
     float* const plane = ring.row(y) + c * stride_;
     for (int i = 1; i <= reach; ++i) {
-      if (begin == 0) plane[column(-i)] = i <= replicated ? plane[column(0)] : 0.0f;
-      if (end == src_.width) plane[column(end - 1 + i)] = i <= replicated ? plane[column(end - 1)] : 0.0f;
+      if (range.begin == 0) plane[column(-i)] = i <= replicated ? plane[column(0)] : 0.0f;
+      if (range.end == src_.width) plane[column(range.end - 1 + i)] = i <= replicated ? plane[column(range.end - 1)] : 0.0f;
     }
   }
 }
 
-void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y, const float* const* extra_rows) {
+/// Pointers to index `at` of rows first .. first + count - 1 of a ring, or of what stands for them outside the picture.
+void Upscaler::Strip::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
+                             const float** rows) {
+  std::ptrdiff_t indices[kMaxTaps];
+  gather_rows(first, count, src_.height, upscaler_->padding_, border, indices);
+  for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zero_row_ : ring.row(indices[k])) + at;
+}
+
+void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
   const PackedHead& head = *output.head;
   const Ring& features = rings_.back();
-  const int taps = head.last_tap() - head.first_tap() + 1;
-  std::ptrdiff_t indices[kMaxHeadTaps];
-  const float* src_rows[kMaxHeadTaps];
-  gather_rows(y + head.first_tap(), taps, src_.height, upscaler_->padding_, head.border, indices);
-  for (int t = 0; t < taps; ++t) {
-    if (borders_differ_ && indices[t] != kZeroRow) {
-      pad(features, indices[t], std::max<std::ptrdiff_t>(0, x0_ - reach_), std::min(src_.width, x1_ + reach_), reach_,
-          head.border);
+  const std::ptrdiff_t rows = std::min(kBlock, src_.height - y);
+  if (borders_differ_) {
+    const std::ptrdiff_t last = std::min(src_.height, y + rows + reach_);
+    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
+      pad(features, r, columns(layer_count()), pad_reach_, head.border);
     }
-    src_rows[t] = (indices[t] == kZeroRow ? zero_row_ : features.row(indices[t])) + column(x0_) + head.first_tap();
   }
-  const Deconv2dArgs args{head.stride, head.pad, src_rows, stride_, head.ic, head.weights.data(), head.bias,
-                          phases_, stride_, x1_ - x0_};
-  upscaler_->kernels_.deconv2d(args);
-  output.sink.store(y, x0_, x1_ - x0_, phases_, stride_, extra_rows, stride_);
+  const std::ptrdiff_t phases = head.stride * head.stride;
+  const float* src_rows[kMaxTaps];
+  if (head.subpixel) {
+    gather(features, y - 1, kWinogradPoints, column(x0_) - 1, head.border, src_rows);
+    float* dst_rows[kBlock];
+    for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases_ + r * phases * stride_;
+    const PackedConv& conv = *head.subpixel;
+    const WinogradArgs args{src_rows, stride_, conv.ic, conv.oc, conv.weights.data(), conv.bias.data(),
+                            conv.slope.data(), dst_rows, stride_, ceil_div(x1_ - x0_, kWinogradTile), scratchpad_};
+    upscaler_->kernels_.winograd_conv2d(args);
+  }
+  for (std::ptrdiff_t r = 0; r < rows; ++r) {
+    float* const planes = phases_ + r * phases * stride_;
+    if (!head.subpixel) {
+      gather(features, y + r + head.first_tap(), head.last_tap() - head.first_tap() + 1,
+             column(x0_) + head.first_tap(), head.border, src_rows);
+      const Deconv2dArgs args{head.stride, head.pad, src_rows, stride_, head.ic, head.weights.data(), head.bias,
+                              planes, stride_, x1_ - x0_};
+      upscaler_->kernels_.deconv2d(args);
+    }
+    const float* extra_rows[2 * kBicubicReach + 1] = {};
+    if (src_.extras() > 0) {
+      for (int i = 0; i <= 2 * kBicubicReach; ++i) {
+        const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + r + i - kBicubicReach, 0, src_.height - 1);
+        extra_rows[i] = extras_.row(row) + column(x0_);
+      }
+    }
+    output.sink.store(y + r, x0_, x1_ - x0_, planes, stride_, extra_rows, stride_);
+  }
 }
 
-Upscaler::Upscaler(const Model& model, const KernelTable& kernels) : kernels_(kernels), padding_(model.padding) {
+Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm)
+    : kernels_(kernels), padding_(model.padding) {
   validate(model);
-  for (const ConvLayer& layer : model.layers) layers_.push_back(pack(layer, kernels));
-  for (const Head& head : model.heads) heads_.push_back(pack(head, kernels));
+  for (const ConvLayer& layer : model.layers) layers_.push_back(pack(layer, kernels, algorithm));
+  for (const Head& head : model.heads) heads_.push_back(pack(head, kernels, algorithm));
+
+  int reach = 0;  // of all heads, so that the bits of one do not depend on which others run with it
+  for (const PackedHead& head : heads_) reach = std::max(reach, head.reach());
+  extents_.assign(layers_.size() + 1, {reach, reach, 0});
+  for (std::size_t i = layers_.size(); i-- > 0;) {
+    Extent& out = extents_[i + 1];
+    const int radius = layers_[i].kernel / 2;
+    if (layers_[i].winograd) {
+      out.anchor = out.after % kWinogradTile;
+      out.before = static_cast<int>(round_up(out.before + out.anchor, kWinogradTile)) - out.anchor;
+    }
+    extents_[i] = {out.before + radius, out.after + radius, 0};
+  }
 }
 
 Upscaler::~Upscaler() = default;
@@ -282,10 +370,11 @@ const PackedHead* Upscaler::find_head(int scale) const {
   return nullptr;
 }
 
-std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, int reach) const {
+std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width) const {
   std::ptrdiff_t floats_per_column = 0;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const int rows = i + 1 < layers_.size() ? layers_[i + 1].kernel : 2 * reach + 1;
+    const bool last = i + 1 == layers_.size();
+    const int rows = last || layers_[i + 1].winograd ? kWinogradPoints : layers_[i + 1].kernel;
     floats_per_column += static_cast<std::ptrdiff_t>(layers_[i].oc) * rows;
   }
   const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / floats_per_column;
@@ -313,9 +402,7 @@ void Upscaler::give_back(std::unique_ptr<Context> context) const {
 
 void Upscaler::run(const ImageView& src, std::span<const Target> targets, int threads,
                    std::ptrdiff_t strip_width) const {
-  int reach = 0;
-  for (const Target& target : targets) reach = std::max(reach, find_head(target.scale)->reach());
-  if (strip_width == 0) strip_width = choose_strip_width(src.width, reach);
+  strip_width = strip_width == 0 ? choose_strip_width(src.width) : round_up(strip_width, kBlock);
   strip_width = std::min(strip_width, src.width);
 
   const std::ptrdiff_t strips = ceil_div(src.width, strip_width);
@@ -336,8 +423,9 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, int th
     for (std::ptrdiff_t task; (task = next_task++) < strips * bands;) {
       const std::ptrdiff_t x0 = task % strips * strip_width;
       const std::ptrdiff_t band = task / strips;
-      strip.run(x0, std::min(src.width, x0 + strip_width), src.height * band / bands,
-                src.height * (band + 1) / bands);
+      const auto band_start = [&](std::ptrdiff_t b) { return align_down(src.height * b / bands, 0); };
+      const std::ptrdiff_t y1 = band + 1 == bands ? src.height : band_start(band + 1);
+      strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
     }
   });
   give_back(std::move(context));

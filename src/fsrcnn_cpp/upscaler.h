@@ -29,7 +29,7 @@ struct Target {
 class Upscaler {
  public:
   /// Checks the model (std::invalid_argument) and packs it for `kernels`.
-  Upscaler(const Model& model, const KernelTable& kernels);
+  Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm);
   ~Upscaler();
 
   const KernelTable& kernels() const { return kernels_; }
@@ -45,14 +45,23 @@ class Upscaler {
   class Strip;
 
   const PackedHead* find_head(int scale) const;
-  std::ptrdiff_t choose_strip_width(std::ptrdiff_t width, int reach) const;
+  std::ptrdiff_t choose_strip_width(std::ptrdiff_t width) const;
   std::unique_ptr<Context> take_context() const;
   void give_back(std::unique_ptr<Context> context) const;
 
   const KernelTable& kernels_;
   Padding padding_;
+
+  /// What ring i (the luma, or the output of layer i - 1) must hold around a block of output pixels whose start and end
+  /// are multiples of kWinogradTile, for the farthest-reaching head: `before` its start and `after` its end. Both axes
+  /// are alike. Tiles of a Winograd layer start where (position - anchor) is a multiple of kWinogradTile; the anchors
+  /// are staggered so that each layer's tiles end just where the next layer stops reading.
+  struct Extent {
+    int before, after, anchor;
+  };
   std::vector<PackedConv> layers_;
   std::vector<PackedHead> heads_;
+  std::vector<Extent> extents_;  // by ring
 
   mutable std::mutex contexts_mutex_;
   mutable std::vector<std::unique_ptr<Context>> contexts_;  // the free list

@@ -17,20 +17,55 @@ inline constexpr int kMaxKernel = 15;     // largest convolution kernel, in rows
 inline constexpr int kDeconvKernel = 9;   // rows and columns of every transposed convolution
 inline constexpr int kMaxStride = 4;
 
-// ---- conv2d: one block of output channels of one row, stride 1, then PReLU -------------------------------------------
+// Output channels are computed in blocks of nearly equal size: 32 channels on a table that takes at most 14 are
+// 11 + 11 + 10, never 14 + 14 + 4. Weights are packed block by block.
+constexpr int block_count(int oc, int max_block) { return (oc + max_block - 1) / max_block; }
+constexpr int block_size(int oc, int max_block, int index) {
+  const int count = block_count(oc, max_block);
+  return oc / count + (index < oc % count ? 1 : 0);
+}
+
+// ---- conv2d: one row, stride 1, then PReLU -----------------------------------------------------------------------------
 
 struct Conv2dArgs {
   const float* const* src_rows;  // kh rows; tap (ky, kx) of column x is src_rows[ky][c * src_stride + x + kx]
   ptrdiff_t src_stride;
   int ic, kh, kw;
-  int oc;                // at most KernelTable::conv2d_max_oc
-  const float* weights;  // [ic][kh][kw][oc]
+  int oc;
+  const float* weights;  // [block][ic][kh][kw][channel of the block]
   const float* bias;     // [oc]
   const float* slope;    // [oc]; PReLU is max(x, 0) + slope * min(x, 0), whatever the slope
   float* dst;            // [oc][dst_stride]
   ptrdiff_t dst_stride;
   ptrdiff_t width;
 };
+
+// ---- winograd_conv2d: four rows of a 3x3 convolution by F(4x4, 3x3), then PReLU ----------------------------------------
+//
+// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): 36 products instead of 144 for each tile
+// of 4x4 outputs, which reads 6x6 inputs. Every output rounds with all 36 of them, so the same picture gives the same
+// bits only if tiles are anchored to it and all that a tile reads is there.
+
+inline constexpr int kWinogradTile = 4;
+inline constexpr int kWinogradPoints = kWinogradTile + 2;
+inline constexpr int kWinogradChunk = 16;  // tiles transformed at a time, at most; reads and writes run over by a chunk
+
+struct WinogradArgs {
+  const float* const* src_rows;  // 6 rows; column j of tile t is src_rows[i][c * src_stride + 4 * t + j]
+  ptrdiff_t src_stride;
+  int ic, oc;
+  const float* weights;    // [block][6 * 6][ic][channel of the block], transformed
+  const float* bias;       // [oc]
+  const float* slope;      // [oc]
+  float* const* dst_rows;  // 4 rows; column j of tile t goes to dst_rows[i][o * dst_stride + 4 * t + j]
+  ptrdiff_t dst_stride;
+  ptrdiff_t tiles;
+  float* scratchpad;  // winograd_scratchpad(ic, oc) floats
+};
+
+constexpr ptrdiff_t winograd_scratchpad(ptrdiff_t ic, ptrdiff_t oc) {
+  return kWinogradPoints * kWinogradPoints * kWinogradChunk * (ic + oc);
+}
 
 // ---- deconv2d: all stride x stride phases of one row ------------------------------------------------------------------
 //
@@ -75,9 +110,10 @@ struct StoreArgs {
 
 struct KernelTable {
   const char* isa;
-  int conv2d_max_oc;
+  int max_block;  // output channels that conv2d and winograd_conv2d compute at a time
   int deconv2d_phase_rows[kMaxStride + 1];  // by stride: phase rows computed in one pass
   void (*conv2d)(const Conv2dArgs&);
+  void (*winograd_conv2d)(const WinogradArgs&);  // null where conv2d serves
   void (*deconv2d)(const Deconv2dArgs&);
   /// `n` samples, `pixel_stride` bytes apart, scaled so that full scale is 1. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst);

@@ -19,7 +19,7 @@ void conv2d(const Conv2dArgs& a) {
           }
         }
       }
-      a.dst[o * a.dst_stride + x] = std::fmax(sum, 0.0f) + a.slope[o] * std::fmin(sum, 0.0f);
+      a.dst[o * a.dst_stride + x] = sum > 0.0f ? sum : a.slope[o] * sum;
     }
   }
 }
@@ -128,9 +128,10 @@ double fma_loop(long iterations) {
 extern const KernelTable kReferenceTable;
 const KernelTable kReferenceTable = {
     "reference",
-    1 << 20,
+    1 << 20,  // one block
     {0, 0, 1, 1, 1},
     conv2d,
+    nullptr,
     deconv2d,
     {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},

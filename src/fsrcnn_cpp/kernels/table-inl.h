@@ -6,6 +6,7 @@
 #include "kernels.h"
 #include "pixel_io-inl.h"
 #include "simd-inl.h"
+#include "winograd-inl.h"
 
 namespace fsrcnn {
 namespace {
@@ -35,9 +36,10 @@ double fma_loop(long iterations) {
 extern const KernelTable FSRCNN_TABLE;
 const KernelTable FSRCNN_TABLE = {
     FSRCNN_ISA_NAME,
-    kConv2dMaxOc,
+    kMaxBlock,
     {0, 0, deconv2d_phase_rows(2), deconv2d_phase_rows(3), deconv2d_phase_rows(4)},
     conv2d,
+    winograd_conv2d,
     deconv2d,
     {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
