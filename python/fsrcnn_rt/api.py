@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from fsrcnn_rt import _core
 from fsrcnn_rt.errors import ScaleError
-from fsrcnn_rt.image import check_array, from_compute, from_pil, is_computed_directly, to_compute
+from fsrcnn_rt.image import (
+    BICUBIC_REACH,
+    check_array,
+    extend_colour,
+    from_compute,
+    from_pil,
+    is_computed_directly,
+    to_compute,
+)
 from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 
@@ -107,7 +115,8 @@ class Upscaler:
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
         outside pass through unclipped; any strides. Grey goes through the network; of colour, the BT.601 luma
-        does, and chroma and alpha are upscaled by bicubic interpolation.
+        does, and chroma and alpha are upscaled by bicubic interpolation. Colour under alpha 0 is not kept:
+        near an edge it is the visible colour beside it.
 
         ``out``: the array to write to, or for several scales a mapping of them, keyed by scale; of exactly
         the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
@@ -154,7 +163,8 @@ class Upscaler:
         }
         if out is not None:
             _check_out(out, shapes, image)
-        src = to_compute(image)
+        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
+        src = extend_colour(to_compute(image), self._model.reach + BICUBIC_REACH)
         dst = {
             scale: out[scale] if out and is_computed_directly(out[scale]) else _allocate(shape, src.dtype)
             for scale, shape in shapes.items()

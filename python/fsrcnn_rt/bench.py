@@ -6,13 +6,15 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
 from fsrcnn_rt import _core
 from fsrcnn_rt.api import ModelLike, Upscaler
+from fsrcnn_rt.arguments import ArgumentParser
 from fsrcnn_rt.model import SHIPPED
 from fsrcnn_rt.runtime import resolve_threads
 
@@ -102,35 +104,40 @@ def measure_fps(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fsrcnn-rt bench`` and return its exit code."""
     options = _parser().parse_args(argv)
-    threads = options.threads or sorted({1, resolve_threads(None)})
-    sizes = options.size or SIZES
-    peaks: dict[int, float] = {}
-    reports = []
-    for model in options.model or SHIPPED:
-        for count in threads:
-            for size in sizes:
-                report = measure_fps(
-                    model,
-                    size,
-                    options.scale,
-                    threads=count,
-                    isa=options.isa,
-                    channels=options.channels,
-                    seconds=options.seconds,
-                )
-                if count not in peaks:
-                    peaks[count] = _core.fma_peak(report.isa, count, options.seconds)
-                if options.json:
-                    reports.append(dataclasses.asdict(report) | {"fma_peak_gflops": peaks[count]})
-                    continue
-                if not reports:
-                    print(_header(report))
-                reports.append({})
-                print(_row(report, peaks[count]), flush=True)
+    measured = _measure(options)
     if options.json:
-        json.dump(reports, sys.stdout, indent=1)
+        json.dump(
+            [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured],
+            sys.stdout,
+            indent=1,
+        )
         print()
+        return 0
+    for line, (report, peak) in enumerate(measured):
+        if line == 0:
+            print(_header(report))
+        print(_row(report, peak), flush=True)
     return 0
+
+
+def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
+    """Measure every combination that was asked for, and the peak in GFLOP/s of as many threads."""
+    peaks: dict[int, float] = {}
+    models = options.model or SHIPPED
+    threads = options.threads or sorted({1, resolve_threads(None)})
+    for model, count, size in product(models, threads, options.size or SIZES):
+        report = measure_fps(
+            model,
+            size,
+            options.scale,
+            threads=count,
+            isa=options.isa,
+            channels=options.channels,
+            seconds=options.seconds,
+        )
+        if count not in peaks:
+            peaks[count] = _core.fma_peak(report.isa, count, options.seconds)
+        yield report, peaks[count]
 
 
 def _header(report: FpsReport) -> str:
@@ -160,20 +167,13 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="fsrcnn-rt bench",
         description="Frames per second here, beside the 24 of real time and the machine's peak.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "-m",
-        "--model",
-        action="append",
-        metavar="NAME|FILE",
-        help="model to measure (repeatable; default: all shipped)",
-    )
+    add("-m", "--model", action="append", metavar="MODEL", help="name or file (repeatable; default: all)")
     add("--size", type=_size, action="append", metavar="WxH", help="size of the input (repeatable)")
     add("--threads", type=int, action="append", metavar="N", help="threads (repeatable; default: 1 and all)")
     add("-s", "--scale", type=int, default=3, help="scale (default: 3)")

@@ -9,7 +9,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fsrcnn_rt.arguments import ArgumentParser
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,8 +33,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 
-# Twice this many pixels is where Pillow takes a picture for an attack; its own limit is below what cameras
-# make.
+# At twice this many pixels Pillow takes a picture for an attack; cameras exceed its own limit.
 _MAX_PIXELS = 2**29
 
 
@@ -68,11 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 class _Refuse(argparse.Action):
     """An option of the ncnn tools that has no meaning here; its help text is the reason."""
 
@@ -88,45 +84,22 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="fsrcnn-rt",
         usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train} --help",
         description="Upscale pictures with FSRCNN on the CPU: photo.jpg becomes photo_x3.jpg beside it.",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="picture to upscale")
     add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
     add("-o", "--output", metavar="PATH", help="file to write, or folder where there are several outputs")
+    add("-s", "--scale", default="3", metavar="N[,N]", help="scale, or several at once: 2,3,4 (default: 3)")
+    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add("-f", "--format", metavar="EXT", help="output as png, jpg, webp, ... (default: as the input)")
     add(
-        "-s",
-        "--scale",
-        default="3",
-        metavar="N[,N]",
-        help="scale, or several from one pass: 2,3,4 (default: 3)",
-    )
-    add(
-        "-m",
-        "-n",
-        "--model",
-        default="fsrcnn",
-        metavar="NAME|FILE",
-        help="fsrcnn, fsrcnn-s or a file (default: fsrcnn)",
-    )
-    add(
-        "-f",
-        "--format",
-        metavar="EXT",
-        help="format of the output: png, jpg, webp, ... (default: the input's)",
-    )
-    add(
-        "-j",
-        "--threads",
-        type=_threads,
-        metavar="N",
-        help="threads; of load:proc:save, proc counts (default: all CPUs)",
+        "-j", "--threads", type=_threads, metavar="N", help="threads, or load:proc:save, of which proc counts"
     )
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
@@ -170,9 +143,8 @@ def _subcommand(name: str, arguments: list[str]) -> int:
 
 
 def _info(arguments: list[str]) -> int:
-    _Parser(
-        prog="fsrcnn-rt info", description="Print what is installed and what this machine offers."
-    ).parse_args(arguments)
+    description = "Print what is installed and what this machine offers."
+    ArgumentParser(prog="fsrcnn-rt info", description=description).parse_args(arguments)
     import fsrcnn_rt
     from fsrcnn_rt.model import SHIPPED
     from fsrcnn_rt.runtime import resolve_isa, resolve_threads
@@ -269,6 +241,8 @@ def _plan(inputs: list[str], options: argparse.Namespace, scales: list[int]) -> 
     sources = {os.path.realpath(name) for name in inputs}
     Image.init()
     for source in map(Path, inputs):
+        if source.is_dir():
+            raise _UsageError(f"{source}: is a folder, name the pictures in it")
         suffix = f".{options.format.lstrip('.')}" if options.format else source.suffix
         outputs = {}
         for scale in scales:
@@ -315,12 +289,12 @@ def _read(path: Path) -> "Image":
         # Pillow warns of large pictures and of sloppy metadata, and neither is news to who took the picture.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            image = Image.open(path)
+            with image:
                 _refuse_loss(image)
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-                upright.format = image.format
-                return upright
+                ImageOps.exif_transpose(image, in_place=True)
+            return image
     except UnidentifiedImageError as error:
         raise OSError("is not a picture in a format that Pillow reads") from error
     except Exception as error:  # what a decoder raises on damaged data is anybody's guess
@@ -333,7 +307,7 @@ def _refuse_loss(image: "Image") -> None:
     """Refuse files of which Pillow reads only a part."""
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's JPEG with a preview in it
         raise ValueError("it has several frames, and only still pictures can be upscaled")
-    if image.mode != "I;16" and ";16" in str(getattr(image, "tile", "")):
+    if image.mode in ("L", "LA", "RGB", "RGBA") and ";16" in str(getattr(image, "tile", "")):
         raise ValueError(
             "it has 16 bits per channel, which Pillow cuts to 8; fsrcnn_rt.upscale takes it as a uint16 array"
         )

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 
+# How far the bicubic filter reads around a pixel, in input pixels.
+BICUBIC_REACH = 2
+
+_SCRATCH_BYTES = 4 << 20
+
 # dtype of an array -> dtype in which it is computed
 _COMPUTE = {
     "uint8": "uint8",
@@ -51,18 +56,66 @@ def to_compute(image: AnyArray) -> AnyArray:
     """Bring an image to the dtype in which it is computed: itself where that is possible, else a copy."""
     # The core follows any strides, but reads whole samples: they must be in native order and aligned.
     with np.errstate(over="ignore"):
-        return np.require(image, _COMPUTE[image.dtype.name], "A")
+        computed: AnyArray = np.require(image, _COMPUTE[image.dtype.name], "A")
+    return computed
 
 
 def from_compute(result: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
     """Bring a result to ``dtype``: itself where that is possible, else a copy."""
     with np.errstate(over="ignore"):
-        return result.astype(dtype, copy=False)
+        converted: AnyArray = result.astype(dtype, copy=False)
+    return converted
 
 
 def is_computed_directly(array: AnyArray) -> bool:
     """Whether the core can write into ``array`` as it is."""
     return array.dtype == _COMPUTE[array.dtype.name] and array.flags.aligned
+
+
+def extend_colour(image: AnyArray, reach: int) -> AnyArray:
+    """Replace the colour of pixels of alpha 0: by visible colour within ``reach`` of it, by 0 beyond.
+
+    What stands under alpha 0 is often black, and no one sees it until a filter carries it over the edge as a
+    fringe. Step by step, each hidden pixel with visible ones among its eight neighbours takes their mean and
+    counts as visible from then on. ``image`` itself is returned where no or all alpha is 0, else a copy.
+    """
+    if image.ndim == 2 or image.shape[2] not in (2, 4):
+        return image
+    alpha = image[..., -1]
+    if alpha.all() or not alpha.any():
+        return image
+    result: AnyArray = image.copy()
+    # Bands of rows keep the scratch small; rows as far as the reach around them make the bands invisible.
+    row_bytes = image[0].nbytes + 4 * image.shape[1]
+    rows = max(reach, _SCRATCH_BYTES // row_bytes - 2 * reach)
+    for top in range(0, len(image), rows):
+        first = max(0, top - reach)
+        band = np.pad(image[first : top + rows + reach], ((1, 1), (1, 1), (0, 0)))
+        _extend_band(band, reach)
+        result[top : top + rows] = band[1 + top - first : -1, 1:-1][:rows]
+    return result
+
+
+def _extend_band(band: AnyArray, reach: int) -> None:
+    """Extend the colour of a band in place; its outermost pixels have alpha 0 and stay as they are."""
+    visible = band[..., -1] != 0
+    band[~visible] = 0
+    for _ in range(reach):
+        beside = visible.copy()
+        beside[:, 1:] |= visible[:, :-1]
+        beside[:, :-1] |= visible[:, 1:]
+        near = beside.copy()
+        near[1:] |= beside[:-1]
+        near[:-1] |= beside[1:]
+        y, x = np.nonzero(near[1:-1, 1:-1] & ~visible[1:-1, 1:-1])
+        if len(y) == 0:
+            break
+        neighbours = [(y + i, x + j) for i, j in np.ndindex(3, 3)]
+        # Hidden pixels are 0, so the sum is that of the visible ones.
+        total = sum(band[where][:, :-1].astype(np.float32) for where in neighbours)
+        mean = total / sum(visible[where].astype(np.float32) for where in neighbours)[:, None]
+        band[y + 1, x + 1, :-1] = mean if band.dtype.kind == "f" else np.floor(mean + 0.5)
+        visible[y + 1, x + 1] = True
 
 
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:
@@ -77,23 +130,17 @@ def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImag
     mode = _MODES.get(image.mode)
     if image.mode == "I" and image.format == "PNG":
         mode = "I;16"  # the only kind of PNG that some versions of Pillow open as 32-bit integers
-    if "transparency" in image.info and mode is not None:
+    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
+    if transparent and mode is not None:
         mode = _WITH_ALPHA.get(mode)
     if mode is None:
-        with_alpha = " with a transparent colour" if "transparency" in image.info else ""
+        with_alpha = " with a transparent colour" if transparent else ""
         raise ValueError(f"image has mode {image.mode}{with_alpha}, which is none of {', '.join(_MODES)}")
     if 0 in image.size:
         raise ValueError(f"image has size {image.size}, which is empty")
 
     if mode == "I;16":
         array = np.asarray(image).astype(np.uint16)
-    elif image.mode == "LAB":
-        from PIL import ImageCms
-
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert converted is not None
-        array = np.asarray(converted)
     else:
         array = np.asarray(image if image.mode == mode else image.convert(mode))
 

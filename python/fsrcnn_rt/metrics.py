@@ -1,8 +1,8 @@
 """How super-resolution papers measure: MATLAB's luma and ``imresize``, PSNR and SSIM.
 
-Everything here is plain numpy, deterministic, and computed in float64. The conventions are those of SRCNN, VDSR and
-FSRCNN (Dong et al., ECCV 2016, section 4); a different luma, resize kernel or border costs between 0.3 and several dB,
-so figures are only comparable when all of them agree.
+Everything here is plain numpy, deterministic, and computed in float64. The conventions are those of SRCNN,
+VDSR and FSRCNN (Dong et al., ECCV 2016, section 4); a different luma, resize kernel or border costs between
+0.3 and several dB, so figures are only comparable when all of them agree.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ _SSIM_SIGMA = 1.5
 
 
 def rgb_to_y(image: _Array) -> npt.NDArray[np.uint8]:
-    """Luma of an 8-bit picture, as MATLAB's ``rgb2ycbcr`` gives it.
+    """Convert an 8-bit picture to luma as MATLAB's ``rgb2ycbcr`` does.
 
-    ``image`` is uint8, (H, W, 3) RGB, or grey as (H, W), which is returned as it is. The result is uint8, (H, W),
-    16..235 for a colour picture, rounded half up.
+    ``image`` is uint8, (H, W, 3) RGB, or grey as (H, W), which is copied as it is. The result is uint8, (H,
+    W), 16..235 for a colour picture, rounded half up.
 
     Raises ``TypeError`` for another dtype, ``ValueError`` for another shape.
     """
     if image.dtype != np.uint8:
         raise TypeError(f"image: expected uint8, got {image.dtype}")
     if image.ndim == 2:
-        return image.copy()
+        return image.astype(np.uint8)
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image: expected (H, W) or (H, W, 3), got {image.shape}")
-    luma = 16.0 + image.astype(np.float64) @ (_LUMA / 255.0)
-    return np.floor(luma + 0.5).astype(np.uint8)
+    luma: _F64 = np.floor(16.5 + image @ (_LUMA / 255.0))
+    return luma.astype(np.uint8)
 
 
 def modcrop(image: _Array, scale: int) -> _Array:
-    """View of ``image`` (H, W, ...) cut at the bottom and right so that H and W are multiples of ``scale``."""
+    """Cut ``image`` (H, W, ...) at the bottom and right so that H and W are multiples of ``scale``; a view.
+
+    Raises ``ValueError`` for a picture smaller than ``scale``.
+    """
     _check_positive("scale", scale)
     height, width = image.shape[0] // scale * scale, image.shape[1] // scale * scale
     if height == 0 or width == 0:
@@ -53,11 +56,13 @@ def modcrop(image: _Array, scale: int) -> _Array:
 def imresize(image: _Array, scale: float | None = None, *, shape: tuple[int, int] | None = None) -> _F64:
     """Resize like MATLAB's ``imresize(image, scale, 'bicubic')``.
 
-    Keys' kernel (a = -0.5), stretched by 1/scale when shrinking (antialiased), weights normalised per output pixel,
-    pixel centres aligned, border mirrored with the edge pixel repeated. ``image`` is (H, W) or (H, W, C). Give either
-    ``scale`` (the result has ceil(scale * H) rows) or ``shape``, the (rows, columns) of the result.
+    Keys' kernel (a = -0.5), stretched by 1/scale when shrinking (antialiased), weights normalised per output
+    pixel, pixel centres aligned, border mirrored with the edge pixel repeated. ``image`` is (H, W) or (H, W,
+    C). Give either ``scale`` (the result has ceil(scale * H) rows) or ``shape``, the (rows, columns) of the
+    result.
 
-    Returns float64 in the range of the input, neither rounded nor clipped.
+    Returns float64 in the range of the input, neither rounded nor clipped. Raises ``ValueError`` for
+    arguments that make no sense.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"image: expected a non-empty (H, W) or (H, W, C), got {image.shape}")
@@ -80,9 +85,9 @@ def imresize(image: _Array, scale: float | None = None, *, shape: tuple[int, int
 
 
 def psnr(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio in dB of two arrays of one shape, ``shave`` pixels ignored on every side.
+    """Measure the peak signal-to-noise ratio in dB of two arrays of one shape.
 
-    Computed in float64; equal pictures give ``inf``.
+    ``shave`` pixels are ignored on every side. Equal pictures give ``inf``.
     """
     first, second = _comparable(a, b, shave)
     error = float(np.mean(np.square(first - second)))
@@ -90,10 +95,10 @@ def psnr(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
 
 
 def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
-    """Structural similarity (Wang et al. 2004) of two single-channel pictures, mean over the valid region.
+    """Measure the structural similarity (Wang et al. 2004) of two single-channel pictures.
 
-    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance. ``shave`` pixels are ignored on
-    every side; at least 11x11 must remain. 1 for equal pictures.
+    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance, mean over the valid
+    region. ``shave`` pixels are ignored on every side; at least 11x11 must remain. 1 for equal pictures.
     """
     x, y = _comparable(a, b, shave)
     if x.ndim != 2 or min(x.shape) < 2 * _SSIM_RADIUS + 1:
@@ -109,7 +114,7 @@ def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
 
 
 def _cubic(x: _F64) -> _F64:
-    """Keys' cubic convolution kernel with a = -0.5; support [-2, 2]."""
+    """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -117,7 +122,7 @@ def _cubic(x: _F64) -> _F64:
 
 
 def _taps(length: int, out_length: int, scale: float) -> tuple[npt.NDArray[np.intp], _F64]:
-    """Source index and weight of every tap of every output sample, both (out_length, taps)."""
+    """Find source index and weight of every tap of every output sample, both (out_length, taps)."""
     stretch = min(scale, 1.0)  # below 1 the kernel widens to the spacing of the output samples
     reach = 2.0 / stretch
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
@@ -141,7 +146,7 @@ def _resize_rows(image: _F64, out_length: int, scale: float) -> _F64:
 
 
 def _blur(image: _F64) -> _F64:
-    """Gaussian 11x11, separable, valid region only: (H, W) -> (H - 10, W - 10)."""
+    """Filter by the Gaussian, valid region only: (H, W) to (H - 10, W - 10)."""
     window = np.exp(-0.5 * np.square(np.arange(-_SSIM_RADIUS, _SSIM_RADIUS + 1) / _SSIM_SIGMA))
     window /= window.sum()
     height, width = (n - 2 * _SSIM_RADIUS for n in image.shape)

@@ -35,6 +35,7 @@ Padding = Literal["zeros", "replicate"]
 SHIPPED = ("fsrcnn", "fsrcnn-s")
 SCALES = (2, 3, 4)
 HEAD_KERNEL = 9
+HEAD_REACH = 2  # in input pixels, at x2; at x3 and x4 it is no more
 
 # What version 1 of the format leaves no choice about.
 _FIXED = {
@@ -135,6 +136,11 @@ class Model:
     def scales(self) -> tuple[int, ...]:
         """Scales there is a head for, ascending."""
         return tuple(self.heads)
+
+    @property
+    def reach(self) -> int:
+        """Input pixels on each side of its own that an output pixel depends on."""
+        return sum(layer.kernel // 2 for layer in self.layers) + HEAD_REACH
 
     @property
     def macs_per_pixel(self) -> int:

@@ -9,12 +9,13 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str]) -> int:
-    """``fsrcnn-rt train CONFIG [--data DIR] [--output FILE] [--resume] [--steps-limit N]``; returns the exit code."""
+    """Run ``fsrcnn-rt train CONFIG``; returns 0, 1 for a failure, 2 for wrong usage, 130 if interrupted."""
     try:
         from fsrcnn_rt.training.command import run
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "tomli"):
             raise
-        print(f"fsrcnn-rt train: {error.name} is not installed: pip install 'fsrcnn-rt[train]'", file=sys.stderr)
+        reason = f"{error.name} is not installed: pip install 'fsrcnn-rt[train]'"
+        print(f"fsrcnn-rt train: {reason}", file=sys.stderr)
         return 1
     return run(argv)

@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
+from fsrcnn_rt.evaluate import DatasetError
 from fsrcnn_rt.model import save_model
 from fsrcnn_rt.training.config import ConfigError, read_recipe
-from fsrcnn_rt.training.data import DataError, data_folder
+from fsrcnn_rt.training.data import data_folder
 from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.trainer import ResumeError, Training
 
@@ -19,9 +21,9 @@ __all__ = ["run"]
 
 
 def run(argv: Sequence[str]) -> int:
-    """Parse the arguments, train, write the model. Returns 0, 1 for a failure, 2 for a usage error, 130 if stopped."""
+    """Train as ``argv`` says and write the model; returns the exit code."""
     options = _parser().parse_args(argv)
-    output = Path(options.output or f"{options.config.stem}.safetensors")
+    output: Path = options.output or Path(f"{options.config.stem}.safetensors")
     checkpoint, log = output.with_suffix(".checkpoint"), output.with_suffix(".log.csv")
     try:
         if not output.parent.is_dir():
@@ -41,28 +43,36 @@ def run(argv: Sequence[str]) -> int:
             training.resume()
         done = training.run(options.steps_limit, report=lambda line: print(line, flush=True))
         save_model(to_model(training.average, recipe, training.figures), output)
-    except (DataError, ResumeError, OSError) as error:
+    except (DatasetError, ResumeError, OSError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail(f"stopped; continue with --resume from {checkpoint}", 130)
+        return _fail("interrupted" + (", continue with --resume" if checkpoint.exists() else ""), 130)
     print(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
     return 0
 
 
-def _fail(message: object, code: int) -> int:
-    print(f"fsrcnn-rt train: {message}", file=sys.stderr)
+def _fail(error: object, code: int) -> int:
+    if isinstance(error, OSError) and error.filename:
+        error = f"{error.filename}: {error.strerror}"
+    print(f"fsrcnn-rt train: {error}", file=sys.stderr)
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fsrcnn-rt train", description="Train a model by a recipe (TOML).")
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="recipe, such as weights/fsrcnn.toml")
-    parser.add_argument(
-        "--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, then ../shared/data)"
+    parser = _Parser(
+        prog="fsrcnn-rt train",
+        description="Train a model by a recipe. Log and checkpoint are written beside the model file.",
+        allow_abbrev=False,
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="model file; log and checkpoint go beside it (default: CONFIG's name here)"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint beside the output")
-    parser.add_argument("--steps-limit", metavar="N", type=int, help="stop after N steps; --resume continues")
+    add = parser.add_argument
+    add("config", metavar="CONFIG", type=Path, help="recipe (TOML), such as weights/fsrcnn.toml")
+    add("--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, else ../shared/data)")
+    add("-o", "--output", metavar="FILE", type=Path, help="model file (default: named as CONFIG, here)")
+    add("--resume", action="store_true", help="continue from the checkpoint beside the model file")
+    add("--steps-limit", metavar="N", type=int, help="stop after N steps, for --resume to continue")
     return parser

@@ -6,17 +6,18 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
+
+from fsrcnn_rt.model import SCALES
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 __all__ = ["ConfigError", "Recipe", "Stage", "parse_recipe", "read_recipe"]
-
-SCALES = (2, 3, 4)
 
 
 class ConfigError(ValueError):
@@ -34,7 +35,7 @@ class Stage:
     scales: tuple[int, ...]
     """Taken in turn, one a step."""
     trains: Literal["all", "heads"]
-    """"all": the trunk and the heads of ``scales``. "heads": those heads alone, the trunk (PReLU slopes included) frozen."""
+    """The trunk and the heads of ``scales``, or those heads alone with the trunk, slopes included, frozen."""
     steps: int
     """At most so many."""
     patience: int
@@ -69,17 +70,12 @@ class Recipe:
     evaluate_every: int
     """Steps between two evaluations; each also writes a checkpoint."""
     average: float
-    """Decay of the running average of the weights, which is what is evaluated and exported; 0: the weights themselves."""
+    """Decay of the running average of the weights, which is evaluated and exported; 0: no average."""
     clip: float
     """Largest norm of the gradient."""
     head_rate: float
     """Learning rate of the heads relative to the convolutions'."""
     stages: tuple[Stage, ...]
-
-    @property
-    def scales(self) -> tuple[int, ...]:
-        """Every scale that some stage trains, ascending."""
-        return tuple(sorted({scale for stage in self.stages for scale in stage.scales}))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -143,9 +139,11 @@ def _check_order(stages: tuple[Stage, ...]) -> None:
             raise ConfigError(f"stage.name: {name!r} is given to more than one stage")
     if stages[0].trains != "all":
         raise ConfigError("stage.trains: the first stage must be 'all': there is no trunk to freeze yet")
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         if before.trains == "heads" and after.trains == "all":
-            raise ConfigError(f"stage.trains: {after.name!r} would change the trunk after heads were fitted to it")
+            raise ConfigError(
+                f"stage.trains: {after.name!r} would change the trunk that heads were fitted to"
+            )
 
 
 class _Table:
@@ -196,9 +194,10 @@ class _Table:
 
     def numbers(self, key: str, least: float, most: float) -> tuple[float, ...]:
         value = self._take(key)
-        if not isinstance(value, list) or not value or not all(self._is_number(v, least, most) for v in value):
+        items = value if isinstance(value, list) else []
+        if not items or not all(self._is_number(item, least, most) for item in items):
             raise self._fail(key, f"a list of numbers from {least} to {most}", value)
-        return tuple(float(v) for v in value)
+        return tuple(map(float, items))
 
     def rate(self, key: str) -> tuple[float, float]:
         value = self._take(key)
@@ -215,9 +214,10 @@ class _Table:
 
     def scales(self, key: str) -> tuple[int, ...]:
         value = self._take(key)
-        if not isinstance(value, list) or not value or any(v not in SCALES for v in value) or len({*value}) < len(value):
+        items = value if isinstance(value, list) else []
+        if not items or any(item not in SCALES for item in items) or len(set(items)) < len(items):
             raise self._fail(key, "a list of distinct scales among 2, 3, 4", value)
-        return tuple(int(v) for v in value)
+        return tuple(map(int, items))
 
     def folder(self, key: str) -> str:
         value = self.text(key)

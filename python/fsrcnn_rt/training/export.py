@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from fsrcnn_rt.model import Conv2d, Head, Model
+from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Head, Model
 from fsrcnn_rt.training.config import Recipe
-from fsrcnn_rt.training.network import HEAD_PADS, KERNEL, Weights, layer_shapes
+from fsrcnn_rt.training.network import HEAD_PADS, Weights, layer_shapes
 
 __all__ = ["to_model"]
 
 TERMS = (
-    "Apache-2.0 as far as the authors of fsrcnn-rt hold rights. Trained on images that were published for research; "
-    "see weights/README.md."
+    "Apache-2.0 as far as the authors of fsrcnn-rt hold rights. Trained on images that were published for "
+    "research; see weights/README.md."
 )
 
 
 def to_model(weights: Weights, recipe: Recipe, figures: Mapping[str, float]) -> Model:
-    """The network as :class:`fsrcnn_rt.Model`, with how it was made as its provenance.
+    """Make the network a :class:`fsrcnn_rt.Model` that tells how it was made.
 
-    ``weights`` are the collapsed ones, in the names of the model file; ``figures`` is the validation PSNR in dB by
-    scale ("x3": 31.4).
+    ``weights`` are the collapsed ones, in the names of the model file; ``figures`` is the validation PSNR in
+    dB by scale ("x3": 31.4).
     """
     arrays = {name: value.detach().contiguous().numpy().copy() for name, value in weights.items()}
     layers = [
@@ -32,7 +32,7 @@ def to_model(weights: Weights, recipe: Recipe, figures: Mapping[str, float]) -> 
     for scale, pad in HEAD_PADS.items():
         if f"head.x{scale}.weight" in arrays:
             weight, bias = arrays[f"head.x{scale}.weight"], arrays[f"head.x{scale}.bias"]
-            heads[scale] = Head(weight, bias, pad, scale - KERNEL + 2 * pad)
+            heads[scale] = Head(weight, bias, pad, scale - HEAD_KERNEL + 2 * pad)
     return Model(layers, heads, "replicate", recipe.name, _provenance(recipe, figures))
 
 
@@ -40,12 +40,11 @@ def _provenance(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, objec
     told = asdict(recipe)
     for key in ("name", "seed", "d", "s", "m"):  # said elsewhere in the file, and only there
         del told[key]
+    validation = f"validation PSNR in dB, {recipe.validation_images} images of {recipe.validation_dataset}"
     return {
         "data": sorted({dataset for stage in recipe.stages for dataset in stage.datasets}),
         "recipe": told,
         "seed": recipe.seed,
-        "figures": {
-            f"validation PSNR in dB, {recipe.validation_images} images of {recipe.validation_dataset}": dict(figures)
-        },
+        "figures": {validation: dict(figures)},
         "terms": TERMS,
     }

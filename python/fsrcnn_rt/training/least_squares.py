@@ -2,93 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import functional
 
+from fsrcnn_rt.model import HEAD_KERNEL
 from fsrcnn_rt.training.data import PatchSampler
-from fsrcnn_rt.training.network import HEAD_PADS, KERNEL, Weights, features, tap_reach
+from fsrcnn_rt.training.network import HEAD_PADS, Weights, features, tap_reach
 
 __all__ = ["solve_head"]
 
 ROWS_PER_UNKNOWN = 300
-RIDGE = 1e-6
+RIDGE = 1e-6  # relative to the mean square of the features; the sums are of float32 products
 
 
 def solve_head(
     weights: Weights, scale: int, sampler: PatchSampler, random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight (d, 1, 9, 9) and bias (1,) that minimise the mean squared error over patches drawn from ``sampler``.
-
-    Output phase (r, c) of the deconvolution sees its own taps of the kernel, so the problem falls apart into scale**2
-    of them that share the bias and whose normal matrices are blocks of one: that of all features within reach.
-    """
+) -> tuple[Tensor, Tensor]:
+    """Find weight (d, 1, 9, 9) and bias (1,) of least squared error over patches drawn from ``sampler``."""
     before, after = tap_reach(scale, HEAD_PADS[scale])
     taps = before + after + 1
-    depth = sum(1 for name in weights if name.startswith("trunk.") and name.endswith(".bias"))
-    channels = weights[f"trunk.{depth - 1}.bias"].shape[0]
-    unknowns = channels * taps * taps
-
-    normal = torch.zeros(unknowns + 1, unknowns + 1, dtype=torch.float64)
-    moments = torch.zeros(unknowns + 1, scale * scale, dtype=torch.float64)
-    rows = 0
+    normal, moments = torch.zeros(()), torch.zeros(())
+    rows, unknowns = 0, 1
     while rows < ROWS_PER_UNKNOWN * unknowns:
         lr, hr = (torch.from_numpy(array) for array in sampler.draw(random))
-        seen = F.unfold(features(weights, lr), taps).transpose(1, 2).reshape(-1, unknowns)
-        seen = torch.cat([seen, torch.ones(len(seen), 1)], dim=1)
-        height, width = lr.shape[2] - taps + 1, lr.shape[3] - taps + 1
-        target = F.pixel_unshuffle(hr, scale)[:, :, before : before + height, before : before + width]
-        target = target.permute(0, 2, 3, 1).reshape(-1, scale * scale)
-        normal += seen.T @ seen
-        moments += seen.T @ target
-        rows += len(seen)
-    return _solve(normal, moments, channels, scale, _phase_taps(scale, before, taps))
+        # A row per pixel: its window of the features and a 1 for the bias, against the phases of the output.
+        windows = functional.unfold(features(weights, lr), taps)
+        seen = functional.pad(windows, (0, 0, 0, 1), value=1.0).transpose(1, 2).flatten(0, 1)
+        inner = (..., slice(before, lr.shape[2] - after), slice(before, lr.shape[3] - after))
+        truth = functional.pixel_unshuffle(hr, scale)[inner].flatten(2).transpose(1, 2).flatten(0, 1)
+        normal = normal + (seen.T @ seen).double()
+        moments = moments + (seen.T @ truth).double()
+        rows, unknowns = rows + len(seen), seen.shape[1]
+    return _solve(normal, moments, scale, before, taps)
 
 
-def _phase_taps(scale: int, before: int, taps: int) -> Callable[[int], tuple[list[int], list[int]]]:
-    """For an output phase along one axis: which taps of the window it sees, and the kernel positions they carry."""
+def _solve(normal: Tensor, moments: Tensor, scale: int, before: int, taps: int) -> tuple[Tensor, Tensor]:
+    """Solve for the head, given sums over pixels: windows by windows (k, k), windows by phases (k, scale**2).
 
-    def phase(r: int) -> tuple[list[int], list[int]]:
-        position = [r + HEAD_PADS[scale] - scale * (t - before) for t in range(taps)]
-        seen = [t for t in range(taps) if 0 <= position[t] < KERNEL]
-        return seen, [position[t] for t in seen]
+    An output phase sees some taps of the window, through its own entries of the kernel. So there are scale**2
+    problems, with blocks of one normal matrix, that have nothing but the bias in common: the weights of each
+    are ``u - bias * v`` with ``block @ u = moments`` and ``block @ v = sums``.
+    """
+    sums, count = normal[-1, :-1], normal[-1, -1]
+    normal = normal[:-1, :-1] + RIDGE * normal.diagonal()[:-1].mean() * torch.eye(len(sums))
+    index = torch.arange(len(sums)).view(-1, taps, taps)
 
-    return phase
-
-
-def _solve(
-    normal: torch.Tensor,
-    moments: torch.Tensor,
-    channels: int,
-    scale: int,
-    phase_taps: Callable[[int], tuple[list[int], list[int]]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    unknowns = len(normal) - 1
-    taps = round((unknowns // channels) ** 0.5)
-    index = torch.arange(unknowns).view(channels, taps, taps)
-    count, sums = normal[-1, -1], normal[:-1, -1]
-    ridge = RIDGE * normal.diagonal()[:-1].mean()
-
-    # Per phase p: w_p = u_p - bias * v_p with A_p u_p = moments_p and A_p v_p = sums_p.
-    phases = []
+    position = torch.arange(scale)[:, None] + HEAD_PADS[scale] - scale * (torch.arange(taps) - before)
+    solutions = []
     numerator = denominator = torch.zeros((), dtype=torch.float64)
-    for r in range(scale):
-        for c in range(scale):
-            (rows, kernel_rows), (columns, kernel_columns) = phase_taps(r), phase_taps(c)
-            pick = index[:, rows][:, :, columns].flatten()
-            block = normal[pick][:, pick] + ridge * torch.eye(len(pick), dtype=torch.float64)
-            target = moments[:, r * scale + c]
-            both = torch.stack([target[pick], sums[pick]], dim=1)
-            u, v = torch.cholesky_solve(both, torch.linalg.cholesky(block)).unbind(1)
-            numerator = numerator + target[-1] - sums[pick] @ u
-            denominator = denominator + count - sums[pick] @ v
-            phases.append((u, v, kernel_rows, kernel_columns))
+    for phase in range(scale * scale):
+        kernel_rows, kernel_columns = position[phase // scale], position[phase % scale]
+        rows = ((kernel_rows >= 0) & (kernel_rows < HEAD_KERNEL)).nonzero()[:, 0]
+        columns = ((kernel_columns >= 0) & (kernel_columns < HEAD_KERNEL)).nonzero()[:, 0]
+        pick = index[:, rows[:, None], columns].flatten()
+        right = torch.stack([moments[pick, phase], sums[pick]], dim=1)
+        u, v = torch.cholesky_solve(right, torch.linalg.cholesky(normal[pick[:, None], pick])).unbind(1)
+        numerator = numerator + moments[-1, phase] - sums[pick] @ u
+        denominator = denominator + count - sums[pick] @ v
+        solutions.append((kernel_rows[rows], kernel_columns[columns], u, v))
 
     bias = numerator / denominator
-    weight = torch.zeros(channels, KERNEL, KERNEL, dtype=torch.float64)
-    for u, v, kernel_rows, kernel_columns in phases:
-        tile = (u - bias * v).view(channels, len(kernel_rows), len(kernel_columns))
-        weight[:, torch.tensor(kernel_rows)[:, None], torch.tensor(kernel_columns)] = tile
+    weight = torch.zeros(len(index), HEAD_KERNEL, HEAD_KERNEL, dtype=torch.float64)
+    for kernel_rows, kernel_columns, u, v in solutions:
+        tile = (u - bias * v).view(-1, len(kernel_rows), len(kernel_columns))
+        weight[:, kernel_rows[:, None], kernel_columns] = tile
     return weight[:, None].float(), bias.view(1).float()

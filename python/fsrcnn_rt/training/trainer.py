@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,19 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from fsrcnn_rt.evaluate import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.metrics import psnr
+from fsrcnn_rt.model import HEAD_KERNEL
 from fsrcnn_rt.training.config import Recipe, Stage
-from fsrcnn_rt.training.data import Pair, PatchSampler, training_pairs, validation_pairs
+from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
 from fsrcnn_rt.training.least_squares import solve_head
-from fsrcnn_rt.training.network import KERNEL, TrainableFsrcnn, Weights, upscale
+from fsrcnn_rt.training.network import HEAD_DEVIATION, TrainableFsrcnn, Weights, upscale
 
 __all__ = ["ResumeError", "Training"]
 
-# The edge of a patch is not the edge of a picture: what is computed from replicated pixels there teaches little.
+# The edge of a patch is not the edge of a picture: what is made of replicated pixels there teaches little.
 LOSS_BORDER = 2  # LR pixels
 LOG_FIELDS = ("stage", "step", "seconds", "learning_rate", "loss", "psnr_x2", "psnr_x3", "psnr_x4")
 
@@ -38,8 +40,8 @@ class ResumeError(ValueError):
 class Training:
     """A recipe under way. ``average`` is the network so far: the running average of what is being trained.
 
-    Everything that decides the next step is in the checkpoint, so a training that is interrupted and resumed makes the
-    same weights, bit for bit, as one that is not (same machine, same number of threads).
+    Everything that decides the next step is in the checkpoint, so a training that is interrupted and resumed
+    makes the same weights, bit for bit, as one that is not (same machine, same number of threads).
     """
 
     def __init__(self, recipe: Recipe, data: Path, checkpoint: Path, log: Path) -> None:
@@ -60,25 +62,25 @@ class Training:
         self._best, self._waited = -math.inf, 0
 
     def run(self, steps_limit: int | None = None, report: Callable[[str], None] = lambda line: None) -> bool:
-        """Train until the recipe is done, or for ``steps_limit`` more steps. True when the recipe is done.
+        """Train until the recipe is done, which makes it True, or for ``steps_limit`` more steps.
 
-        ``report`` is given a line at every evaluation. Raises ``DataError`` or ``OSError`` before the first step when
-        a dataset is missing.
+        ``report`` is given a line at every evaluation. Raises ``DatasetError`` before the first step where a
+        dataset of any stage cannot be used.
         """
+        check_datasets(self._data, self.recipe)
         last = math.inf if steps_limit is None else self._total + steps_limit
-        while self._stage_index < len(self.recipe.stages):
-            stage = self.recipe.stages[self._stage_index]
-            if not self._run_stage(stage, last, report):
-                self._save()
-                return False
-            self._stage_index, self._step = self._stage_index + 1, -1
+        stages = self.recipe.stages
+        while self._stage_index < len(stages) and self._total < last:
+            if self._run_stage(stages[self._stage_index], last, report):
+                self._stage_index, self._step = self._stage_index + 1, -1
             self._save()
-        return True
+        return self._stage_index == len(stages)
 
     def _run_stage(self, stage: Stage, last: float, report: Callable[[str], None]) -> bool:
-        pairs = {s: training_pairs(self._data, self.recipe, stage.datasets, s, stage.patch) for s in stage.scales}
-        samplers = {s: PatchSampler(pairs[s], s, stage.patch, stage.batch) for s in stage.scales}
+        samplers = {}
         for scale in stage.scales:
+            pairs = training_pairs(self._data, self.recipe, stage.datasets, scale, stage.patch)
+            samplers[scale] = PatchSampler(pairs, scale, stage.patch, stage.batch)
             if scale not in self._validation:
                 self._validation[scale] = validation_pairs(self._data, self.recipe, scale)
 
@@ -112,9 +114,11 @@ class Training:
                         self.average, scale, samplers[scale], self._random
                     )
                 elif weight not in self.average:
-                    self.average[weight] = torch.randn(recipe.d, 1, KERNEL, KERNEL, generator=random) * 0.001
+                    shape = (recipe.d, 1, HEAD_KERNEL, HEAD_KERNEL)
+                    self.average[weight] = torch.randn(shape, generator=random) * HEAD_DEVIATION
                     self.average[bias] = torch.zeros(1)
-        self._network = self._make_network(stage) if stage.trains == "heads" or self._total == 0 else self._network
+        if stage.trains == "heads" or self._total == 0:
+            self._network = self._make_network(stage)
         if not self.average:
             self.average = {name: value.detach().clone() for name, value in self._network.weights().items()}
         self._optimizer = self._make_optimizer()
@@ -128,7 +132,8 @@ class Training:
         return TrainableFsrcnn(r.d, r.s, r.m, scales, r.expansion, r.seed)
 
     def _make_optimizer(self) -> torch.optim.Adam:
-        heads, convolutions = [], []
+        heads: list[nn.Parameter] = []
+        convolutions: list[nn.Parameter] = []
         for name, value in self._network.named_parameters():
             (heads if "head" in name else convolutions).append(value)
         groups = [{"params": convolutions, "rate": 1.0}, {"params": heads, "rate": self.recipe.head_rate}]
@@ -157,7 +162,7 @@ class Training:
         return float(loss.detach())
 
     def _update_average(self) -> None:
-        # The average starts short and grows to its full length, or it would remember the initial values for long.
+        # The average starts short and grows, or it would remember the initial values for thousands of steps.
         decay = min(self.recipe.average, (1 + self._total) / (10 + self._total))
         with torch.no_grad():
             for name, value in self._network.weights().items():
@@ -165,7 +170,7 @@ class Training:
 
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
-        result = {scale: evaluate(self.average, self._validation[scale], scale) for scale in stage.scales}
+        result = {s: validation_psnr(self.average, self._validation[s], s) for s in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -210,8 +215,11 @@ class Training:
             file.write(text.getvalue().encode())
 
     def resume(self) -> None:
-        """Continue from the checkpoint. Raises ``OSError`` if there is none, ``ResumeError`` for another recipe's."""
-        state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+        """Continue from the checkpoint. Raises ``OSError``, or ``ResumeError`` for one that does not fit."""
+        try:
+            state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise ResumeError(f"resume: {self._checkpoint} is not a checkpoint, or a damaged one") from error
         if state["recipe"] != json.dumps(asdict(self.recipe)):
             raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
         self._stage_index, self._step, self._total = state["stage_index"], state["step"], state["total"]
@@ -228,14 +236,13 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def evaluate(weights: Weights, pairs: list[Pair], scale: int) -> float:
+def validation_psnr(weights: Weights, pairs: list[Pair], scale: int) -> float:
     """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
     values = []
     with torch.no_grad():
-        for pair in pairs:
-            result = upscale(weights, torch.from_numpy(pair.lr)[None, None], scale)[0, 0].numpy()
-            rounded = np.clip(np.floor(result.astype(np.float64) * 255.0 + 0.5), 0, 255)
-            values.append(psnr(rounded, pair.hr, shave=scale))
+        for hr, lr in pairs:
+            result = upscale(weights, torch.from_numpy(lr)[None, None], scale)[0, 0]
+            values.append(psnr(to_8bit(result.numpy()), hr, shave=scale))
     return float(np.mean(values))
 
 

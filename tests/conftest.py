@@ -1,0 +1,62 @@
+import os
+from pathlib import Path
+
+import fsrcnn_rt
+import numpy as np
+import oracle
+import pytest
+from fsrcnn_rt.model import Conv2d, Head, Model, save_model
+
+
+@pytest.fixture(params=fsrcnn_rt.available_isas())
+def isa(request):
+    """Every kernel set that this machine runs, by turns."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """Pictures that are not part of the repository."""
+    folder = Path(os.environ.get("FSRCNN_RT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no test pictures: {folder} is not there (FSRCNN_RT_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    """What the caller has set must not decide whether a test passes."""
+    monkeypatch.delenv("FSRCNN_RT_THREADS", raising=False)
+    monkeypatch.delenv("FSRCNN_RT_ISA", raising=False)
+
+
+def to_model(net, name="random"):
+    """The oracle's network as the package's."""
+    return Model(
+        layers=[Conv2d(*layer) for layer in net.layers],
+        heads={
+            scale: Head(weight, bias, pad, output_padding, "full" if border == -1 else border)
+            for scale, (weight, bias, pad, output_padding, border) in net.heads.items()
+        },
+        padding=net.padding,
+        name=name,
+        provenance={"recipe": "random weights"},
+    )
+
+
+@pytest.fixture(scope="session")
+def net():
+    """A small random network, FSRCNN(8, 3, 1)."""
+    return oracle.random_net(np.random.default_rng(5), 8, 3, 1)
+
+
+@pytest.fixture(scope="session")
+def model(net):
+    return to_model(net)
+
+
+@pytest.fixture(scope="session")
+def model_file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    save_model(model, path)
+    return path

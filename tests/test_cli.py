@@ -1,0 +1,447 @@
+"""The command line, mostly called in this process."""
+
+import fcntl
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import termios
+import warnings
+import zlib
+
+import fsrcnn_rt
+import numpy as np
+import pytest
+from fsrcnn_rt import cli
+from fsrcnn_rt.api import Upscaler
+from PIL import Image, ImageCms
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(model_file, capsys):
+    """Call the command with the small model; gives the exit code and the lines on stderr."""
+
+    def call(*arguments):
+        code = cli.main(["-m", str(model_file), *map(str, arguments)])
+        return code, capsys.readouterr().err.splitlines()
+
+    return call
+
+
+def picture(path, mode="RGB", size=(12, 9), **options):
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+    samples = np.random.default_rng(0).integers(1, 256, (*size[::-1], *channels), np.uint8)
+    image = Image.fromarray(samples)
+    image.save(path, **options)
+    return image
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_picture_gets_a_larger_one_beside_it(run, folder, model):
+    image = picture("photo.png")
+    assert run("photo.png") == (0, [])
+    assert names(folder) == ["photo.png", "photo_x3.png"]
+    with Image.open("photo_x3.png") as result:
+        assert (result.format, result.mode) == ("PNG", "RGB")
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(Upscaler(model).upscale(image)))
+
+
+def test_the_default_model(folder):
+    picture("photo.png")
+    assert cli.main(["photo.png"]) == 0
+    assert names(folder) == ["photo.png", "photo_x3.png"]
+
+
+def test_several_scales_and_inputs_into_a_new_folder(run, folder):
+    picture("a.png")
+    picture("b.jpg")
+    assert run("a.png", "b.jpg", "-s", "2,4", "-o", "out/large") == (0, [])
+    assert names(folder / "out" / "large") == ["a_x2.png", "a_x4.png", "b_x2.jpg", "b_x4.jpg"]
+    with Image.open("out/large/b_x4.jpg") as result:
+        assert (result.format, result.size) == ("JPEG", (48, 36))
+
+
+def test_output_file(run, folder):
+    picture("a.png")
+    assert run("a.png", "-o", "large.tiff") == (0, [])
+    assert names(folder) == ["a.png", "large.tiff"]
+
+
+def test_options_between_the_inputs(run, folder):
+    picture("a.png")
+    picture("b.png")
+    assert run("a.png", "-s", "2", "b.png") == (0, [])
+    assert names(folder) == ["a.png", "a_x2.png", "b.png", "b_x2.png"]
+
+
+def test_one_output_into_a_folder(run, folder):
+    picture("a.png")
+    (folder / "there").mkdir()
+    assert run("a.png", "-o", "there") == (0, [])
+    assert run("a.png", "-o", "new/") == (0, [])
+    assert names(folder) == ["a.png", "new/a_x3.png", "there/a_x3.png"]
+
+
+def test_the_words_of_the_ncnn_tools(model_file, folder, capsys):
+    picture("a.png")
+    code = cli.main(
+        ["-i", "a.png", "-o", "b.webp", "-s", "2", "-n", str(model_file), "-f", "webp", "-j", "1:3:2", "-v"]
+    )
+    assert code == 0
+    assert capsys.readouterr().err.startswith("a.png -> b.webp (")
+    with Image.open("b.webp") as result:
+        assert (result.format, result.size) == ("WEBP", (24, 18))
+
+
+@pytest.mark.parametrize("option", ["-t", "-g", "-x"])
+def test_words_of_the_ncnn_tools_without_a_meaning_here(run, option):
+    code, lines = run(option, "4", "a.png")
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith(f"fsrcnn-rt: {option} is not supported: ")
+
+
+def test_of_load_proc_save_proc_is_the_threads(run):
+    assert run("a.png", "-j", "1:0:1") == (2, ["fsrcnn-rt: threads=0 is not between 1 and 1024"])
+
+
+def test_names_of_any_alphabet(run, folder):
+    picture("größe 写真 🐈.png")
+    assert run("größe 写真 🐈.png") == (0, [])
+    assert "größe 写真 🐈_x3.png" in names(folder)
+
+
+def test_jpeg_quality(run, folder):
+    picture("a.jpg", quality=30)
+    assert run("a.jpg") == (0, [])
+    with io.BytesIO() as file, Image.open("a_x3.jpg") as result:
+        Image.new("RGB", (8, 8)).save(file, "JPEG", quality=95)
+        with Image.open(file) as expected:
+            assert result.quantization == expected.quantization
+        assert [component[1:3] for component in result.layer] == [(1, 1)] * 3  # no chroma subsampling
+
+
+def test_orientation_is_applied_and_metadata_carried_over(run):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # to be turned by 90 degrees
+    picture("a.jpg", size=(12, 9), exif=exif, icc_profile=profile)
+    assert run("a.jpg") == (0, [])
+    with Image.open("a_x3.jpg") as result:
+        assert result.size == (27, 36)
+        assert result.info["icc_profile"] == profile
+        assert result.getexif()[0x010F] == "a camera"
+        assert 0x0112 not in result.getexif()
+
+
+def test_alpha_is_kept(run):
+    picture("a.png", "RGBA")
+    assert run("a.png") == (0, [])
+    with Image.open("a_x3.png") as result:
+        assert result.mode == "RGBA"
+
+
+def test_sixteen_bit_grey_stays(run):
+    Image.fromarray(np.full((5, 6), 30000, np.uint16)).save("a.png")
+    assert run("a.png") == (0, [])
+    with Image.open("a_x3.png") as result:
+        assert np.asarray(result).dtype.itemsize >= 2
+        assert np.asarray(result).max() > 255
+
+
+def test_pictures_that_would_lose_something_are_refused(run, folder):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
+    (folder / "deep.png").write_bytes(sixteen_bit_rgb_png())
+    code, lines = run("moving.gif", "deep.png")
+    assert code == 1
+    assert lines[0].startswith("fsrcnn-rt: moving.gif: cannot be read: it has several frames")
+    assert lines[1].startswith("fsrcnn-rt: deep.png: cannot be read: it has 16 bits per channel")
+    assert names(folder) == ["deep.png", "moving.gif"]
+
+
+def sixteen_bit_rgb_png():
+    """A picture that Pillow reads but cannot write."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    rows = zlib.compress(2 * (b"\0" + bytes(12)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_large_pictures_are_no_attack(run, monkeypatch):
+    picture("a.png", size=(60, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run("a.png") == (0, [])
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+def damaged(folder):
+    picture("a.png", size=(50, 40))
+    data = (folder / "a.png").read_bytes()
+    (folder / "a.png").write_bytes(data[: len(data) // 2])
+
+
+def existing(folder):
+    picture("a.png")
+    (folder / "a_x3.png").write_bytes(b"precious")
+
+
+def broken_model(folder):
+    picture("a.png")
+    (folder / "model.safetensors").write_bytes(b"damaged")
+
+
+def not_an_image(folder):
+    (folder / "a.png").write_text("text")
+
+
+def good(folder):
+    picture("a.png")
+
+
+# What is in the folder, the arguments, the exit code, and how the one line on stderr begins.
+FAULTS = {
+    "no file": (lambda folder: None, ["a.png"], 1, "a.png: cannot be read: No such file or directory"),
+    "not an image": (not_an_image, ["a.png"], 1, "a.png: is not a picture in a format that Pillow reads"),
+    "truncated": (damaged, ["a.png"], 1, "a.png: cannot be read: "),
+    "scale 0": (good, ["a.png", "-s", "0"], 2, "scale=0 is not offered by the model, only 2, 3, 4"),
+    "scale twice": (good, ["a.png", "-s", "2,2"], 2, "scale='2,2' names a scale twice"),
+    "no scale": (good, ["a.png", "-s", "big"], 2, "scale='big' is not a number"),
+    "unknown model": (good, ["a.png", "-m", "nope"], 2, "model='nope' is neither a shipped model"),
+    "no model file": (good, ["a.png", "-m", "./nope"], 2, "nope: No such model file"),
+    "corrupt model": (
+        broken_model,
+        ["a.png", "-m", "model.safetensors"],
+        2,
+        "model.safetensors: is not a safet",
+    ),
+    "zero threads": (good, ["a.png", "--threads", "0"], 2, "threads=0 is not between 1 and 1024"),
+    "no threads": (
+        good,
+        ["a.png", "--threads", "many"],
+        2,
+        "argument -j/--threads: 'many' is not an integer",
+    ),
+    "unknown isa": (good, ["a.png", "--isa", "mmx"], 2, "isa='mmx' is not available on this processor"),
+    "output folder missing": (good, ["a.png", "-o", "no/x.png"], 2, "no/x.png: the folder no does not exist"),
+    "output in a file": (
+        good,
+        ["a.png", "-o", "a.png/x.png"],
+        2,
+        "a.png/x.png: the folder a.png does not exist",
+    ),
+    "output unwritable": (good, ["a.png", "-o", "/proc/x.png"], 1, "a.png: /proc/x.png cannot be written: "),
+    "output exists": (existing, ["a.png"], 2, "a_x3.png: exists already (see --overwrite)"),
+    "output is a folder": (
+        good,
+        ["a.png", "b.png", "-o", "a.png"],
+        2,
+        "a.png: is a file, and several outputs",
+    ),
+    "output is the input": (
+        good,
+        ["a.png", "-o", "./a.png", "--overwrite"],
+        2,
+        "a.png: is an input, and would be",
+    ),
+    "unknown format": (good, ["a.png", "-f", "xyz"], 2, "a_x3.xyz: '.xyz' is not an image format"),
+    "no suffix": (good, ["a.png", "-o", "b"], 2, "b: 'no suffix' is not an image format"),
+    "one output of two inputs": (
+        good,
+        ["a.png", "./a.png"],
+        2,
+        "a_x3.png: is the output of both a.png and a.png",
+    ),
+    "input is a folder": (good, ["."], 2, ".: is a folder, name the pictures in it"),
+    "no input": (good, [], 2, "no input"),
+    "unknown option": (good, ["a.png", "--fast"], 2, "unrecognized arguments: --fast"),
+    "subcommand later": (good, ["a.png", "bench"], 2, "bench is a subcommand, which comes first"),
+}
+
+
+@pytest.mark.parametrize(("prepare", "arguments", "code", "message"), FAULTS.values(), ids=FAULTS)
+def test_bad_input_is_one_line_and_nothing_written(run, folder, prepare, arguments, code, message):
+    prepare(folder)
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    result, lines = run(*arguments)
+    assert (result, len(lines)) == (code, 1)
+    assert lines[0].startswith(f"fsrcnn-rt: {message}")
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):
+    picture("a.png", "RGBA")
+    code, lines = run("a.png", "-f", "jpg")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("fsrcnn-rt: a.png: a_x3.jpg cannot be written: cannot write mode RGBA as JPEG")
+    assert names(folder) == ["a.png"]
+
+
+def test_the_other_inputs_are_done(run, folder):
+    picture("a.png")
+    picture("c.png")
+    code, lines = run("a.png", "b.png", "c.png")
+    assert code == 1
+    assert lines == ["fsrcnn-rt: b.png: cannot be read: No such file or directory"]
+    assert names(folder) == ["a.png", "a_x3.png", "c.png", "c_x3.png"]
+
+
+def test_clashes_are_found_before_any_work(run, folder):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        picture(f"{name}/photo.png")
+    picture("first.png")
+    code, lines = run("first.png", "a/photo.png", "b/photo.png", "-o", "out")
+    assert code == 2
+    assert lines == ["fsrcnn-rt: out/photo_x3.png: is the output of both a/photo.png and b/photo.png"]
+    assert not (folder / "out").exists()
+
+
+def test_overwrite(run, folder):
+    existing(folder)
+    assert run("a.png", "--overwrite") == (0, [])
+    with Image.open("a_x3.png") as result:
+        assert result.size == (36, 27)
+
+
+def test_a_failing_write_leaves_what_was_there(run, folder, monkeypatch):
+    existing(folder)
+
+    def save(image, file, *_, **__):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    assert run("a.png", "--overwrite") == (
+        1,
+        ["fsrcnn-rt: a.png: a_x3.png cannot be written: No space left on device"],
+    )
+    assert names(folder) == ["a.png", "a_x3.png"]
+    assert (folder / "a_x3.png").read_bytes() == b"precious"
+
+
+def test_interrupted(run, folder, monkeypatch):
+    picture("a.png")
+
+    def save(image, file, *_, **__):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    assert run("a.png") == (130, ["fsrcnn-rt: interrupted"])
+    assert names(folder) == ["a.png"]
+
+
+def test_outputs_have_ordinary_permissions(run, folder):
+    picture("a.png")
+    mask = os.umask(0o027)
+    try:
+        run("a.png")
+    finally:
+        os.umask(mask)
+    assert (folder / "a_x3.png").stat().st_mode & 0o777 == 0o640
+
+
+def test_progress_is_for_terminals_only(model_file, folder):
+    picture("a.png")
+
+    def stderr(*options):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        command = [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), "--overwrite", "a.png", *options]
+        subprocess.run(command, stderr=theirs, check=True)
+        os.write(theirs, b"end")  # a read would wait for ever where there is nothing
+        os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"end"):
+            shown += os.read(ours, 10000)
+        os.close(ours)
+        return shown
+
+    assert b"image" in stderr()
+    assert stderr("-q") == b"end"
+
+
+def test_info(capsys, monkeypatch):
+    assert cli.main(["info"]) == 0
+    output = capsys.readouterr().out
+    assert f"fsrcnn-rt {fsrcnn_rt.__version__}\n" in output
+    assert ", ".join(fsrcnn_rt.available_isas()) in output
+    assert "fsrcnn: FSRCNN(56, 12, 4), x2, x3, x4" in output
+    assert "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4" in output
+    monkeypatch.setenv("FSRCNN_RT_THREADS", "none")
+    assert cli.main(["info"]) == 2
+    assert capsys.readouterr().err == "fsrcnn-rt: info: FSRCNN_RT_THREADS='none' is not an integer\n"
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fsrcnn-rt {fsrcnn_rt.__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["convert", "export", "compare", "video"])
+def test_subcommands_to_come(name, capsys):
+    assert cli.main([name, "x"]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"fsrcnn-rt: {name} is not available yet (a file of that name is ./{name})\n"
+    )
+
+
+def test_a_file_named_as_a_subcommand(run, folder):
+    picture("bench.png")
+    (folder / "bench.png").rename("bench")
+    assert run("./bench", "-o", "out.png") == (0, [])
+
+
+@pytest.mark.parametrize("name", ["bench", "info", "eval", "train"])
+def test_subcommands_have_their_own_help(name, capsys):
+    if name == "train":
+        pytest.importorskip("torch", reason="training needs PyTorch")
+    assert cli.main([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: fsrcnn-rt {name} ")
+
+
+def test_bench(model_file, capsys):
+    arguments = ["bench", "-m", str(model_file), "--size", "16x8", "--threads", "1", "--seconds", "0.01"]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].split()[:4] == ["random", "1", "16x8", "48x24"]
+    assert cli.main([*arguments, "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["size"], report["threads"]) == ("random", [16, 8], 1)
+    assert report["fma_peak"] > 0
+    assert cli.main([*arguments, "--threads", "0"]) == 2
+    assert capsys.readouterr().err == "fsrcnn-rt: bench: threads=0 is not between 1 and 1024\n"
+
+
+def test_the_whole_command(model_file, folder):
+    picture("a.png")
+    command = [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), "a.png", "b.png"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert (result.stdout, result.stderr) == (
+        "",
+        "fsrcnn-rt: b.png: cannot be read: No such file or directory\n",
+    )
+    assert names(folder) == ["a.png", "a_x3.png"]

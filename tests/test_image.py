@@ -1,0 +1,255 @@
+"""What kinds of image go in and what comes out."""
+
+import numpy as np
+import pytest
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.image import extend_colour
+from PIL import Image, ImageCms
+
+SHAPE = (11, 14)
+
+
+@pytest.fixture(scope="module")
+def upscaler(model):
+    return Upscaler(model, threads=2)
+
+
+def samples(dtype, *channels):
+    rng = np.random.default_rng(0)
+    if np.dtype(dtype).kind == "u":
+        return rng.integers(1, np.iinfo(dtype).max, (*SHAPE, *channels), dtype, endpoint=True)
+    return rng.uniform(0.1, 1, (*SHAPE, *channels)).astype(dtype)
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (2,), (3,), (4,)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+def test_arrays_keep_dtype_and_rank(upscaler, dtype, channels):
+    image = samples(dtype, *channels)
+    result = upscaler.upscale(image, 2)
+    assert result.dtype == image.dtype
+    assert result.shape == (22, 28, *channels)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_other_floats_are_computed_in_float32(upscaler, dtype):
+    image = samples(dtype, 3)
+    expected = upscaler.upscale(image.astype(np.float32), 3).astype(dtype)
+    np.testing.assert_array_equal(upscaler.upscale(image, 3), expected)
+
+
+def test_floats_beyond_the_computation_become_infinite_in_silence(upscaler):
+    image = np.full(SHAPE, 1e300)
+    assert not np.isfinite(upscaler.upscale(image, 2)).any()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_foreign_byte_order(upscaler, dtype):
+    image = samples(dtype, 3)
+    swapped = image.astype(image.dtype.newbyteorder(">"))
+    result = upscaler.upscale(swapped, 2)
+    assert result.dtype == swapped.dtype
+    np.testing.assert_array_equal(result, upscaler.upscale(image, 2))
+
+
+def test_samples_that_are_not_aligned(upscaler):
+    image = samples("uint16")
+    records = np.zeros(SHAPE, [("tag", "u1"), ("value", "u2")])
+    records["value"] = image
+    assert not records["value"].flags.aligned
+    np.testing.assert_array_equal(upscaler.upscale(records["value"], 2), upscaler.upscale(image, 2))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "int64", "complex64", "O", "longdouble"])
+def test_other_dtypes_are_refused_by_name(upscaler, dtype):
+    with pytest.raises(TypeError, match=f"image has dtype {np.dtype(dtype)}"):
+        upscaler.upscale(np.zeros(SHAPE, dtype))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (5, 6, 0), (5, 6, 5), (2, 5, 6, 3), (0, 6), (5, 0, 3)])
+def test_other_shapes_are_refused_by_shape(upscaler, shape):
+    with pytest.raises(ValueError, match="image has shape") as caught:
+        upscaler.upscale(np.zeros(shape, np.uint8))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("image", [None, "photo.png", [[1, 2], [3, 4]], np.uint8(3)])
+def test_other_types_are_refused_by_type(upscaler, image):
+    with pytest.raises(TypeError, match=type(image).__name__):
+        upscaler.upscale(image)
+
+
+def test_a_result_that_no_address_can_count(upscaler):
+    image = np.broadcast_to(np.uint8(1), (2**30, 2**31))
+    with pytest.raises(ValueError, match="image is too large"):
+        upscaler.upscale(image, 4)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_colour_under_zero_alpha_has_no_influence(upscaler, dtype, channels):
+    image = np.tile(samples(dtype, channels), (4, 4, 1))
+    image[8:32, 20:50, -1] = 0
+    image[20, 30, -1] = 1
+    other = image.copy()
+    hidden = other[..., -1] == 0
+    other[hidden, :-1] = samples(dtype, 1).min()
+    for scale in (2, 3, 4):
+        np.testing.assert_array_equal(upscaler.upscale(image, scale), upscaler.upscale(other, scale))
+
+
+def test_a_logo_of_one_colour_gets_no_fringe(upscaler):
+    colour = [200, 30, 90]
+    flat = np.full((40, 46, 3), colour, np.uint8)
+    logo = np.zeros((40, 46, 4), np.uint8)
+    logo[12:19, 14:32] = [*colour, 255]
+    logo[19:22, 14:20] = [*colour, 40]
+    expected, result = upscaler.upscale(flat), upscaler.upscale(logo)
+    visible = result[..., 3] > 0
+    assert visible[36:57, 42:96].all()
+    assert not visible.all()
+    np.testing.assert_array_equal(result[visible][:, :3], expected[visible])
+
+
+def test_hidden_pixels_take_the_mean_of_visible_neighbours_step_by_step():
+    image = np.zeros((1, 7, 2), np.uint8)
+    image[0, :, 0] = [10, 99, 13, 99, 99, 99, 99]
+    image[0, [0, 2], 1] = 1, 200
+    assert extend_colour(image, 1)[0, :, 0].tolist() == [10, 12, 13, 13, 0, 0, 0]  # 11.5 is rounded up
+    assert extend_colour(image, 3)[0, :, 0].tolist() == [10, 12, 13, 13, 13, 13, 0]
+    np.testing.assert_array_equal(extend_colour(image, 3)[..., 1], image[..., 1])
+    assert image[0, 1, 0] == 99
+
+
+def test_bands_do_not_show(monkeypatch):
+    image = np.tile(samples("uint16", 4), (6, 3, 1))
+    image[np.random.default_rng(1).random(image.shape[:2]) < 0.97, 3] = 0
+    whole = extend_colour(image, 5)
+    assert (whole != image).any()
+    monkeypatch.setattr("fsrcnn_rt.image._SCRATCH_BYTES", 0)
+    np.testing.assert_array_equal(extend_colour(image, 5), whole)
+
+
+def test_pictures_without_an_edge_of_alpha_are_not_copied():
+    for image in (
+        samples("uint8", 4),
+        samples("uint8", 3),
+        samples("uint8"),
+        np.zeros((*SHAPE, 4), np.uint8),
+    ):
+        assert extend_colour(image, 5) is image
+
+
+def palette(transparency=None):
+    image = Image.fromarray(samples("uint8", 3)).quantize(8)
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    return image
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pillow_modes_that_are_arrays(upscaler, mode):
+    image = Image.fromarray(samples("uint8", *{"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}[mode]))
+    assert image.mode == mode
+    result = upscaler.upscale(image, 3)
+    assert (result.mode, result.size) == (mode, (42, 33))
+    np.testing.assert_array_equal(np.asarray(result), upscaler.upscale(np.asarray(image), 3))
+
+
+@pytest.mark.parametrize(
+    ("image", "converted"),
+    [
+        (Image.fromarray(samples("uint8")).convert("1"), "L"),
+        (palette(), "RGB"),
+        (palette(3), "RGBA"),
+        (palette(bytes([0, 128, 255])), "RGBA"),
+        (Image.fromarray(samples("uint8", 4)).quantize(8), "RGBA"),
+        (Image.fromarray(samples("uint8", 2)).convert("PA"), "RGBA"),
+        (Image.fromarray(samples("uint8", 2)).convert("La"), "LA"),
+        (Image.fromarray(samples("uint8", 4)).convert("RGBa"), "RGBA"),
+        (Image.fromarray(samples("uint8", 3)).convert("RGBX"), "RGB"),
+        (Image.fromarray(samples("uint8", 3)).convert("CMYK"), "RGB"),
+        (Image.fromarray(samples("uint8", 3)).convert("YCbCr"), "RGB"),
+        (Image.fromarray(samples("uint8", 3)).convert("HSV"), "RGB"),
+    ],
+    ids=lambda value: getattr(value, "mode", value),
+)
+def test_pillow_modes_that_are_converted(upscaler, image, converted):
+    result = upscaler.upscale(image, 2)
+    assert result.mode == converted
+    expected = upscaler.upscale(np.asarray(image.convert(converted)), 2)
+    np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+def test_lab_keeps_its_colours(upscaler):
+    flat = Image.new("RGB", (6, 5), (190, 60, 40))
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = ImageCms.applyTransform(flat, to_lab)
+    difference = np.asarray(upscaler.upscale(lab, 2)).astype(int) - np.asarray(upscaler.upscale(flat, 2))
+    assert np.abs(difference).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparency", "result_mode"), [("L", 200, "LA"), ("RGB", (1, 2, 3), "RGBA")]
+)
+def test_a_transparent_colour_becomes_alpha(upscaler, mode, transparency, result_mode):
+    image = Image.new(mode, (9, 9), transparency)
+    image.paste(Image.new(mode, (4, 9), 77 if mode == "L" else (77, 77, 77)))
+    image.info["transparency"] = transparency
+    result = upscaler.upscale(image, 2)
+    assert result.mode == result_mode
+    assert "transparency" not in result.info
+    alpha = np.asarray(result)[..., -1]
+    assert (alpha[:, :4] == 255).all()
+    assert (alpha[:, 14:] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I;16N"])
+def test_sixteen_bits_stay_sixteen(upscaler, mode):
+    values = samples("uint16")
+    order = ">u2" if mode == "I;16B" else "=u2" if mode == "I;16N" else "<u2"
+    image = Image.frombytes(mode, SHAPE[::-1], values.astype(order).tobytes())
+    result = upscaler.upscale(image, 2)
+    assert result.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(result), upscaler.upscale(values, 2))
+
+
+def test_a_float_plane(upscaler):
+    values = samples("float32") * 3 - 1
+    result = upscaler.upscale(Image.fromarray(values), 2)
+    assert result.mode == "F"
+    np.testing.assert_array_equal(np.asarray(result), upscaler.upscale(values, 2))
+
+
+def test_modes_without_a_meaning_are_refused(upscaler):
+    with pytest.raises(ValueError, match="image has mode I, which is none of L, LA, RGB"):
+        upscaler.upscale(Image.new("I", (4, 4)))
+    sixteen = Image.new("I;16", (4, 4))
+    sixteen.info["transparency"] = 0
+    with pytest.raises(ValueError, match="mode I;16 with a transparent colour"):
+        upscaler.upscale(sixteen)
+
+
+def test_an_empty_picture_is_refused(upscaler):
+    with pytest.raises(ValueError, match=r"image has size \(0, 4\), which is empty"):
+        upscaler.upscale(Image.new("RGB", (0, 4)))
+
+
+def test_metadata_that_still_holds_is_kept(upscaler):
+    image = Image.new("RGB", (5, 4))
+    image.info = {"icc_profile": b"profile", "exif": b"Exif\0\0data", "dpi": (72, 72), "comment": b"old"}
+    assert upscaler.upscale(image).info == {
+        "icc_profile": b"profile",
+        "exif": b"Exif\0\0data",
+        "dpi": (72, 72),
+    }
+    other = image.convert("CMYK")
+    other.info = {"icc_profile": b"a profile of inks"}
+    assert upscaler.upscale(other).info == {}
+
+
+def test_several_scales_of_a_picture(upscaler):
+    image = Image.fromarray(samples("uint8", 3))
+    results = upscaler.upscale(image, (2, 4))
+    assert {scale: result.size for scale, result in results.items()} == {2: (28, 22), 4: (56, 44)}

@@ -1,0 +1,208 @@
+import math
+
+import numpy as np
+import pytest
+from fsrcnn_rt.evaluate import Figures, evaluate, list_images, mean
+from fsrcnn_rt.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def test_luma_of_black_white_and_primaries():
+    # MATLAB: rgb2ycbcr(uint8(...)) of black, white, red, green, blue
+    image = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    assert rgb_to_y(image).tolist() == [[16, 235, 81, 145, 41]]
+
+
+def test_luma_of_grey_picture_is_the_picture(rng):
+    image = rng.integers(256, size=(5, 7), dtype=np.uint8)
+    luma = rgb_to_y(image)
+    assert np.array_equal(luma, image)
+    assert not np.shares_memory(luma, image)
+
+
+def test_luma_refuses_what_is_not_8_bit_rgb():
+    with pytest.raises(TypeError, match="float32"):
+        rgb_to_y(np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(4, 4, 4\)"):
+        rgb_to_y(np.zeros((4, 4, 4), np.uint8))
+
+
+def test_modcrop_cuts_bottom_and_right():
+    image = np.arange(70).reshape(7, 10)
+    assert np.array_equal(modcrop(image, 3), image[:6, :9])
+    assert modcrop(image, 1).shape == (7, 10)
+    with pytest.raises(ValueError, match="10x7 is smaller than scale 8"):
+        modcrop(image, 8)
+    with pytest.raises(ValueError, match="scale: expected at least 1, got 0"):
+        modcrop(image, 0)
+
+
+def resize_by_definition(line, out_length, scale):
+    """The sum that MATLAB documents, sample by sample, in plain Python."""
+
+    def keys(x):
+        x = abs(x)
+        if x <= 1:
+            return 1.5 * x**3 - 2.5 * x**2 + 1
+        return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x <= 2 else 0.0
+
+    stretch = min(scale, 1)
+    result = []
+    for i in range(out_length):
+        centre = (i + 0.5) / scale - 0.5
+        total = weights = 0.0
+        for k in range(math.floor(centre - 2 / stretch) - 1, math.ceil(centre + 2 / stretch) + 2):
+            mirrored = k % (2 * len(line))
+            sample = line[min(mirrored, 2 * len(line) - 1 - mirrored)]
+            weight = keys((centre - k) * stretch)
+            total, weights = total + weight * sample, weights + weight
+        result.append(total / weights)
+    return result
+
+
+@pytest.mark.parametrize("scale", [1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.5, 2, 3])
+@pytest.mark.parametrize("length", [1, 3, 12, 25])
+def test_imresize_is_the_documented_sum(rng, scale, length):
+    line = rng.uniform(0, 255, length)
+    result = imresize(np.stack([line, line]), scale)
+    expected = resize_by_definition(line.tolist(), math.ceil(scale * length - 1e-6), scale)
+    assert result[0] == pytest.approx(expected, abs=1e-9)
+    assert imresize(np.stack([line, line]).T, scale) == pytest.approx(result.T, abs=1e-9)
+
+
+def test_imresize_of_a_step_by_hand():
+    # x2 of 0 0 1 1: Keys' kernel at the distances 0.25, 0.75, 1.25, 1.75 is a known fraction of 128.
+    near, mid, far, edge = 111 / 128, 29 / 128, -9 / 128, -3 / 128
+    assert near + mid + far + edge == 1
+    result = imresize(np.array([[0.0, 0.0, 1.0, 1.0]]), 2)[0]
+    assert result[3:5] == pytest.approx([mid + edge, near + far])
+
+
+def test_imresize_keeps_constants_and_slopes():
+    assert imresize(np.full((13, 9), 77, np.uint8), 1 / 3) == pytest.approx(77)
+    ramp = np.tile(np.arange(60.0), (12, 1))
+    assert imresize(ramp, 1 / 3)[2, 3:-3] == pytest.approx(np.arange(9, 51, 3) + 1)
+
+
+def test_imresize_output_shape_and_range():
+    image = np.zeros((255, 100, 3), np.uint8)
+    assert imresize(image, 1 / 3).shape == (85, 34, 3)
+    assert imresize(image, shape=(10, 20)).shape == (10, 20, 3)
+    assert imresize(image, 0.001).shape == (1, 1, 3)
+    assert imresize(image, 0.5).dtype == np.float64
+    overshoot = imresize(np.array([[0, 255]], np.uint8).repeat(8, axis=1), 2)
+    assert overshoot.min() < 0
+    assert overshoot.max() > 255
+
+
+def test_imresize_agrees_with_pillow_away_from_the_border(rng):
+    from PIL import Image
+
+    image = rng.uniform(0, 255, (48, 60)).astype(np.float32)
+    for scale in (2, 3, 4):
+        theirs = Image.fromarray(image).resize((60 // scale, 48 // scale), Image.Resampling.BICUBIC)
+        ours = imresize(image, 1 / scale)
+        assert ours[2:-2, 2:-2] == pytest.approx(np.asarray(theirs)[2:-2, 2:-2], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"scale": 2, "shape": (4, 4)},
+        {"scale": 0},
+        {"scale": -1.0},
+        {"scale": math.nan},
+        {"shape": (0, 4)},
+    ],
+)
+def test_imresize_refuses(arguments):
+    with pytest.raises(ValueError, match=r"scale|shape"):
+        imresize(np.zeros((4, 4)), **arguments)
+
+
+def test_imresize_refuses_an_empty_picture():
+    with pytest.raises(ValueError, match=r"\(0, 4\)"):
+        imresize(np.zeros((0, 4)), 2)
+
+
+def test_psnr_by_hand():
+    a, b = np.full((6, 6), 100, np.uint8), np.full((6, 6), 101, np.uint8)
+    assert psnr(a, b) == pytest.approx(48.1308, abs=1e-4)  # 20 log10 255
+    assert psnr(a / 255, b / 255, peak=1) == pytest.approx(psnr(a, b))
+    assert psnr(a, a) == math.inf
+    b[0, 0] = 255
+    assert psnr(a, b, shave=1) == pytest.approx(48.1308, abs=1e-4)
+
+
+def test_psnr_of_uint8_does_not_wrap():
+    assert psnr(np.array([[0]], np.uint8), np.array([[255]], np.uint8)) == 0
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_figures_refuse_what_does_not_compare(measure):
+    with pytest.raises(ValueError, match="differ in shape"):
+        measure(np.zeros((20, 20)), np.zeros((20, 21)))
+    with pytest.raises(ValueError, match="10 leaves nothing"):
+        measure(np.zeros((20, 20)), np.zeros((20, 20)), shave=10)
+
+
+def test_ssim_of_constants_by_hand():
+    # No variance: what is left is the luminance term.
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)
+    assert ssim(np.full((12, 15), 100.0), np.full((12, 15), 120.0)) == pytest.approx(expected)
+
+
+def test_ssim_of_one_window_by_definition(rng):
+    a, b = rng.uniform(0, 255, (2, 11, 11))
+    y, x = np.mgrid[-5:6, -5:6]
+    window = np.exp(-(x**2 + y**2) / (2 * 1.5**2))
+    window /= window.sum()
+    mean_a, mean_b = (window * a).sum(), (window * b).sum()
+    var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+    covariance = (window * (a - mean_a) * (b - mean_b)).sum()
+    c1, c2 = 6.5025, 58.5225
+    expected = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    expected /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    assert ssim(a, b) == pytest.approx(expected)
+
+
+def test_ssim_agrees_with_scikit_image(rng):
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    a = rng.integers(256, size=(40, 33), dtype=np.uint8)
+    b = np.clip(a + rng.normal(0, 20, a.shape), 0, 255).astype(np.uint8)
+    theirs = metrics.structural_similarity(
+        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert ssim(a, b) == pytest.approx(theirs, abs=1e-9)
+    assert ssim(a, a) == pytest.approx(1)
+
+
+def test_ssim_needs_a_window():
+    with pytest.raises(ValueError, match="at least 11x11 after shaving 2"):
+        ssim(np.zeros((14, 20)), np.zeros((14, 20)), shave=2)
+
+
+# Bicubic by the protocol, as papers print it: this proves luma, imresize, crop and border.
+BICUBIC = {
+    "Set5": {2: Figures(33.66, 0.9299), 3: Figures(30.39, 0.8682), 4: Figures(28.42, 0.8104)},
+    "Set14": {2: Figures(30.23, 0.8687), 3: Figures(27.54, 0.7736), 4: Figures(26.00, 0.7019)},
+}
+
+
+@pytest.mark.parametrize("dataset", BICUBIC)
+def test_bicubic_scores_what_the_papers_print(data_folder, dataset):
+    def bicubic(luma, scale):
+        return imresize(luma, scale)
+
+    results = evaluate(bicubic, list_images(data_folder / dataset), [2, 3, 4])
+    for scale, (expected_psnr, expected_ssim) in BICUBIC[dataset].items():
+        chosen = [result for result in results if result.scale == scale]
+        for figures in (mean([r.model for r in chosen]), mean([r.bicubic for r in chosen])):
+            assert figures.psnr == pytest.approx(expected_psnr, abs=0.006)
+            assert figures.ssim == pytest.approx(expected_ssim, abs=0.00006)

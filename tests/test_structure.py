@@ -1,0 +1,49 @@
+"""Dependencies point one way: bindings -> upscaler -> packing -> model -> kernels -> foundation."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "src" / "fsrcnn_cpp"
+PACKAGE = ROOT / "python" / "fsrcnn_rt"
+FLOORS = {
+    **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
+    **dict.fromkeys(["model", "pixel_io", "fma_peak"], 2),
+    **{"packing": 3, "upscaler": 4, "bindings": 5},
+}
+
+
+def floor(file):
+    """Height in the house: a file may include only what is on its own floor or below."""
+    return 1 if file.parent.name == "kernels" else FLOORS[file.stem]
+
+
+@pytest.mark.parametrize("file", sorted(CORE.rglob("*.[hc]*")), ids=lambda file: file.name)
+def test_includes_point_down(file):
+    for name in re.findall(r'^\s*#\s*include\s+"(.+?)"', file.read_text(), re.MULTILINE):
+        included = next(
+            path for path in (file.parent / name, CORE / name, CORE / "kernels" / name) if path.exists()
+        )
+        assert floor(included) <= floor(file), f"{file.name} includes {name}"
+
+
+def test_no_module_imports_the_command_line():
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            )
+            names.append(getattr(node, "module", None) or "")
+            if file.name != "__main__.py":
+                assert not any(name.endswith("cli") for name in names), file
+
+
+def test_import_is_cheap():
+    code = "import sys, fsrcnn_rt; print(*{'PIL', 'torch', 'safetensors', 'tqdm'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""

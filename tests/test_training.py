@@ -1,0 +1,493 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+from fsrcnn_rt import Upscaler, cli, load
+from fsrcnn_rt.evaluate import DatasetError, Pair
+from fsrcnn_rt.metrics import imresize
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
+toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+tomllib = pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
+
+from fsrcnn_rt.training.config import ConfigError, parse_recipe, read_recipe  # noqa: E402
+from fsrcnn_rt.training.data import PatchSampler, check_datasets, split_validation, training_pairs  # noqa: E402
+from fsrcnn_rt.training.export import to_model  # noqa: E402
+from fsrcnn_rt.training.least_squares import solve_head  # noqa: E402
+from fsrcnn_rt.training.network import TrainableFsrcnn, deconv2d, tap_reach, upscale  # noqa: E402
+from fsrcnn_rt.training.trainer import Training  # noqa: E402
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+RECIPE = """
+name = "tiny"
+seed = 7
+
+[network]
+d = 6
+s = 3
+m = 1
+expansion = 8
+
+[data]
+augmentation = [1.0, 0.8]
+validation_dataset = "pictures"
+validation_images = 2
+
+[training]
+evaluate_every = 4
+average = 0.9
+clip = 1.0
+head_rate = 1.0
+
+[[stage]]
+name = "trunk"
+datasets = ["pictures"]
+scales = [3]
+trains = "all"
+steps = 10
+patience = 0
+least_squares = false
+patch = 8
+batch = 2
+loss = "l1"
+learning_rate = [2e-3, 1e-3]
+
+[[stage]]
+name = "heads"
+datasets = ["pictures"]
+scales = [2, 4]
+trains = "heads"
+steps = 5
+patience = 0
+least_squares = true
+patch = 9
+batch = 2
+loss = "mse"
+learning_rate = 1e-4
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six smooth random pictures, one of them grey."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("data") / "pictures"
+    folder.mkdir()
+    for k in range(6):
+        shape = (60 + k, 66) if k == 0 else (60 + k, 66, 3)
+        picture = imresize(rng.uniform(20, 235, (12, 12, *shape[2:])), shape=shape[:2])
+        Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / f"{k}.png")
+    return folder.parent
+
+
+@pytest.fixture
+def recipe():
+    return parse_recipe(tomllib.loads(RECIPE))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(2)
+
+
+def changed(**changes):
+    """The recipe as a document, with some values of its tables replaced."""
+    document = tomllib.loads(RECIPE)
+    for path, value in changes.items():
+        *tables, key = path.split("__")
+        target = document
+        for table in tables:
+            target = target[int(table[5:])] if table.startswith("stage") and table[5:] else target[table]
+        if value is None:
+            del target[key]
+        else:
+            target[key] = value
+    return document
+
+
+def change_stage(number, **changes):
+    document = tomllib.loads(RECIPE)
+    document["stage"][number] |= changes
+    return document
+
+
+def train(recipe, data, folder, limits=(None,)):
+    """Train in as many pieces as there are limits, each continued by another object."""
+    for number, limit in enumerate(limits):
+        training = Training(recipe, data, folder / "x.checkpoint", folder / "x.log.csv")
+        if number:
+            training.resume()
+        done = training.run(limit)
+    return training, done
+
+
+# ---------------------------------------------------------------------------------------------- recipe
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.toml")), ids=lambda path: path.name)
+def test_recipes_of_the_repository_are_valid(path):
+    recipe = read_recipe(path)
+    assert {scale for stage in recipe.stages for scale in stage.scales} == {2, 3, 4}
+
+
+def test_rate_is_a_number_or_a_pair(recipe):
+    assert recipe.stages[0].learning_rate == (2e-3, 1e-3)
+    assert recipe.stages[1].learning_rate == (1e-4, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (changed(name=None), "^name is missing$"),
+        (changed(name=""), "^name: expected a non-empty string, got ''$"),
+        (changed(colour=1), "^colour: unknown key$"),
+        (changed(seed=-1), "^seed: expected an integer of at least 0, got -1$"),
+        (changed(seed=True), "^seed: expected an integer"),
+        (changed(network__d="many"), r"^network\.d: expected an integer of at least 1, got 'many'$"),
+        (changed(network__t=1), r"^network\.t: unknown key$"),
+        (changed(network=3), "^network: expected a table, got 3$"),
+        (changed(data__augmentation=[]), r"^data\.augmentation: expected a list of numbers"),
+        (changed(data__augmentation=[1.5]), r"^data\.augmentation: expected .* got \[1\.5\]$"),
+        (changed(data__validation_dataset="../x"), "expected the name of a folder"),
+        (changed(training__average=1.0), r"^training\.average: expected a number from 0"),
+        (changed(stage=[]), r"^stage: expected one or more \[\[stage\]\] tables, got \[\]$"),
+        (change_stage(1, scales=[5]), "^stage 'heads': scales: expected .* got"),
+        (change_stage(1, scales=[2, 2]), "distinct scales"),
+        (change_stage(1, datasets=["a/b"]), "^stage 'heads': datasets: expected the name of a folder"),
+        (change_stage(1, trains="trunk"), "expected 'all' or 'heads', got 'trunk'$"),
+        (change_stage(1, learning_rate=[1, 2, 3]), "learning_rate: expected a number or"),
+        (change_stage(1, patch=4), "patch: expected an integer of at least 8, got 4$"),
+        (change_stage(0, least_squares=True), "least_squares: true needs trains = 'heads', got 'all'$"),
+        (change_stage(0, trains="heads"), "the first stage must be 'all'"),
+        (change_stage(1, name="trunk"), "'trunk' is given to more than one stage"),
+        (
+            changed(stage=[*changed()["stage"], {**changed()["stage"][0], "name": "more"}]),
+            "'more' would change",
+        ),
+    ],
+)
+def test_recipe_is_refused(document, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(document)
+
+
+def test_recipe_file_is_named_in_the_error(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("name =")
+    with pytest.raises(ConfigError, match=r"bad\.toml: "):
+        read_recipe(path)
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+def test_validation_images_are_held_out(data, recipe, rng):
+    paths = [Path(f"{k:02}.png") for k in range(20)]
+    training, validation = split_validation(paths, 4)
+    assert [path.stem for path in validation] == ["02", "07", "12", "17"]
+    assert sorted(training + validation) == paths
+    # Six pictures, two held out, each at two sizes.
+    assert len(training_pairs(data, recipe, ["pictures"], 3, 8)) == 8
+    with pytest.raises(DatasetError, match="6 validation images leave none of 6"):
+        split_validation(paths[:6], 6)
+
+
+@pytest.mark.parametrize("name", ["Set5", "set14", "BSD200"])
+def test_test_sets_are_never_trained_or_chosen_on(data, name):
+    for document in (change_stage(1, datasets=[name]), changed(data__validation_dataset=name)):
+        with pytest.raises(DatasetError, match=f"{name} is a test set"):
+            check_datasets(data, parse_recipe(document))
+
+
+def test_datasets_of_every_stage_are_checked_first(data, tmp_path):
+    with pytest.raises(DatasetError, match="absent: no such folder"):
+        train(parse_recipe(change_stage(1, datasets=["absent"])), data, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_patches_are_aligned_and_in_all_orientations(rng):
+    # An LR pixel carries its number, an HR pixel that of the LR pixel it lies in.
+    hr = np.kron(np.arange(12 * 15).reshape(12, 15), np.ones((3, 3))).astype(np.uint8)
+    pair = Pair(hr, np.arange(12 * 15, dtype=np.float32).reshape(12, 15) / 255)
+    sampler = PatchSampler([pair], 3, 8, 500)
+    lr, large = sampler.draw(rng)
+    assert lr.shape == (500, 1, 8, 8)
+    assert large.shape == (500, 1, 24, 24)
+    assert lr.dtype == large.dtype == np.float32
+    assert np.kron(lr, np.ones((1, 1, 3, 3))) == pytest.approx(large, abs=1e-6)
+    steps = {(round((p[0, 1] - p[0, 0]) * 255), round((p[1, 0] - p[0, 0]) * 255)) for p in lr[:, 0]}
+    assert steps == {(a, b) for a, b in [(1, 15), (15, 1)] for a, b in [(a, b), (-a, b), (a, -b), (-a, -b)]}
+    assert {round(p.min() * 255) for p in lr} == {15 * y + x for y in range(5) for x in range(8)}
+
+
+# --------------------------------------------------------------------------------------------- network
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(2, 4), (3, 3), (3, 4), (4, 3), (4, 4)])
+def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 5, 7, 6, generator=random)
+    weight, bias = torch.randn(5, 1, 9, 9, generator=random), torch.randn(1, generator=random)
+    reach = max(tap_reach(stride, pad))
+    padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
+    output_padding = stride - 9 + 2 * pad
+    expected = torch.nn.functional.conv_transpose2d(padded, weight, bias, stride, pad, output_padding)
+    crop = slice(stride * reach, -stride * reach)
+    result = deconv2d(x, weight, bias, stride, pad)
+    assert result.shape == (2, 1, 7 * stride, 6 * stride)
+    torch.testing.assert_close(result, expected[..., crop, crop], rtol=1e-5, atol=1e-4)
+
+
+def test_sub_pixel_head_has_the_gradient_of_the_transposed_convolution():
+    random = torch.Generator().manual_seed(4)
+    x = torch.randn(1, 3, 12, 12, generator=random)
+    weights = [torch.randn(3, 1, 9, 9, generator=random).requires_grad_() for _ in range(2)]
+    weights[1].data.copy_(weights[0].data)
+    inner = (..., slice(8, -8), slice(8, -8))
+    deconv2d(x, weights[0], torch.zeros(1), 2, 4)[inner].square().sum().backward()
+    theirs = torch.nn.functional.conv_transpose2d(x, weights[1], None, 2, 4, 1)
+    theirs[inner].square().sum().backward()
+    torch.testing.assert_close(weights[0].grad, weights[1].grad, rtol=1e-4, atol=1e-2)
+
+
+def test_prelu_is_pytorchs():
+    from fsrcnn_rt.training.network import _prelu
+
+    random = torch.Generator().manual_seed(5)
+    x = torch.randn(2, 4, 5, 5, generator=random).requires_grad_()
+    slope = torch.tensor([0.25, -0.5, 1.5, 0.0], requires_grad=True)
+    gradients = []
+    for prelu in (_prelu, torch.nn.functional.prelu):
+        y = prelu(x, slope)
+        gradients.append((y, *torch.autograd.grad(y.sin().sum(), [x, slope])))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def expanded_by_definition(parameters, x, scale):
+    """Every collapsible block as the two convolutions that it is, of an FSRCNN with one mapping layer."""
+    convolve = torch.nn.functional.conv2d
+    for index in range(4):
+        get = {
+            key.split("/")[2]: value for key, value in parameters.items() if key.startswith(f"trunk/{index}/")
+        }
+        outer, inner = (parameters[f"trunk/{index}/weight/{part}"] for part in ("outer", "inner"))
+        reach = inner.shape[-1] // 2
+        padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate") if reach else x
+        y = convolve(convolve(padded, inner), outer[:, :, None, None])
+        y = y + get["bias"][:, None, None] + (x if reach == 1 else 0)
+        x = torch.nn.functional.prelu(y, get["slope"])
+    outer, inner = (parameters[f"head/x{scale}/weight/{part}"] for part in ("outer", "inner"))
+    x = convolve(x, outer.T[:, :, None, None])
+    x = torch.nn.functional.pad(x, (4,) * 4, mode="replicate")
+    x = torch.nn.functional.conv_transpose2d(x, inner, parameters[f"head/x{scale}/bias"], 3, 3)
+    return x[..., 12:-12, 12:-12]
+
+
+def test_collapsed_network_is_the_expanded_one(recipe, model_from_parameters):
+    network, x = model_from_parameters
+    with torch.no_grad():
+        expected = expanded_by_definition(dict(network.values), x, 3)
+        collapsed = upscale(network.weights(), x, 3)
+        torch.testing.assert_close(collapsed, expected, rtol=0, atol=1e-5)
+        exported = Upscaler(to_model(network.weights(), recipe, {}), threads=1)
+        result = exported.upscale(x[0, 0].numpy(), 3)
+    assert result == pytest.approx(expected[0, 0].numpy(), abs=1e-5)
+
+
+@pytest.fixture
+def model_from_parameters():
+    """An expanded network with parameters of everyday size, and a picture."""
+    network = TrainableFsrcnn(6, 3, 1, [3], expansion=8, seed=1)
+    random = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for name, value in network.values.items():
+            if "head" in name:
+                value.copy_(torch.randn(value.shape, generator=random) * 0.1)
+            if "bias" in name or "slope" in name:
+                value.copy_(torch.randn(value.shape, generator=random) * 0.3)
+    return network, torch.rand(1, 1, 11, 13, generator=random)
+
+
+def test_network_is_that_of_the_oracle(net):
+    weights = {}
+    for index, arrays in enumerate(net.layers):
+        for part, array in zip(("weight", "bias", "slope"), arrays, strict=True):
+            weights[f"trunk.{index}.{part}"] = torch.from_numpy(array)
+    for scale, (weight, bias, *_) in net.heads.items():
+        weights[f"head.x{scale}.weight"] = torch.from_numpy(weight)
+        weights[f"head.x{scale}.bias"] = torch.from_numpy(bias)
+    luma = np.random.default_rng(8).uniform(size=(9, 14)).astype(np.float32)
+    for scale in net.heads:
+        result = upscale(weights, torch.from_numpy(luma)[None, None], scale)[0, 0].numpy()
+        assert result == pytest.approx(oracle.forward(net, luma, scale), abs=2e-5)
+
+
+# -------------------------------------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_least_squares_finds_the_head_that_made_the_pictures(rng, scale):
+    """Where the truth is a head's output, that head is found, bias included."""
+    network = TrainableFsrcnn(4, 3, 1, [scale], expansion=0, seed=1)
+    weights = {name: value.detach() for name, value in network.weights().items()}
+    weights[f"head.x{scale}.weight"] = torch.from_numpy(rng.normal(0, 0.05, (4, 1, 9, 9)).astype(np.float32))
+    weights[f"head.x{scale}.bias"] = torch.tensor([0.3])
+
+    class Sampler:
+        def draw(self, random):
+            lr = random.uniform(size=(4, 1, 24, 24)).astype(np.float32)
+            return lr, upscale(weights, torch.from_numpy(lr), scale).numpy()
+
+    weight, bias = solve_head(weights, scale, Sampler(), rng)
+    found = weights | {f"head.x{scale}.weight": weight, f"head.x{scale}.bias": bias}
+    assert weight.shape == (4, 1, 9, 9)
+    assert bias.shape == (1,)
+    lr, hr = Sampler().draw(rng)
+    before, after = tap_reach(scale, {2: 4, 3: 3, 4: 4}[scale])
+    inner = (..., slice(before + 4, -after - 4), slice(before + 4, -after - 4))
+    torch.testing.assert_close(
+        upscale(found, torch.from_numpy(lr), scale)[inner], torch.from_numpy(hr)[inner], rtol=0, atol=2e-3
+    )
+
+
+def test_interrupted_training_ends_as_an_uninterrupted_one(data, recipe, tmp_path):
+    """Cut within a stage away from an evaluation, between two stages, and within the second."""
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, done = train(recipe, data, tmp_path / "whole")
+    assert done
+    parts, done = train(recipe, data, tmp_path / "parts", limits=(3, 4, 3, 2, None))
+    assert done
+    assert whole.average.keys() == parts.average.keys()
+    for name, value in whole.average.items():
+        assert torch.equal(value, parts.average[name]), name
+    assert whole.figures == parts.figures
+
+    without_time = [
+        [[cell for k, cell in enumerate(line.split(",")) if k != 2] for line in text.splitlines()]
+        for text in ((tmp_path / name / "x.log.csv").read_text() for name in ("whole", "parts"))
+    ]
+    assert without_time[0] == without_time[1]
+    steps = [*(("trunk", step) for step in (0, 4, 8, 10)), *(("heads", step) for step in (0, 4, 5))]
+    assert [(row[0], int(row[1])) for row in without_time[0][1:]] == steps
+
+
+def test_checkpoint_of_another_recipe_is_refused(data, recipe, tmp_path):
+    train(recipe, data, tmp_path, limits=(1,))
+    other = parse_recipe(changed(seed=8))
+    with pytest.raises(ValueError, match="written by another recipe"):
+        Training(other, data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv").resume()
+    (tmp_path / "x.checkpoint").write_bytes(b"PK broken")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        Training(recipe, data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv").resume()
+
+
+def test_heads_stage_leaves_the_trunk_as_it_is(data, recipe, tmp_path):
+    training, _ = train(recipe, data, tmp_path, limits=(10,))
+    before = {name: value.clone() for name, value in training.average.items()}
+    training.run()
+    assert training.average.keys() - before.keys() == {
+        f"head.x{s}.{p}" for s in (2, 4) for p in ("weight", "bias")
+    }
+    for name, value in before.items():
+        assert torch.equal(value, training.average[name]), name
+
+
+@pytest.mark.parametrize("expansion", [0, 8])
+def test_training_learns(data, expansion, tmp_path):
+    document = change_stage(0, steps=60, learning_rate=5e-3)
+    document["network"]["expansion"] = expansion
+    document["training"]["evaluate_every"] = 60
+    del document["stage"][1]
+    training, _ = train(parse_recipe(document), data, tmp_path)
+    first, last = (float(row["psnr_x3"]) for row in training._rows)
+    assert last > first + 6
+
+
+def test_saturated_stage_ends_early(data, tmp_path):
+    document = change_stage(0, steps=1000, patience=2, learning_rate=0.0)
+    document["training"]["evaluate_every"] = 1
+    del document["stage"][1]
+    training, done = train(parse_recipe(document), data, tmp_path)
+    assert done
+    assert training._rows[-1]["step"] == "2"
+
+
+def test_command_trains_stops_and_resumes(data, tmp_path, capsys):
+    recipe, output = tmp_path / "recipe.toml", tmp_path / "tiny.safetensors"
+    recipe.write_text(RECIPE)
+    arguments = ["train", str(recipe), "--data", str(data), "-o", str(output)]
+    assert cli.main([*arguments, "--steps-limit", "6"]) == 0
+    assert "not done" in capsys.readouterr().out
+    assert load(output).scales == (3,)
+    assert cli.main(arguments) == 2
+    assert "tiny.checkpoint exists: continue it with --resume" in capsys.readouterr().err
+    assert cli.main([*arguments, "--resume"]) == 0
+    assert "not done" not in capsys.readouterr().out
+
+    model = load(output)
+    assert (model.name, model.d, model.s, model.m, model.scales) == ("tiny", 6, 3, 1, (2, 3, 4))
+    assert [model.heads[s].pad for s in model.scales] == [4, 3, 4]
+    assert (model.padding, {head.border for head in model.heads.values()}) == ("replicate", {"full"})
+    provenance = model.provenance
+    assert provenance.keys() == {"data", "recipe", "seed", "figures", "terms"}
+    assert provenance["data"] == ["pictures"]
+    assert provenance["seed"] == 7
+    assert str(tmp_path.parent) not in json.dumps(dict(provenance))
+    assert (tmp_path / "tiny.log.csv").read_text().startswith("stage,step,seconds,learning_rate,loss,psnr_x2")
+    assert Upscaler(model).upscale(np.zeros((5, 6), np.float32), 2).shape == (10, 12)
+    assert sorted(p.name for p in tmp_path.iterdir() if "." in p.name) == [
+        "recipe.toml", "tiny.checkpoint", "tiny.log.csv", "tiny.safetensors"
+    ]  # fmt: skip
+
+
+def test_command_refuses(data, tmp_path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    bad = tmp_path / "bad.toml"
+    bad.write_text(RECIPE.replace("d = 6", "d = 0"))
+    for arguments, code, message in [
+        ([], 2, "CONFIG"),
+        ([str(tmp_path / "nothing.toml")], 2, "nothing.toml: No such file"),
+        ([str(bad)], 2, "bad.toml: network.d: expected an integer of at least 1, got 0"),
+        ([str(recipe), "-o", str(tmp_path / "no" / "x.safetensors")], 2, "--output: no folder"),
+        ([str(recipe), "--steps-limit", "0"], 2, "--steps-limit: expected at least 1, got 0"),
+        ([str(recipe), "--data", str(tmp_path / "no"), "-o", str(tmp_path / "x")], 1, "no such folder"),
+        (
+            [str(recipe), "--data", str(data), "-o", str(tmp_path / "x"), "--resume"],
+            1,
+            "x.checkpoint: No such file",
+        ),
+    ]:
+        assert cli.main(["train", *arguments]) == code
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_without_pytorch_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['torch'] = None; from fsrcnn_rt.training import main; "
+        "sys.exit(main(['recipe.toml']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert result.returncode == 1
+    assert result.stderr == "fsrcnn-rt train: torch is not installed: pip install 'fsrcnn-rt[train]'\n"
