@@ -1,7 +1,8 @@
-// Pixel I/O: plain loops that the compiler vectorises for the ISA this file is compiled for.
+// Pixel I/O: for the most part plain loops that the compiler vectorises for the ISA this file is compiled for.
 #pragma once
 
 #include "kernels.h"
+#include "simd-inl.h"
 
 namespace fsrcnn {
 namespace {
@@ -16,6 +17,17 @@ constexpr float kRCr = 1.5960267f, kGCb = -0.3917623f, kGCr = -0.8129676f, kBCb 
 
 template <typename T>
 constexpr float kFullScale = sizeof(T) == 1 ? 255.0f : sizeof(T) == 2 ? 65535.0f : 1.0f;
+
+template <bool First, typename A, typename B>
+struct SelectType {
+  using type = A;
+};
+template <typename A, typename B>
+struct SelectType<false, A, B> {
+  using type = B;
+};
+template <bool First, typename A, typename B>
+using Select = typename SelectType<First, A, B>::type;
 
 template <typename T>
 T read_sample(const unsigned char* p) {
@@ -46,9 +58,9 @@ void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n,
   }
 }
 
-// Quantises a stretch of each plane (vectorised) and then interleaves it (scalar stores into a cached line).
+/// Any strides: quantises a stretch of each plane (vectorised), then scatters it.
 template <typename T>
-void store_samples(const StoreArgs& args) {
+void store_strided(const StoreArgs& args) {
   constexpr ptrdiff_t kStretch = 64;
   T staged[kStretch];
   for (ptrdiff_t x0 = 0; x0 < args.width; x0 += kStretch) {
@@ -63,6 +75,77 @@ void store_samples(const StoreArgs& args) {
       }
     }
   }
+}
+
+/// Integers without gaps between them: whole pixels, or all phases of a grey pixel, are packed into one word (vectorised).
+/// Words are stored in ascending order, each over the unused bytes of the one before, the last ones byte by byte.
+template <typename T>
+void store_packed(const StoreArgs& args) {
+  using Word = Select<sizeof(T) == 1, uint32_t, uint64_t>;
+  constexpr ptrdiff_t kStretch = 64;
+  const int words = args.channels == 1 ? 1 : args.phases;  // per LR pixel
+  const int samples = args.phases * args.channels / words;
+  const ptrdiff_t bytes = samples * static_cast<ptrdiff_t>(sizeof(T));
+  Word staged[kMaxStride * kStretch];
+  unsigned char* dst = args.dst;
+  ptrdiff_t left = args.width * words * bytes;
+  for (ptrdiff_t x0 = 0; x0 < args.width; x0 += kStretch) {
+    const ptrdiff_t n = args.width - x0 < kStretch ? args.width - x0 : kStretch;
+    for (int word = 0; word < words; ++word) {
+      Word* const to = staged + word * kStretch;
+      for (int i = 0; i < samples; ++i) {
+        const float* plane = args.planes[word * samples + i] + x0;
+        const int shift = i * 8 * static_cast<int>(sizeof(T));
+        if (i == 0) {
+          for (ptrdiff_t x = 0; x < n; ++x) to[x] = static_cast<Word>(quantise<T>(plane[x]));
+        } else {
+          for (ptrdiff_t x = 0; x < n; ++x) to[x] |= static_cast<Word>(quantise<T>(plane[x])) << shift;
+        }
+      }
+    }
+    for (ptrdiff_t x = 0; x < n; ++x) {
+      for (int word = 0; word < words; ++word, dst += bytes, left -= bytes) {
+        const Word value = staged[word * kStretch + x];
+        if (left >= static_cast<ptrdiff_t>(sizeof(Word))) {
+          __builtin_memcpy(dst, &value, sizeof(Word));
+        } else {
+          __builtin_memcpy(dst, &value, static_cast<size_t>(bytes));
+        }
+      }
+    }
+  }
+}
+
+/// A float plane: phases merged in registers.
+template <int N>
+void store_merged(const StoreArgs& args) {
+  float* dst = reinterpret_cast<float*>(args.dst);
+  ptrdiff_t x = 0;
+  for (; x + kLanes <= args.width; x += kLanes) {
+    Vec v[N];
+    FSRCNN_UNROLL
+    for (int i = 0; i < N; ++i) v[i] = load(args.planes[i] + x);
+    store_interleaved<N>(dst + x * N, v);
+  }
+  for (; x < args.width; ++x) {
+    for (int i = 0; i < N; ++i) dst[x * N + i] = args.planes[i][x];
+  }
+}
+
+template <typename T>
+void store_samples(const StoreArgs& args) {
+  const bool dense = args.pixel_stride == args.channels * static_cast<ptrdiff_t>(sizeof(T)) &&
+                     (args.channels == 1 || args.channel_stride == static_cast<ptrdiff_t>(sizeof(T)));
+  if constexpr (sizeof(T) < 4) {
+    return dense ? store_packed<T>(args) : store_strided<T>(args);
+  } else if (dense && args.channels == 1) {
+    switch (args.phases) {
+      case 2: return store_merged<2>(args);
+      case 3: return store_merged<3>(args);
+      case 4: return store_merged<4>(args);
+    }
+  }
+  store_strided<T>(args);
 }
 
 void rgb_to_y(const float* r, const float* g, const float* b, ptrdiff_t n, float* y) {

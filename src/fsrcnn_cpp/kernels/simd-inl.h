@@ -32,35 +32,74 @@ inline Vec prelu(Vec x, float slope) {
   return x > 0.0f ? x : scaled;
 }
 
-// Lane shuffles, as index lists of the two operands.
-#if defined(__AVX512F__)
-#define FSRCNN_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define FSRCNN_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#define FSRCNN_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define FSRCNN_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#define FSRCNN_AFTER_FIRST 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#elif defined(__AVX__)
-#define FSRCNN_EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define FSRCNN_ODD 1, 3, 5, 7, 9, 11, 13, 15
-#define FSRCNN_LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define FSRCNN_HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#define FSRCNN_AFTER_FIRST 1, 2, 3, 4, 5, 6, 7
-#else
-#define FSRCNN_EVEN 0, 2, 4, 6
-#define FSRCNN_ODD 1, 3, 5, 7
-#define FSRCNN_LOW 0, 4, 1, 5
-#define FSRCNN_HIGH 2, 6, 3, 7
-#define FSRCNN_AFTER_FIRST 1, 2, 3
-#endif
+// ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b --------------------------------------
 
-/// a0 b0 a1 b1 ... of the lower half, of the upper half; and the way back.
-inline Vec interleave_low(Vec a, Vec b) { return __builtin_shufflevector(a, b, FSRCNN_LOW); }
-inline Vec interleave_high(Vec a, Vec b) { return __builtin_shufflevector(a, b, FSRCNN_HIGH); }
-inline Vec even_lanes(Vec a, Vec b) { return __builtin_shufflevector(a, b, FSRCNN_EVEN); }
-inline Vec odd_lanes(Vec a, Vec b) { return __builtin_shufflevector(a, b, FSRCNN_ODD); }
+template <int... I>
+struct Lanes {};
+template <int N, int... I>
+struct FirstLanes : FirstLanes<N - 1, N - 1, I...> {};
+template <int... I>
+struct FirstLanes<0, I...> {
+  using type = Lanes<I...>;
+};
+
+template <typename Index, int... I>
+inline Vec shuffle_lanes(Vec a, Vec b, Lanes<I...>) {
+  return __builtin_shufflevector(a, b, Index::of(I)...);
+}
+template <typename Index>
+inline Vec shuffle(Vec a, Vec b) {
+  return shuffle_lanes<Index>(a, b, typename FirstLanes<kLanes>::type{});
+}
+
+struct EvenLanes {
+  static constexpr int of(int i) { return 2 * i; }
+};
+struct OddLanes {
+  static constexpr int of(int i) { return 2 * i + 1; }
+};
+/// Half H of a0 b0 a1 b1 ...
+template <int H>
+struct Interleave {
+  static constexpr int of(int i) { return (H * kLanes + i) / 2 + (i % 2) * kLanes; }
+};
 /// a1 a2 ... and lane `Lane` of b at the end.
 template <int Lane>
-inline Vec shift_in(Vec a, Vec b) { return __builtin_shufflevector(a, b, FSRCNN_AFTER_FIRST, kLanes + Lane); }
+struct ShiftIn {
+  static constexpr int of(int i) { return i + 1 < kLanes ? i + 1 : kLanes + Lane; }
+};
+/// Third T of a0 b0 c0 a1 b1 c1 ..., in two steps: a with b (c's lanes are free), then that with c.
+template <int T>
+struct InterleaveAB {
+  static constexpr int of(int i) { return (T * kLanes + i) / 3 + ((T * kLanes + i) % 3 == 1 ? kLanes : 0); }
+};
+template <int T>
+struct InterleaveC {
+  static constexpr int of(int i) { return (T * kLanes + i) % 3 == 2 ? kLanes + (T * kLanes + i) / 3 : i; }
+};
+
+/// Stores N vectors merged lane by lane: v0[0] v1[0] .. v0[1] v1[1] ..
+template <int N>
+inline void store_interleaved(float* dst, const Vec* v) {
+  static_assert(N >= 1 && N <= 4);
+  if constexpr (N == 1) {
+    store(dst, v[0]);
+  } else if constexpr (N == 2) {
+    store(dst, shuffle<Interleave<0>>(v[0], v[1]));
+    store(dst + kLanes, shuffle<Interleave<1>>(v[0], v[1]));
+  } else if constexpr (N == 3) {
+    store(dst, shuffle<InterleaveC<0>>(shuffle<InterleaveAB<0>>(v[0], v[1]), v[2]));
+    store(dst + kLanes, shuffle<InterleaveC<1>>(shuffle<InterleaveAB<1>>(v[0], v[1]), v[2]));
+    store(dst + 2 * kLanes, shuffle<InterleaveC<2>>(shuffle<InterleaveAB<2>>(v[0], v[1]), v[2]));
+  } else {
+    const Vec low02 = shuffle<Interleave<0>>(v[0], v[2]), high02 = shuffle<Interleave<1>>(v[0], v[2]);
+    const Vec low13 = shuffle<Interleave<0>>(v[1], v[3]), high13 = shuffle<Interleave<1>>(v[1], v[3]);
+    store(dst, shuffle<Interleave<0>>(low02, low13));
+    store(dst + kLanes, shuffle<Interleave<1>>(low02, low13));
+    store(dst + 2 * kLanes, shuffle<Interleave<0>>(high02, high13));
+    store(dst + 3 * kLanes, shuffle<Interleave<1>>(high02, high13));
+  }
+}
 
 }  // namespace
 }  // namespace fsrcnn

@@ -19,12 +19,12 @@ static_assert(kChunkTiles <= kWinogradChunk);
 inline void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
   const Vec e1 = d4 - 4.0f * d2, o1 = d3 - 4.0f * d1;
   const Vec e2 = d4 - d2, o2 = d3 - d1;
-  v[0] = 4.0f * d0 + (d4 - 5.0f * d2);
+  v[0] = 4.0f * d0 + (e1 - d2);
   v[1] = e1 + o1;
   v[2] = e1 - o1;
   v[3] = e2 + 2.0f * o2;
   v[4] = e2 - 2.0f * o2;
-  v[5] = 4.0f * d1 + (d5 - 5.0f * d3);
+  v[5] = (d5 - d3) - 4.0f * o2;
 }
 
 /// Six points to four outputs: the rows of A^T.
@@ -37,49 +37,59 @@ inline void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
   y[3] = (d1 + m[5 * step]) + 8.0f * d2;
 }
 
-/// The columns' transform of one row of points: five vectors of columns 4t .. 4t + 4 * kLanes + 1 in, six points out.
-inline void columns_to_points(const Vec* x, float* dst, ptrdiff_t point_stride) {
-  const Vec even01 = even_lanes(x[0], x[1]), even23 = even_lanes(x[2], x[3]);
-  const Vec odd01 = odd_lanes(x[0], x[1]), odd23 = odd_lanes(x[2], x[3]);
-  const Vec c0 = even_lanes(even01, even23), c2 = odd_lanes(even01, even23);
-  const Vec c1 = even_lanes(odd01, odd23), c3 = odd_lanes(odd01, odd23);
-  Vec v[kWinogradPoints];
-  to_points(c0, c1, c2, c3, shift_in<0>(c0, x[4]), shift_in<1>(c1, x[4]), v);
+/// The columns' transform of G rows of points: five vectors of columns 4t .. 4t + 4 * kLanes + 3 in, six points out.
+/// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by themselves.
+template <int G>
+inline void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G], ptrdiff_t point_stride) {
+  Vec even01[G], even23[G], odd01[G], odd23[G], c[G][kWinogradPoints];
   FSRCNN_UNROLL
-  for (int j = 0; j < kWinogradPoints; ++j) store(dst + j * point_stride, v[j]);
+  for (int g = 0; g < G; ++g) {
+    even01[g] = shuffle<EvenLanes>(x[g][0], x[g][1]);
+    even23[g] = shuffle<EvenLanes>(x[g][2], x[g][3]);
+    odd01[g] = shuffle<OddLanes>(x[g][0], x[g][1]);
+    odd23[g] = shuffle<OddLanes>(x[g][2], x[g][3]);
+  }
+  FSRCNN_UNROLL
+  for (int g = 0; g < G; ++g) {
+    c[g][0] = shuffle<EvenLanes>(even01[g], even23[g]);
+    c[g][1] = shuffle<EvenLanes>(odd01[g], odd23[g]);
+    c[g][2] = shuffle<OddLanes>(even01[g], even23[g]);
+    c[g][3] = shuffle<OddLanes>(odd01[g], odd23[g]);
+    c[g][4] = shuffle<ShiftIn<0>>(c[g][0], x[g][4]);
+    c[g][5] = shuffle<ShiftIn<1>>(c[g][1], x[g][4]);
+  }
+  FSRCNN_UNROLL
+  for (int g = 0; g < G; ++g) {
+    Vec v[kWinogradPoints];
+    to_points(c[g][0], c[g][1], c[g][2], c[g][3], c[g][4], c[g][5], v);
+    FSRCNN_UNROLL
+    for (int j = 0; j < kWinogradPoints; ++j) store(dst[g] + j * point_stride, v[j]);
+  }
 }
 
-/// One channel of kLanes tiles. Rows of points are made in the pairs that share work, so that few are alive at a time.
+/// One channel of kLanes tiles. Rows of points are made three at a time, so that few vectors are alive at once.
 inline void input_transform(const float* const* rows, ptrdiff_t at, float* dst, ptrdiff_t point_stride) {
-  constexpr int kColumns = 5;
   const auto row = [&](int i, int k) { return load(rows[i] + at + k * kLanes); };
-  const auto emit = [&](int i, const Vec* x) {
-    columns_to_points(x, dst + i * kWinogradPoints * point_stride, point_stride);
-  };
-  Vec a[kColumns], b[kColumns];
+  const auto line = [&](int i) { return dst + i * kWinogradPoints * point_stride; };
+  Vec x[3][5];
   FSRCNN_UNROLL
-  for (int k = 0; k < kColumns; ++k) {
-    const Vec e = row(4, k) - 4.0f * row(2, k), o = row(3, k) - 4.0f * row(1, k);
-    a[k] = e + o;
-    b[k] = e - o;
+  for (int k = 0; k < 5; ++k) {
+    const Vec d2 = row(2, k), d4 = row(4, k);
+    const Vec e = d4 - 4.0f * d2, o = row(3, k) - 4.0f * row(1, k);
+    x[0][k] = 4.0f * row(0, k) + (e - d2);
+    x[1][k] = e + o;
+    x[2][k] = e - o;
   }
-  emit(1, a);
-  emit(2, b);
+  columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
   FSRCNN_UNROLL
-  for (int k = 0; k < kColumns; ++k) {
-    const Vec e = row(4, k) - row(2, k), o = row(3, k) - row(1, k);
-    a[k] = e + 2.0f * o;
-    b[k] = e - 2.0f * o;
+  for (int k = 0; k < 5; ++k) {
+    const Vec d1 = row(1, k), d3 = row(3, k);
+    const Vec e = row(4, k) - row(2, k), o = d3 - d1;
+    x[0][k] = e + 2.0f * o;
+    x[1][k] = e - 2.0f * o;
+    x[2][k] = (row(5, k) - d3) - 4.0f * o;
   }
-  emit(3, a);
-  emit(4, b);
-  FSRCNN_UNROLL
-  for (int k = 0; k < kColumns; ++k) {
-    a[k] = 4.0f * row(0, k) + (row(4, k) - 5.0f * row(2, k));
-    b[k] = 4.0f * row(1, k) + (row(5, k) - 5.0f * row(3, k));
-  }
-  emit(0, a);
-  emit(5, b);
+  columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
 }
 
 /// One channel of kLanes tiles: back from 6x6 points to four rows, bias and PReLU, columns merged.
@@ -101,13 +111,7 @@ inline void output_transform(const float* src, ptrdiff_t point_stride, float bia
     Vec c[kWinogradTile];
     FSRCNN_UNROLL
     for (int j = 0; j < kWinogradTile; ++j) c[j] = prelu(y[j][i] + bias, slope);
-    const Vec low02 = interleave_low(c[0], c[2]), high02 = interleave_high(c[0], c[2]);
-    const Vec low13 = interleave_low(c[1], c[3]), high13 = interleave_high(c[1], c[3]);
-    float* dst = rows[i] + at;
-    store(dst, interleave_low(low02, low13));
-    store(dst + kLanes, interleave_high(low02, low13));
-    store(dst + 2 * kLanes, interleave_low(high02, high13));
-    store(dst + 3 * kLanes, interleave_high(high02, high13));
+    store_interleaved<kWinogradTile>(rows[i] + at, c);
   }
 }
 
