@@ -34,55 +34,73 @@ AlignedBuffer pack_direct(const ConvLayer& layer, int max_block) {
   return packed;
 }
 
-/// G g G^T for the points 0, 1, -1, 2, -2, infinity, in double.
-void transform_filter(const float* g, double (&u)[kWinogradPoints][kWinogradPoints]) {
-  static constexpr double kG[kWinogradPoints][3] = {{1.0 / 4, 0, 0},
-                                                    {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                                    {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                                    {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                                    {1.0 / 24, -1.0 / 12, 1.0 / 6},
-                                                    {0, 0, 1}};
-  for (int i = 0; i < kWinogradPoints; ++i) {
-    for (int j = 0; j < kWinogradPoints; ++j) {
-      u[i][j] = 0;
-      for (int y = 0; y < 3; ++y) {
-        for (int x = 0; x < 3; ++x) u[i][j] += kG[i][y] * g[y * 3 + x] * kG[j][x];
-      }
-    }
+/// G g G^T for the points 0, 1, -1, 2, -2, infinity, in double. `g`: [3][3], `u`: [6][6].
+void transform_3x3(const float* g, double* u) {
+  static constexpr int kPoints = winograd_points(3);
+  static constexpr double kG[kPoints][3] = {{1.0 / 4, 0, 0},
+                                            {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                            {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                            {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                            {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                            {0, 0, 1}};
+  for (int i = 0; i < kPoints * kPoints; ++i) {
+    u[i] = 0;
+    for (int k = 0; k < 9; ++k) u[i] += kG[i / kPoints][k / 3] * g[k] * kG[i % kPoints][k % 3];
   }
 }
 
+/// G g, down the columns, for the points 0, 1, -1, 2, -2, 1/2, -1/2, infinity, in double. `g`: [5][5], `u`: [8][5].
+void transform_5x5(const float* g, double* u) {
+  static constexpr int kPoints = winograd_points(5);
+  static constexpr double kPoint[kPoints] = {0, 1, -1, 2, -2, 0.5, -0.5, 0};
+  static constexpr double kScale[kPoints] = {1, -2.0 / 9, -2.0 / 9, 1.0 / 90, 1.0 / 90, 32.0 / 45, 32.0 / 45, 0};
+  for (int i = 0; i < kPoints * 5; ++i) {
+    const int p = i / 5;
+    const int x = i % 5;
+    double power = 1;
+    u[i] = p == kPoints - 1 ? g[4 * 5 + x] : 0;
+    for (int y = 0; y < 5; ++y, power *= kPoint[p]) u[i] += kScale[p] * power * g[y * 5 + x];
+  }
+}
+
+/// [block][point][ic][tap that is left][channel of the block]; F(4x4, 3x3) leaves a single tap, F(4, 5) a row of five.
 AlignedBuffer pack_winograd(const ConvLayer& layer, int max_block) {
-  constexpr int kPoints = kWinogradPoints * kWinogradPoints;
-  AlignedBuffer packed(static_cast<std::size_t>(kPoints) * layer.ic * layer.oc);
+  const int points = layer.kernel == 3 ? 36 : 8;
+  const int taps = layer.kernel == 3 ? 1 : 5;
+  AlignedBuffer packed(static_cast<std::size_t>(points) * taps * layer.ic * layer.oc);
   float* out = packed.data();
   for_each_block(layer.oc, max_block, [&](int first, int size) {
     for (int c = 0; c < layer.ic; ++c) {
       for (int o = 0; o < size; ++o) {
-        double u[kWinogradPoints][kWinogradPoints];
-        transform_filter(&layer.weight[(static_cast<std::size_t>(first + o) * layer.ic + c) * 9], u);
-        for (int p = 0; p < kPoints; ++p) {
-          out[(static_cast<std::ptrdiff_t>(p) * layer.ic + c) * size + o] =
-              static_cast<float>(u[p / kWinogradPoints][p % kWinogradPoints]);
+        double u[40];
+        const float* g = &layer.weight[(static_cast<std::size_t>(first + o) * layer.ic + c) * layer.kernel * layer.kernel];
+        layer.kernel == 3 ? transform_3x3(g, u) : transform_5x5(g, u);
+        for (int i = 0; i < points * taps; ++i) {
+          const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(i / taps) * layer.ic + c) * taps + i % taps;
+          out[row * size + o] = static_cast<float>(u[i]);
         }
       }
     }
-    out += static_cast<std::ptrdiff_t>(kPoints) * layer.ic * size;
+    out += static_cast<std::ptrdiff_t>(points) * taps * layer.ic * size;
   });
   return packed;
 }
 
+bool use_winograd(int kernel, const KernelTable& kernels, Algorithm algorithm) {
+  return algorithm == Algorithm::winograd && has_winograd(kernel) && kernels.winograd3_conv2d;
+}
+
 /// The head as a convolution whose output channels are the phases; taps that a phase does not use are 0.
-ConvLayer subpixel_layer(const Head& head) {
+ConvLayer subpixel_layer(const Head& head, int reach) {
   const int s = head.stride;
   const std::size_t oc = static_cast<std::size_t>(s) * s;
-  ConvLayer layer{head.ic, s * s, 3, std::vector<float>(oc * head.ic * 9), std::vector<float>(oc, head.bias),
+  ConvLayer layer{head.ic, s * s, 2 * reach + 1, std::vector<float>(oc * head.ic * (2 * reach + 1) * (2 * reach + 1)), std::vector<float>(oc, head.bias),
                   std::vector<float>(oc, 1.0f)};
   float* out = layer.weight.data();
   for (int phase = 0; phase < s * s; ++phase) {
     for (int c = 0; c < head.ic; ++c) {
-      for (int ty = -1; ty <= 1; ++ty) {
-        for (int tx = -1; tx <= 1; ++tx, ++out) {
+      for (int ty = -reach; ty <= reach; ++ty) {
+        for (int tx = -reach; tx <= reach; ++tx, ++out) {
           const int ky = deconv_kernel_index(phase / s, ty, s, head.pad);
           const int kx = deconv_kernel_index(phase % s, tx, s, head.pad);
           if (deconv_uses(phase / s, ty, s, head.pad) && deconv_uses(phase % s, tx, s, head.pad)) {
@@ -125,7 +143,7 @@ AlignedBuffer pack_phases(const Head& head, int rows_per_pass) {
 }  // namespace
 
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm) {
-  const bool winograd = algorithm == Algorithm::winograd && layer.kernel == 3 && kernels.winograd_conv2d;
+  const bool winograd = use_winograd(layer.kernel, kernels, algorithm);
   return {layer.ic,
           layer.oc,
           layer.kernel,
@@ -137,9 +155,10 @@ PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm al
 
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
   PackedHead packed{head.stride, head.pad, head.border, head.ic, head.bias, {}, {}};
-  const bool is_3x3 = packed.first_tap() == -1 && packed.last_tap() == 1;
-  if (is_3x3 && algorithm == Algorithm::winograd && kernels.winograd_conv2d) {
-    packed.subpixel = pack(subpixel_layer(head), kernels, algorithm);
+  // Where the taps are not symmetric, the convolution would be mostly zeros.
+  const bool symmetric = packed.first_tap() == -packed.last_tap();
+  if (symmetric && use_winograd(2 * packed.reach() + 1, kernels, algorithm)) {
+    packed.subpixel = pack(subpixel_layer(head, packed.reach()), kernels, algorithm);
   } else {
     packed.weights = pack_phases(head, kernels.deconv2d_phase_rows[head.stride]);
   }

@@ -9,7 +9,7 @@
 
 namespace fsrcnn {
 
-/// How 3x3 convolutions are computed where the kernels offer both ways.
+/// How 3x3 and 5x5 convolutions are computed where the kernels offer both ways.
 enum class Algorithm { direct, winograd };
 
 struct PackedConv {
@@ -23,7 +23,7 @@ struct PackedHead {
   int stride, pad, border, ic;
   float bias;
   AlignedBuffer weights;  // as Deconv2dArgs::weights
-  /// Where every phase sees at most 3x3 inputs: the same head as a 3x3 convolution to stride * stride channels.
+  /// Where Winograd serves: the same head as a 3x3 or 5x5 convolution to stride * stride channels.
   std::optional<PackedConv> subpixel;
 
   int first_tap() const { return deconv_first_tap(stride, pad); }

@@ -12,12 +12,16 @@ namespace fsrcnn {
 namespace {
 
 // The rows a strip keeps should stay in the second-level cache of one core, with room for what streams by.
-constexpr std::ptrdiff_t kStripBytes = 512 * 1024;
+constexpr std::ptrdiff_t kStripBytes = 768 * 1024;
 constexpr std::ptrdiff_t kMinStripWidth = 64;
 // A band recomputes a few rows that its neighbour also computes, so bands are tall unless the picture is small.
 constexpr std::ptrdiff_t kBandRows = 256;
 constexpr std::ptrdiff_t kMinBandRows = 8;
 constexpr int kMaxTaps = 2 * kDeconvKernel;
+
+// Columns that a convolution and the pointwise one after it compute at a time.
+constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
+constexpr std::ptrdiff_t kChunkStride = kChunkColumns + kWinogradOverrun;  // an odd number of cache lines
 
 // Output is produced in blocks of rows, and strips and bands start at multiples of them, whatever the algorithm.
 constexpr std::ptrdiff_t kBlock = kWinogradTile;
@@ -54,6 +58,11 @@ void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding
   }
 }
 
+/// Columns that a convolution reads around the picture: whole tiles, where tiles span columns.
+int column_reach(const PackedConv& conv) { return conv.winograd && conv.kernel == 3 ? kWinogradTile : conv.kernel / 2; }
+/// Rows that it reads at a time.
+int rows_read(const PackedConv& conv) { return conv.winograd ? winograd_points(conv.kernel) : conv.kernel; }
+
 /// One worker's scratch and the state of the strip it is streaming. Column x of the picture lies at index
 /// `column(x)` of every row, so all layers of a strip share one coordinate.
 class Upscaler::Strip {
@@ -74,11 +83,11 @@ class Upscaler::Strip {
 
   void carve(Arena& arena, std::ptrdiff_t width);
   std::ptrdiff_t column(std::ptrdiff_t x) const { return margin_ + x - x0_; }
-  int layer_count() const { return static_cast<int>(upscaler_->layers_.size()); }
-  /// The layer that makes ring i, for i > 0, and the one that reads it, for i < layer_count().
-  const PackedConv& producer(int i) const { return upscaler_->layers_[i - 1]; }
-  const PackedConv& consumer(int i) const { return upscaler_->layers_[i]; }
-  bool in_blocks(int i) const { return i > 0 && producer(i).winograd; }
+  int stage_count() const { return static_cast<int>(upscaler_->stages_.size()); }
+  /// The stage that makes ring i, for i > 0, and the convolution that reads it, for i < stage_count().
+  const Stage& producer(int i) const { return upscaler_->stages_[i - 1]; }
+  const PackedConv& consumer(int i) const { return *upscaler_->stages_[i].conv; }
+  bool in_blocks(int i) const { return i > 0 && producer(i).conv->winograd; }
 
   /// The columns of the picture that ring i holds for this strip.
   Range columns(int i) const {
@@ -86,8 +95,9 @@ class Upscaler::Strip {
     return {std::max<std::ptrdiff_t>(0, x0_ - extent.before), std::min(src_.width, x1_ + extent.after)};
   }
   void produce_until(int i, std::ptrdiff_t y);
-  void produce_row(int i, std::ptrdiff_t y);
-  void produce_block(int i, std::ptrdiff_t y);
+  void produce(int i, std::ptrdiff_t y);
+  void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
+                std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void finish_row(int i, std::ptrdiff_t y);
   void produce_extras_until(std::ptrdiff_t y);
   void pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border);
@@ -111,7 +121,8 @@ class Upscaler::Strip {
   float* zero_row_ = nullptr;
   float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
   float* phases_ = nullptr;      // phase planes of one head, for a block of rows
-  float* scratchpad_ = nullptr;  // of the Winograd kernel
+  float* scratchpad_ = nullptr;  // of the Winograd kernels
+  float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one
   std::ptrdiff_t geometry_[4] = {};
 
   std::ptrdiff_t x0_ = 0, x1_ = 0;
@@ -136,18 +147,18 @@ void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, st
     const PackedHead* head = upscaler.find_head(target.scale);
     outputs_.push_back({head, RowSink(target.image, target.scale, upscaler.kernels_)});
     reach_ = std::max(reach_, head->reach());
-    pad_reach_ = std::max(pad_reach_, head->subpixel ? kWinogradTile : head->reach());
+    pad_reach_ = std::max(pad_reach_, head->subpixel ? column_reach(*head->subpixel) : head->reach());
     borders_differ_ |= head->border != outputs_.front().head->border;
     scales |= 1 << target.scale;
   }
 
   const Extent& widest = upscaler.extents_[0];
   margin_ = round_up(std::max(widest.before, kBicubicReach) + kWinogradTile, kCacheLineFloats);
-  const std::ptrdiff_t overrun = std::max(kMaxLanes, kWinogradChunk * kWinogradTile + kWinogradPoints);
   // An odd number of cache lines between channels: a power of two would map all of them to a few cache sets.
-  stride_ = ceil_div(margin_ + width + std::max(widest.after, kBicubicReach) + overrun, kCacheLineFloats);
+  stride_ = ceil_div(margin_ + width + std::max(widest.after, kBicubicReach) + kWinogradOverrun,
+                     kCacheLineFloats);
   stride_ = (stride_ | 1) * kCacheLineFloats;
-  rings_.resize(upscaler.layers_.size() + 1);
+  rings_.resize(upscaler.stages_.size() + 1);
   next_.resize(rings_.size());
 
   Arena count(nullptr);
@@ -165,16 +176,23 @@ void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, st
 
 void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
   std::ptrdiff_t max_channels = 1;
+  std::ptrdiff_t wide_channels = 0;
   std::ptrdiff_t scratchpad = 0;
-  for (int i = 0; i <= layer_count(); ++i) {
-    const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc;
-    const bool read_in_blocks = i == layer_count() || consumer(i).winograd;
-    std::ptrdiff_t rows = i == layer_count() ? kBlock + 2 * reach_ : read_in_blocks ? kWinogradPoints : consumer(i).kernel;
+  const auto need_scratchpad = [&](const PackedConv& conv) {
+    if (conv.winograd) scratchpad = std::max(scratchpad, winograd_scratchpad(conv.kernel, conv.ic, conv.oc));
+  };
+  for (int i = 0; i <= stage_count(); ++i) {
+    const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc();
+    const bool read_in_blocks = i < stage_count() && consumer(i).winograd;
+    std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : rows_read(consumer(i));
     // Blocks end just where a staggered block stops reading; any other reader finds up to a block more.
-    if (in_blocks(i) && (i == layer_count() || !read_in_blocks)) rows += kBlock - 1;
+    if (in_blocks(i) && !read_in_blocks) rows += kBlock - 1;
     rings_[i].carve(arena, channels, rows, stride_);
     max_channels = std::max(max_channels, channels);
-    if (in_blocks(i)) scratchpad = std::max(scratchpad, winograd_scratchpad(producer(i).ic, channels));
+    if (i > 0) {
+      need_scratchpad(*producer(i).conv);
+      if (producer(i).pointwise) wide_channels = std::max<std::ptrdiff_t>(wide_channels, producer(i).conv->oc);
+    }
   }
   extras_.carve(arena, src_.extras(), 2 * kBicubicReach + kBlock, stride_);
   source_[0].carve(arena, stride_);
@@ -183,25 +201,26 @@ void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
     const std::ptrdiff_t phases = output.head->stride * output.head->stride;
     output.sink.carve(arena, width + kMaxLanes);
     max_phases = std::max(max_phases, phases);
-    if (output.head->subpixel) scratchpad = std::max(scratchpad, winograd_scratchpad(output.head->ic, phases));
+    if (output.head->subpixel) need_scratchpad(*output.head->subpixel);
   }
   zero_row_ = arena.take(max_channels * stride_);
   spare_row_ = arena.take(max_channels * stride_);
   phases_ = arena.take(kBlock * max_phases * stride_);
+  wide_ = arena.take(kBlock * wide_channels * kChunkStride);
   scratchpad_ = arena.take(scratchpad);
 }
 
 void Upscaler::Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1) {
   x0_ = x0;
   x1_ = x1;
-  for (int i = 0; i <= layer_count(); ++i) {
+  for (int i = 0; i <= stage_count(); ++i) {
     const Extent& extent = upscaler_->extents_[i];
     const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, y0 - extent.before);
     next_[i] = in_blocks(i) ? align_down(first, extent.anchor) : first;
   }
   next_extra_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
-    produce_until(layer_count(), std::min(src_.height, y + kBlock + reach_));
+    produce_until(stage_count(), std::min(src_.height, y + kBlock + reach_));
     if (src_.extras() > 0) produce_extras_until(std::min(src_.height, y + kBlock + kBicubicReach));
     for (const Output& output : outputs_) run_head(output, y);
   }
@@ -216,48 +235,62 @@ void Upscaler::Strip::produce_until(int i, std::ptrdiff_t end) {
       const Range range = columns(0);
       source_[0].load_luma(y, range.begin, range.end - range.begin, rings_[0].row(y) + column(range.begin));
     } else {
-      produce_until(i - 1, std::min(src_.height, y + rows + producer(i).kernel / 2));
-      in_blocks(i) ? produce_block(i, y) : produce_row(i, y);
+      produce_until(i - 1, std::min(src_.height, y + rows + producer(i).conv->kernel / 2));
+      produce(i, y);
     }
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(src_.height, y + rows); ++r) finish_row(i, r);
     next_[i] += rows;
   }
 }
 
-void Upscaler::Strip::produce_row(int i, std::ptrdiff_t y) {
-  const PackedConv& conv = producer(i);
-  const Range range = columns(i);
-  const float* src_rows[kMaxKernel];
-  gather(rings_[i - 1], y - conv.kernel / 2, conv.kernel, column(range.begin) - conv.kernel / 2, Head::kFullBorder,
-         src_rows);
-  const Conv2dArgs args{src_rows, stride_, conv.ic, conv.kernel, conv.kernel, conv.oc, conv.weights.data(),
-                        conv.bias.data(), conv.slope.data(), rings_[i].row(y) + column(range.begin), stride_,
-                        range.end - range.begin};
-  upscaler_->kernels_.conv2d(args);
-}
-
-void Upscaler::Strip::produce_block(int i, std::ptrdiff_t y) {
-  const PackedConv& conv = producer(i);
+/// One row of ring i, or one block of rows.
+void Upscaler::Strip::produce(int i, std::ptrdiff_t y) {
+  const Stage& stage = producer(i);
+  const PackedConv& conv = *stage.conv;
   const Range range = columns(i);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
-  const std::ptrdiff_t first = align_down(range.begin, upscaler_->extents_[i].anchor);
-  const float* src_rows[kWinogradPoints];
-  gather(rings_[i - 1], y - 1, kWinogradPoints, column(first) - 1, Head::kFullBorder, src_rows);
+  const std::ptrdiff_t first = in_blocks(i) ? align_down(range.begin, upscaler_->extents_[i].anchor) : range.begin;
+  const float* src_rows[kMaxTaps];
+  gather(rings_[i - 1], y - conv.kernel / 2, rows_read(conv), column(first) - conv.kernel / 2, Head::kFullBorder, src_rows);
+  const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
   float* dst_rows[kBlock];
-  for (std::ptrdiff_t r = 0; r < kBlock; ++r) {
+  for (std::ptrdiff_t r = 0; r < rows; ++r) {
     const bool inside = y + r >= 0 && y + r < src_.height;
     dst_rows[r] = (inside ? rings_[i].row(y + r) : spare_row_) + column(first);
   }
-  const WinogradArgs args{src_rows, stride_, conv.ic, conv.oc, conv.weights.data(), conv.bias.data(),
-                          conv.slope.data(), dst_rows, stride_, ceil_div(range.end - first, kWinogradTile), scratchpad_};
-  upscaler_->kernels_.winograd_conv2d(args);
+  if (!stage.pointwise) return convolve(conv, src_rows, stride_, dst_rows, stride_, range.end - first);
+
+  float* wide_rows[kBlock];
+  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
+  for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
+    const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
+    convolve(conv, src_rows, stride_, wide_rows, kChunkStride, width);
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+      convolve(*stage.pointwise, wide_rows + r, kChunkStride, dst_rows + r, stride_, width);
+      dst_rows[r] += kChunkColumns;
+    }
+    for (int k = 0; k < rows_read(conv); ++k) src_rows[k] += kChunkColumns;
+  }
+}
+
+void Upscaler::Strip::convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride,
+                               float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
+  const KernelTable& kernels = upscaler_->kernels_;
+  if (conv.winograd) {
+    const WinogradArgs args{src_rows, src_stride, conv.ic, conv.oc, conv.weights.data(), conv.bias.data(),
+                            conv.slope.data(), dst_rows, dst_stride, width, scratchpad_};
+    conv.kernel == 3 ? kernels.winograd3_conv2d(args) : kernels.winograd5_conv2d(args);
+  } else {
+    const Conv2dArgs args{src_rows, src_stride, conv.ic, conv.kernel, conv.kernel, conv.oc, conv.weights.data(),
+                          conv.bias.data(), conv.slope.data(), *dst_rows, dst_stride, width};
+    kernels.conv2d(args);
+  }
 }
 
 /// Pads a fresh row as far as its reader looks beyond the picture.
 void Upscaler::Strip::finish_row(int i, std::ptrdiff_t y) {
-  if (i < layer_count()) {
-    const int reach = consumer(i).winograd ? kWinogradTile : consumer(i).kernel / 2;
-    pad(rings_[i], y, columns(i), reach, Head::kFullBorder);
+  if (i < stage_count()) {
+    pad(rings_[i], y, columns(i), column_reach(consumer(i)), Head::kFullBorder);
   } else if (!borders_differ_) {
     pad(rings_[i], y, columns(i), pad_reach_, outputs_.front().head->border);
   }
@@ -307,19 +340,17 @@ void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
   if (borders_differ_) {
     const std::ptrdiff_t last = std::min(src_.height, y + rows + reach_);
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
-      pad(features, r, columns(layer_count()), pad_reach_, head.border);
+      pad(features, r, columns(stage_count()), pad_reach_, head.border);
     }
   }
   const std::ptrdiff_t phases = head.stride * head.stride;
   const float* src_rows[kMaxTaps];
   if (head.subpixel) {
-    gather(features, y - 1, kWinogradPoints, column(x0_) - 1, head.border, src_rows);
+    const PackedConv& conv = *head.subpixel;
+    gather(features, y - conv.kernel / 2, rows_read(conv), column(x0_) - conv.kernel / 2, head.border, src_rows);
     float* dst_rows[kBlock];
     for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases_ + r * phases * stride_;
-    const PackedConv& conv = *head.subpixel;
-    const WinogradArgs args{src_rows, stride_, conv.ic, conv.oc, conv.weights.data(), conv.bias.data(),
-                            conv.slope.data(), dst_rows, stride_, ceil_div(x1_ - x0_, kWinogradTile), scratchpad_};
-    upscaler_->kernels_.winograd_conv2d(args);
+    convolve(conv, src_rows, stride_, dst_rows, stride_, x1_ - x0_);
   }
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
     float* const planes = phases_ + r * phases * stride_;
@@ -347,13 +378,19 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
   for (const ConvLayer& layer : model.layers) layers_.push_back(pack(layer, kernels, algorithm));
   for (const Head& head : model.heads) heads_.push_back(pack(head, kernels, algorithm));
 
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const bool narrows = i + 1 < layers_.size() && layers_[i + 1].kernel == 1 && layers_[i + 1].oc < layers_[i].oc;
+    stages_.push_back({&layers_[i], narrows ? &layers_[i + 1] : nullptr});
+    i += narrows;
+  }
+
   int reach = 0;  // of all heads, so that the bits of one do not depend on which others run with it
   for (const PackedHead& head : heads_) reach = std::max(reach, head.reach());
-  extents_.assign(layers_.size() + 1, {reach, reach, 0});
-  for (std::size_t i = layers_.size(); i-- > 0;) {
+  extents_.assign(stages_.size() + 1, {reach, reach, 0});
+  for (std::size_t i = stages_.size(); i-- > 0;) {
     Extent& out = extents_[i + 1];
-    const int radius = layers_[i].kernel / 2;
-    if (layers_[i].winograd) {
+    const int radius = stages_[i].conv->kernel / 2;
+    if (stages_[i].conv->winograd) {
       out.anchor = out.after % kWinogradTile;
       out.before = static_cast<int>(round_up(out.before + out.anchor, kWinogradTile)) - out.anchor;
     }
@@ -372,10 +409,9 @@ const PackedHead* Upscaler::find_head(int scale) const {
 
 std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width) const {
   std::ptrdiff_t floats_per_column = 0;
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const bool last = i + 1 == layers_.size();
-    const int rows = last || layers_[i + 1].winograd ? kWinogradPoints : layers_[i + 1].kernel;
-    floats_per_column += static_cast<std::ptrdiff_t>(layers_[i].oc) * rows;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const int rows = i + 1 == stages_.size() ? kWinogradTile + 2 : rows_read(*stages_[i + 1].conv);
+    floats_per_column += static_cast<std::ptrdiff_t>(stages_[i].oc()) * rows;
   }
   const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / floats_per_column;
   const std::ptrdiff_t widest = std::max(kMinStripWidth, fits);

@@ -52,14 +52,24 @@ class Upscaler {
   const KernelTable& kernels_;
   Padding padding_;
 
-  /// What ring i (the luma, or the output of layer i - 1) must hold around a block of output pixels whose start and end
+  /// A convolution, and the 1x1 convolution that narrows its output, if one follows: chunk by chunk, so that the wide
+  /// features (FSRCNN's d channels before the shrinking) are never stored as rows.
+  struct Stage {
+    const PackedConv* conv;
+    const PackedConv* pointwise;
+
+    int oc() const { return pointwise ? pointwise->oc : conv->oc; }
+  };
+
+  /// What ring i (the luma, or the output of stage i - 1) must hold around a block of output pixels whose start and end
   /// are multiples of kWinogradTile, for the farthest-reaching head: `before` its start and `after` its end. Both axes
-  /// are alike. Tiles of a Winograd layer start where (position - anchor) is a multiple of kWinogradTile; the anchors
-  /// are staggered so that each layer's tiles end just where the next layer stops reading.
+  /// are alike. Blocks of a Winograd stage start where (position - anchor) is a multiple of kWinogradTile; the anchors
+  /// are staggered so that each stage's blocks end just where the next stage stops reading.
   struct Extent {
     int before, after, anchor;
   };
   std::vector<PackedConv> layers_;
+  std::vector<Stage> stages_;
   std::vector<PackedHead> heads_;
   std::vector<Extent> extents_;  // by ring
 

@@ -22,10 +22,15 @@ void conv2d_tile(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x)
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias[first + n]);
   }
-  for (int c = 0; c < args.ic; ++c) {
+  // The innermost loop runs along the taps of a row, or, for a 1x1 kernel, along the channels.
+  const bool pointwise = args.kh == 1 && args.kw == 1;
+  const int channels = pointwise ? 1 : args.ic;
+  const int taps = pointwise ? args.ic : args.kw;
+  const ptrdiff_t step = pointwise ? args.src_stride : 1;
+  for (int c = 0; c < channels; ++c) {
     for (int ky = 0; ky < args.kh; ++ky) {
       const float* src = args.src_rows[ky] + c * args.src_stride + x;
-      for (int kx = 0; kx < args.kw; ++kx, ++src, w += N) {
+      for (int t = 0; t < taps; ++t, src += step, w += N) {
         Vec v[M];
         FSRCNN_UNROLL
         for (int m = 0; m < M; ++m) v[m] = load(src + m * kLanes);

@@ -40,31 +40,38 @@ struct Conv2dArgs {
   ptrdiff_t width;
 };
 
-// ---- winograd_conv2d: four rows of a 3x3 convolution by F(4x4, 3x3), then PReLU ----------------------------------------
+// ---- winograd: four rows of a convolution with fewer multiplications, then PReLU ---------------------------------------
 //
-// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): 36 products instead of 144 for each tile
-// of 4x4 outputs, which reads 6x6 inputs. Every output rounds with all 36 of them, so the same picture gives the same
-// bits only if tiles are anchored to it and all that a tile reads is there.
+// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). winograd3_conv2d is F(4x4, 3x3): 36 products
+// instead of 144 for a tile of 4x4 outputs, which reads 6x6 inputs. winograd5_conv2d is F(4, 5) down the columns of a 5x5
+// kernel and direct along its rows: 8 products instead of 20 for four outputs, which read 8 rows. An output rounds with
+// all its tile reads, so the same picture gives the same bits only if tiles are anchored to it.
 
-inline constexpr int kWinogradTile = 4;
-inline constexpr int kWinogradPoints = kWinogradTile + 2;
-inline constexpr int kWinogradChunk = 16;  // tiles transformed at a time, at most; reads and writes run over by a chunk
+inline constexpr int kWinogradTile = 4;           // output rows at a time, and columns of a winograd3 tile
+inline constexpr int kWinogradChunkColumns = 64;  // columns transformed at a time, at most
+/// Floats past `width` that may be read and written in every row.
+inline constexpr int kWinogradOverrun = kWinogradChunkColumns + kMaxLanes;
+
+constexpr bool has_winograd(int kernel) { return kernel == 3 || kernel == 5; }
+/// Input rows of a block: also the points of one axis.
+constexpr int winograd_points(int kernel) { return kWinogradTile + kernel - 1; }
 
 struct WinogradArgs {
-  const float* const* src_rows;  // 6 rows; column j of tile t is src_rows[i][c * src_stride + 4 * t + j]
+  const float* const* src_rows;  // winograd_points(kernel) rows; tap kx of column x is src_rows[i][c * src_stride + x + kx]
   ptrdiff_t src_stride;
   int ic, oc;
-  const float* weights;    // [block][6 * 6][ic][channel of the block], transformed
+  const float* weights;    // transformed: 3x3: [block][6 * 6][ic][channel], 5x5: [block][8][ic][kx][channel of the block]
   const float* bias;       // [oc]
   const float* slope;      // [oc]
-  float* const* dst_rows;  // 4 rows; column j of tile t goes to dst_rows[i][o * dst_stride + 4 * t + j]
+  float* const* dst_rows;  // 4 rows; column x goes to dst_rows[i][o * dst_stride + x]
   ptrdiff_t dst_stride;
-  ptrdiff_t tiles;
-  float* scratchpad;  // winograd_scratchpad(ic, oc) floats
+  ptrdiff_t width;    // winograd3 computes whole tiles
+  float* scratchpad;  // winograd_scratchpad(kernel, ic, oc) floats
 };
 
-constexpr ptrdiff_t winograd_scratchpad(ptrdiff_t ic, ptrdiff_t oc) {
-  return kWinogradPoints * kWinogradPoints * kWinogradChunk * (ic + oc);
+constexpr ptrdiff_t winograd_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) {
+  return kernel == 3 ? 36 * (kWinogradChunkColumns / kWinogradTile) * (ic + oc)
+                     : 8 * (kWinogradChunkColumns + kMaxLanes) * (ic + 16);
 }
 
 // ---- deconv2d: all stride x stride phases of one row ------------------------------------------------------------------
@@ -113,7 +120,8 @@ struct KernelTable {
   int max_block;  // output channels that conv2d and winograd_conv2d compute at a time
   int deconv2d_phase_rows[kMaxStride + 1];  // by stride: phase rows computed in one pass
   void (*conv2d)(const Conv2dArgs&);
-  void (*winograd_conv2d)(const WinogradArgs&);  // null where conv2d serves
+  void (*winograd3_conv2d)(const WinogradArgs&);  // null, like the next, where conv2d serves
+  void (*winograd5_conv2d)(const WinogradArgs&);
   void (*deconv2d)(const Deconv2dArgs&);
   /// `n` samples, `pixel_stride` bytes apart, scaled so that full scale is 1. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst);

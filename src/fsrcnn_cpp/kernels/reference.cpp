@@ -132,6 +132,7 @@ const KernelTable kReferenceTable = {
     {0, 0, 1, 1, 1},
     conv2d,
     nullptr,
+    nullptr,
     deconv2d,
     {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},

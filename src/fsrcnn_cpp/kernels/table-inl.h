@@ -6,7 +6,8 @@
 #include "kernels.h"
 #include "pixel_io-inl.h"
 #include "simd-inl.h"
-#include "winograd-inl.h"
+#include "winograd3-inl.h"
+#include "winograd5-inl.h"
 
 namespace fsrcnn {
 namespace {
@@ -39,7 +40,8 @@ const KernelTable FSRCNN_TABLE = {
     kMaxBlock,
     {0, 0, deconv2d_phase_rows(2), deconv2d_phase_rows(3), deconv2d_phase_rows(4)},
     conv2d,
-    winograd_conv2d,
+    winograd3_conv2d,
+    winograd5_conv2d,
     deconv2d,
     {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},

@@ -1,4 +1,4 @@
-// winograd_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay in
+// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay in
 // their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
 #pragma once
 
@@ -12,8 +12,9 @@ namespace {
 // One vector of tiles keeps enough accumulators busy with 14 channels a block, but not with 6.
 constexpr int kTileVectors = kMaxBlock > 8 ? 1 : 2;
 constexpr int kChunkTiles = kTileVectors * kLanes;
+constexpr int kWinogradPoints = winograd_points(3);
 constexpr int kPoints = kWinogradPoints * kWinogradPoints;
-static_assert(kChunkTiles <= kWinogradChunk);
+static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 
 /// Six inputs to six points: the rows of B^T, which come in pairs e + o, e - o.
 inline void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
@@ -145,10 +146,10 @@ void winograd_dispatch(const float* src, const float* weights, float* dst, int i
   if constexpr (N > 1) winograd_dispatch<N - 1>(src, weights, dst, ic, oc, size);
 }
 
-void winograd_conv2d(const WinogradArgs& args) {
+void winograd3_conv2d(const WinogradArgs& args) {
   float* const points = args.scratchpad;
   float* const products = points + static_cast<ptrdiff_t>(kPoints) * args.ic * kChunkTiles;
-  for (ptrdiff_t tile = 0; tile < args.tiles; tile += kChunkTiles) {
+  for (ptrdiff_t tile = 0; tile * kWinogradTile < args.width; tile += kChunkTiles) {
     for (int c = 0; c < args.ic; ++c) {
       for (int m = 0; m < kTileVectors; ++m) {
         input_transform(args.src_rows, c * args.src_stride + (tile + m * kLanes) * kWinogradTile,
