@@ -42,12 +42,14 @@ void conv2d_tile(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x)
       }
     }
   }
+  // Copies: a store through `dst` may, for all the compiler knows, change what `args` points to.
+  const float* const slope = args.slope + first;
+  float* dst = args.dst + first * args.dst_stride + x;
+  const ptrdiff_t dst_stride = args.dst_stride;
   FSRCNN_UNROLL
-  for (int n = 0; n < N; ++n) {
+  for (int n = 0; n < N; ++n, dst += dst_stride) {
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) {
-      store(args.dst + (first + n) * args.dst_stride + x + m * kLanes, prelu(acc[n][m], args.slope[first + n]));
-    }
+    for (int m = 0; m < M; ++m) store(dst + m * kLanes, prelu(acc[n][m], slope[n]));
   }
 }
 

@@ -48,10 +48,12 @@ void deconv2d_tile(const Deconv2dArgs& args, const float* w, ptrdiff_t x) {
       }
     }
   }
+  float* dst = args.dst + Y0 * S * args.dst_stride + x;
+  const ptrdiff_t dst_stride = args.dst_stride;
   FSRCNN_UNROLL
-  for (int n = 0; n < NY * S; ++n) {
+  for (int n = 0; n < NY * S; ++n, dst += dst_stride) {
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) store(args.dst + (Y0 * S + n) * args.dst_stride + x + m * kLanes, acc[n][m]);
+    for (int m = 0; m < M; ++m) store(dst + m * kLanes, acc[n][m]);
   }
 }
 

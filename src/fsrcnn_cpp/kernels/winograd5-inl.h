@@ -63,9 +63,16 @@ void winograd5_tile(const WinogradArgs& args, const float* points, const float* 
       for (int m = 0; m < M; ++m) store(products + ((n * M + m) * kColumnPoints + p) * kLanes, acc[n][m]);
     }
   }
+  // Copies: a store through a row may, for all the compiler knows, change what `args` points to.
+  const ptrdiff_t dst_stride = args.dst_stride;
+  const ptrdiff_t at = first * dst_stride + column + x;
+  float* const rows[kWinogradTile] = {args.dst_rows[0] + at, args.dst_rows[1] + at, args.dst_rows[2] + at,
+                                      args.dst_rows[3] + at};
+  const float* const biases = args.bias + first;
+  const float* const slopes = args.slope + first;
   for (int n = 0; n < N; ++n) {
-    const Vec bias = broadcast(args.bias[first + n]);
-    const float slope = args.slope[first + n];
+    const Vec bias = broadcast(biases[n]);
+    const float slope = slopes[n];
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m, products += kColumnPoints * kLanes) {
       Vec q[kColumnPoints], y[kWinogradTile];
@@ -74,7 +81,7 @@ void winograd5_tile(const WinogradArgs& args, const float* points, const float* 
       points_to_rows(q, y);
       FSRCNN_UNROLL
       for (int i = 0; i < kWinogradTile; ++i) {
-        store(args.dst_rows[i] + (first + n) * args.dst_stride + column + x + m * kLanes, prelu(y[i] + bias, slope));
+        store(rows[i] + n * dst_stride + m * kLanes, prelu(y[i] + bias, slope));
       }
     }
   }
