@@ -34,8 +34,8 @@ class Network:
     ) -> None:
         """Pack a network.
 
-        ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 is none.
-        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1 is "full".
+        ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 none.
+        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1 is full.
         ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``.
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """
@@ -52,7 +52,8 @@ class Network:
     ) -> None:
         """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
 
-        ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32, any strides.
-        ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not overlapping ``src``.
-        ``strip_width``: LR columns computed at a time, rounded up to a multiple of 4; 0 chooses. It never changes a bit of the result.
+        ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32, any
+        strides. ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not
+        overlapping ``src``. ``strip_width``: LR columns computed at a time, rounded up to a multiple of 4; 0
+        chooses. It never changes a bit of the result.
         """
