@@ -10,7 +10,7 @@ namespace {
 std::atomic<ThreadPool*> g_pool{nullptr};
 
 // Frames of a video follow each other within microseconds; waking a sleeping thread costs tens of them.
-constexpr auto kSpin = std::chrono::microseconds(30);
+constexpr auto kSpin = std::chrono::microseconds(100);
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -77,7 +77,7 @@ void ThreadPool::work() {
     job->call(job->body);
     lock.lock();
     // The job lives on the caller's stack: once `running` is down it may vanish.
-    if (--job->running == 0) helper_left_.notify_all();
+    if (job->running.fetch_sub(1, std::memory_order_acq_rel) == 1) helper_left_.notify_all();
   }
 }
 
@@ -93,12 +93,18 @@ void ThreadPool::run_erased(int threads, void (*call)(const void*), const void* 
     if (idle_ > 0) job_posted_.notify_all();
   }
   call(body);
+  {
+    std::lock_guard lock(mutex_);
+    job.wanted = 0;  // nothing is left to do for late comers
+    Job** link = &jobs_;
+    while (*link != &job) link = &(*link)->next;
+    *link = job.next;
+  }
+  const auto done = [&] { return job.running.load(std::memory_order_acquire) == 0; };
+  spin_until(done);
+  if (done()) return;
   std::unique_lock lock(mutex_);
-  job.wanted = 0;  // nothing is left to do for late comers
-  Job** link = &jobs_;
-  while (*link != &job) link = &(*link)->next;
-  *link = job.next;
-  helper_left_.wait(lock, [&] { return job.running == 0; });
+  helper_left_.wait(lock, done);
 }
 
 }  // namespace fsrcnn

@@ -27,8 +27,8 @@ class ThreadPool {
   struct Job {
     void (*call)(const void*);
     const void* body;
-    int wanted;   // helpers that may still join
-    int running;  // helpers inside the body
+    int wanted;                // helpers that may still join, guarded by mutex_
+    std::atomic<int> running;  // helpers inside the body, raised under mutex_
     Job* next;
   };
 

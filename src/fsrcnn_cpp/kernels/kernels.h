@@ -70,7 +70,7 @@ struct WinogradArgs {
 };
 
 constexpr ptrdiff_t winograd_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) {
-  return kernel == 3 ? 36 * (kWinogradChunkColumns / kWinogradTile) * (ic + oc)
+  return kernel == 3 ? 36 * (kWinogradChunkColumns / kWinogradTile) * (ic + 1 + oc)
                      : 8 * (kWinogradChunkColumns + kMaxLanes) * (ic + 16);
 }
 

@@ -16,6 +16,10 @@ constexpr int kWinogradPoints = winograd_points(3);
 constexpr int kPoints = kWinogradPoints * kWinogradPoints;
 static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 
+/// Floats between the points of all channels: an odd number of tile rows, because at a power of two the 36 stores of a
+/// channel would all fall into the same few cache sets.
+inline ptrdiff_t points_stride(int ic) { return static_cast<ptrdiff_t>(ic | 1) * kChunkTiles; }
+
 /// Six inputs to six points: the rows of B^T, which come in pairs e + o, e - o.
 inline void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
   const Vec e1 = d4 - 4.0f * d2, o1 = d3 - 4.0f * d1;
@@ -119,7 +123,8 @@ inline void output_transform(const float* src, ptrdiff_t point_stride, float bia
 /// At each point, N output channels from all input channels.
 template <int N>
 void winograd_multiply(const float* src, const float* weights, float* dst, int ic, int oc) {
-  for (int p = 0; p < kPoints; ++p) {
+  const ptrdiff_t pad = points_stride(ic) - static_cast<ptrdiff_t>(ic) * kChunkTiles;
+  for (int p = 0; p < kPoints; ++p, src += pad) {
     Vec acc[N][kTileVectors] = {};
     for (int c = 0; c < ic; ++c, src += kChunkTiles, weights += N) {
       Vec v[kTileVectors];
@@ -148,12 +153,12 @@ void winograd_dispatch(const float* src, const float* weights, float* dst, int i
 
 void winograd3_conv2d(const WinogradArgs& args) {
   float* const points = args.scratchpad;
-  float* const products = points + static_cast<ptrdiff_t>(kPoints) * args.ic * kChunkTiles;
+  float* const products = points + kPoints * points_stride(args.ic);
   for (ptrdiff_t tile = 0; tile * kWinogradTile < args.width; tile += kChunkTiles) {
     for (int c = 0; c < args.ic; ++c) {
       for (int m = 0; m < kTileVectors; ++m) {
         input_transform(args.src_rows, c * args.src_stride + (tile + m * kLanes) * kWinogradTile,
-                        points + c * kChunkTiles + m * kLanes, static_cast<ptrdiff_t>(args.ic) * kChunkTiles);
+                        points + c * kChunkTiles + m * kLanes, points_stride(args.ic));
       }
     }
     const float* w = args.weights;
