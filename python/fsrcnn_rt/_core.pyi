@@ -35,7 +35,7 @@ class Network:
         """Pack a network.
 
         ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 none.
-        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1 is full.
+        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1: full.
         ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``.
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """

@@ -1,6 +1,7 @@
 """What the command line and its subcommands share."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -13,3 +14,13 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print ``message`` in one line on stderr and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def check_output(path: Path, overwrite: bool, source: Path) -> None:
+    """Raise ``ValueError`` unless a command may write ``path``, made of the file ``source``."""
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise ValueError(f"{path}: exists already" + ("" if path.is_dir() else " (see --overwrite)"))
+    if path.exists() and source.exists() and path.samefile(source):
+        raise ValueError(f"{path}: is the input, and would be overwritten")

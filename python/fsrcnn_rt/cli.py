@@ -23,8 +23,10 @@ _SUBCOMMANDS = {
     "info": "fsrcnn_rt.cli",
     "eval": "fsrcnn_rt.evaluate",
     "train": "fsrcnn_rt.training",
+    "convert": "fsrcnn_rt.convert",
+    "export": "fsrcnn_rt.export",
 }
-_FUTURE_SUBCOMMANDS = ("convert", "export", "compare", "video")
+_FUTURE_SUBCOMMANDS = ("compare", "video")
 
 # Quality that an upscaled picture deserves, where Pillow's own default is lower.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -87,7 +89,7 @@ class _Version(argparse.Action):
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="fsrcnn-rt",
-        usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train} --help",
+        usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train,convert,export} --help",
         description="Upscale pictures with FSRCNN on the CPU: photo.jpg becomes photo_x3.jpg beside it.",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )

@@ -1,0 +1,171 @@
+"""Models of other formats made model files, and ``fsrcnn-rt convert``: the extra ``convert``.
+
+Importing this needs none of the packages that read those formats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fsrcnn_rt.arguments import ArgumentParser, check_output
+from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.model import SCALES, Model, Padding, save_model
+
+if TYPE_CHECKING:
+    from fsrcnn_rt.convert.network import ForeignNetwork
+
+__all__ = ["convert", "main"]
+
+_READERS = {
+    ".mat": "from_mat",
+    ".pth": "from_pytorch",
+    ".pt": "from_pytorch",
+    ".pth.tar": "from_pytorch",
+    ".onnx": "from_onnx",
+}
+_INSTALL = {
+    "scipy": "pip install 'fsrcnn-rt[convert]'",
+    "onnx": "pip install 'fsrcnn-rt[convert]'",
+    "torch": "pip install torch",
+}
+
+
+def convert(
+    path: str | os.PathLike[str],
+    *,
+    scale: int | None = None,
+    padding: Padding | None = None,
+    pad: int | None = None,
+    output_padding: int | None = None,
+    border: int | Literal["full"] | None = None,
+    name: str | None = None,
+) -> Model:
+    """Read a network of another format: the authors' ``.mat``, a PyTorch state dict or an ONNX graph.
+
+    ``scale``: 2, 3 or 4; default what the file says, else x2, x3 or x4 in its name. ``padding``, ``pad``,
+    ``output_padding`` and ``border`` replace what the file says, or what is assumed where it is silent: zeros
+    and pad 4 for a state dict. ``name`` of the model; default the file's. A sub-pixel head becomes the
+    transposed convolution that computes the same, of one more channel where its biases differ.
+
+    Raises :class:`~fsrcnn_rt.ModelError` for a file that is not an FSRCNN, naming the layer that does not
+    fit; :class:`~fsrcnn_rt.ScaleError` for a scale that is not the file's; ``ValueError`` for other
+    arguments; ``OSError`` for a file that cannot be read; ``ModuleNotFoundError`` where reading it takes
+    scipy, onnx or torch.
+    """
+    path = Path(path)
+    suffix = next((suffix for suffix in _READERS if path.name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(_READERS)}")
+    if scale is not None and scale not in SCALES:
+        raise ScaleError(f"scale={scale} is none of {', '.join(map(str, SCALES))}")
+    read: Callable[[Path, int | None], ForeignNetwork]
+    read = import_module(f"fsrcnn_rt.convert.{_READERS[suffix]}").read
+    try:
+        likely = scale or _scale_in(path.name)
+        network = read(path, likely)
+        if scale and network.scale and scale != network.scale:
+            raise ScaleError(f"scale={scale} is not that of {path}, which is {network.scale}")
+        known = network.scale or likely
+        if known is None:
+            raise ValueError(f"scale: {path} does not tell it, and neither does x2, x3 or x4 in its name")
+        from fsrcnn_rt.convert.network import to_model
+
+        provenance: dict[str, Any] = {
+            "converted_from": path.name,
+            "sha256": sha256(path.read_bytes()).hexdigest(),
+            "terms": "those of the file that it was converted from",
+        }
+        if network.provenance:
+            provenance["source"] = network.provenance
+        return to_model(
+            network,
+            known,
+            name or path.name[: -len(suffix)],
+            provenance,
+            padding=padding,
+            pad=pad,
+            output_padding=output_padding,
+            border=border,
+        )
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _scale_in(name: str) -> int | None:
+    """Scale that a file name tells, such as x3.mat or fsrcnn_x3.pth."""
+    scales = {int(digit) for digit in re.findall(r"(?<![a-z0-9])x([234])(?![0-9])", name.lower())}
+    return scales.pop() if len(scales) == 1 else None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``fsrcnn-rt convert``; returns 0, or 1 for a file that cannot be converted.
+
+    Raises ``ValueError`` for wrong usage, ``OSError`` where the output cannot be written.
+    """
+    options = _parser().parse_args(argv)
+    check_output(options.output, options.overwrite, options.input)
+    try:
+        model = convert(
+            options.input,
+            scale=options.scale,
+            padding=options.padding,
+            pad=options.pad,
+            output_padding=options.output_padding,
+            border=options.border,
+            name=options.name or options.output.stem,
+        )
+    except ModelError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{options.input}: {error.strerror or error}")
+    except ModuleNotFoundError as error:
+        package = str(error.name).split(".")[0]
+        if package not in _INSTALL:
+            raise
+        return _fail(f"{options.input}: needs {package}, which is not installed: {_INSTALL[package]}")
+    save_model(model, options.output)
+    scale = model.scales[0]
+    print(f"{options.output}: FSRCNN({model.d}, {model.s}, {model.m}), x{scale}, padding {model.padding}")
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"fsrcnn-rt: convert: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="fsrcnn-rt convert",
+        description="Make a model file of a network from the authors (.mat), PyTorch (.pth) or ONNX (.onnx).",
+    )
+    add = parser.add_argument
+    add("input", metavar="IN", type=Path, help=f"file to convert: {', '.join(_READERS)}")
+    add("-o", "--output", metavar="FILE", type=Path, required=True, help="model file to write (.safetensors)")
+    add("-s", "--scale", type=int, choices=SCALES, help="default: what the file says, else its name")
+    add("--name", metavar="NAME", help="of the model (default: as the output)")
+    add("--overwrite", action="store_true", help="replace an output that exists")
+    group = parser.add_argument_group("where the file is silent or wrong")
+    add = group.add_argument
+    add("--padding", choices=("zeros", "replicate"), help="what convolutions see outside the picture")
+    add("--pad", type=int, metavar="N", help="pixels that the head cuts off its output at the top and left")
+    add("--output-padding", type=int, metavar="N", help="as of PyTorch's ConvTranspose2d")
+    add("--border", type=_border, metavar="full|N", help="pixels by which the head's input is padded so")
+    return parser
+
+
+def _border(text: str) -> int | Literal["full"]:
+    if text == "full":
+        return "full"
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'full' nor an integer") from None

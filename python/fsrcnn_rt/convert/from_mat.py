@@ -1,0 +1,96 @@
+"""Reads the ``.mat`` files that the authors of FSRCNN published, one per scale.
+
+Cell arrays hold one entry a layer: ``weights_conv`` (in, k * k column-major, out), the last one (1, 81, d) of
+the transposed convolution; ``biases_conv``; ``prelu_conv``, one slope for all channels of a layer. Every
+convolution replicates the edge, and the transposed one's input is extended so by one pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork
+from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.model import Array, Conv2d
+
+_Cells = list[npt.NDArray[Any]]
+
+
+def read(path: Path, scale: int | None) -> ForeignNetwork:
+    """Read the file of one ``scale``, which decides the alignment of the head and stands in the name only.
+
+    Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
+    """
+    from scipy.io import loadmat  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    with path.open("rb") as file:
+        try:
+            contents = loadmat(file)
+        except Exception as error:  # what a reader raises on damaged data is anybody's guess
+            raise ModelError(f"is not a MATLAB file, or a damaged one ({error})") from error
+    weights = _cells(contents, "weights_conv")
+    biases = _cells(contents, "biases_conv")
+    slopes = _cells(contents, "prelu_conv")
+    if not len(biases) == len(weights) <= len(slopes) + 1:
+        raise ModelError(
+            f"prelu_conv and biases_conv: expected entries for {len(weights)} layers as in weights_conv, "
+            f"got {len(slopes)} and {len(biases)}"
+        )
+    layers = []
+    for i, (weight, bias, slope) in enumerate(zip(weights[:-1], biases, slopes, strict=False), 1):
+        filters = _filters(f"weights_conv{{{i}}}", weight)
+        count = len(filters)
+        conv = Conv2d(
+            filters,
+            _vector(f"biases_conv{{{i}}}", bias, count, (count,)),
+            _vector(f"prelu_conv{{{i}}}", slope, count, (1, count)),
+        )
+        layers.append((f"weights_conv{{{i}}}", conv))
+    last = len(weights)
+    head = ForeignHead(
+        f"weights_conv{{{last}}}",
+        _filters(f"weights_conv{{{last}}}", weights[-1]),
+        _vector(f"biases_conv{{{last}}}", biases[-1], 1, (1,)),
+        pad=3 if scale == 3 else 4,
+        border=1,
+    )
+    return ForeignNetwork(layers, head, "replicate")
+
+
+def _cells(contents: Mapping[str, Any], key: str) -> _Cells:
+    cells = contents.get(key)
+    if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.size == 0:
+        found = ", ".join(name for name in contents if not name.startswith("__"))
+        raise ModelError(f"{key}: expected a cell array of that name, got a file with {found or 'nothing'}")
+    return [np.asarray(cell) for cell in cells.flat]
+
+
+def _filters(name: str, cell: npt.NDArray[Any]) -> Array:
+    """Bring filters to (out, in, k, k); the last ones, whose output the file calls in, to (in, out, k, k)."""
+    if cell.ndim == 2:  # MATLAB drops a last dimension of 1
+        cell = cell[..., None]
+    if (
+        cell.ndim != 3
+        or 0 in cell.shape
+        or cell.dtype.kind not in "fiu"
+        or isqrt(cell.shape[1]) ** 2 != cell.shape[1]
+    ):
+        raise ModelError(f"{name}: expected numbers of shape (in, k * k, out), got {cell.dtype} {cell.shape}")
+    ic, area, oc = cell.shape
+    kernel = isqrt(area)
+    filters = cell.reshape(ic, kernel, kernel, oc, order="F").transpose(3, 0, 1, 2)
+    return np.ascontiguousarray(filters, np.float32)
+
+
+def _vector(name: str, cell: npt.NDArray[Any], length: int, sizes: tuple[int, ...]) -> Array:
+    if cell.dtype.kind not in "fiu" or cell.size not in sizes:
+        expected = " or ".join(map(str, sizes))
+        raise ModelError(f"{name}: expected {expected} numbers, got {cell.dtype} {cell.shape}")
+    vector: Array = np.broadcast_to(cell.ravel(), length).astype(np.float32)
+    return vector

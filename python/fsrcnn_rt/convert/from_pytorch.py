@@ -1,0 +1,140 @@
+"""Reads PyTorch state dicts whose modules carry the usual names.
+
+``first_part`` (or ``feature_extraction``) and ``mid_part`` (or ``shrink``, ``map``, ``expand``) hold
+convolutions, each followed by a PReLU; ``last_part`` (or ``deconv``) holds a ``ConvTranspose2d``, or a
+``Conv2d`` to stride * stride channels, whose pixel shuffle has no weights to show.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, sub_pixel_head
+from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.model import Array, Conv2d
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params")
+_STAGES = ("first_part", "feature_extraction", "shrink", "map", "mid_part", "expand", "last_part", "deconv")
+_HEADS = ("last_part", "deconv")
+
+
+def read(path: Path, _scale: int | None) -> ForeignNetwork:
+    """Read a state dict, without running code that the file may hold.
+
+    It tells neither the padding, nor how a transposed convolution is aligned: zeros and pad 4 are assumed.
+    Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
+    """
+    modules = _modules(_load(path))
+    head_name = next(reversed(modules))
+    head_weight, head_bias = modules.pop(head_name)
+    if head_name.split(".")[0] not in _HEADS:
+        raise ModelError(
+            f"{head_name}: expected {' or '.join(_HEADS)} to come last, got nothing of that name"
+        )
+
+    layers: list[tuple[str, Conv2d]] = []
+    pending = None  # the convolution whose PReLU is to come
+    for name, (weight, bias) in modules.items():
+        if (weight.ndim == 4) == (pending is not None):
+            expected = "the weights of a convolution" if pending is None else f"the PReLU of {pending[0]}"
+            raise ModelError(f"{name}: expected {expected}, got a weight of shape {weight.shape}")
+        if pending is None:
+            pending = name, weight, _bias(name, bias, len(weight))
+            continue
+        conv_name, filters, conv_bias = pending
+        if bias is not None or weight.shape not in ((1,), (len(filters),)):
+            got = f"a weight of shape {weight.shape}" + ("" if bias is None else " with a bias")
+            raise ModelError(f"{name}: expected the 1 or {len(filters)} slopes of a PReLU, got {got}")
+        layers.append(
+            (conv_name, Conv2d(filters, conv_bias, np.broadcast_to(weight, (len(filters),)).copy()))
+        )
+        pending = None
+    if pending is not None:
+        raise ModelError(f"{pending[0]}: expected a PReLU after it, got {head_name}")
+    return _network(layers, head_name, head_weight, head_bias)
+
+
+def _network(
+    layers: list[tuple[str, Conv2d]], name: str, weight: Array, bias: Array | None
+) -> ForeignNetwork:
+    d = layers[-1][1].out_channels if layers else 0
+    if weight.ndim == 4 and weight.shape[2] == weight.shape[3]:
+        if weight.shape[:2] == (d, 1):
+            return ForeignNetwork(
+                layers, ForeignHead(name, weight, _bias(name, bias, 1), pad=4, border=0), "zeros"
+            )
+        phases, stride = len(weight), isqrt(len(weight))
+        if stride > 1 and weight.shape[1] == d and stride**2 == phases and weight.shape[2] % 2:
+            head = sub_pixel_head(name, weight, _bias(name, bias, phases))
+            return ForeignNetwork(layers, head, "zeros", scale=stride)
+    raise ModelError(
+        f"{name}: expected weights of shape ({d}, 1, k, k) of a transposed convolution, or "
+        f"(s * s, {d}, k, k) before a pixel shuffle, got {weight.shape}"
+    )
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    import torch
+
+    with path.open("rb") as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of old formats, which whoever converts cannot help
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # what a reader raises on damaged data is anybody's guess
+            reason = str(error).strip().split("\n")[0].split(". ")[0]
+            raise ModelError(
+                f"is not a file of tensors alone that torch.save() wrote, or a damaged one ({reason})"
+            ) from error
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            return content
+        content = inner
+    raise ModelError(f"expected a state dict (names and tensors), got {type(content).__name__}")
+
+
+def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
+    """Weight and bias of every module, in the order of the network, whatever the order of the file."""
+    import torch
+
+    tensors: dict[str, dict[str, Array]] = {}
+    for key, value in state.items():
+        match = re.fullmatch(rf"(?:module\.)*((?:{'|'.join(_STAGES)})(?:\.\d+)*)\.(weight|bias)", str(key))
+        if not match:
+            raise ModelError(
+                f"{key}: expected the modules of an FSRCNN (first_part, mid_part, last_part), got this"
+            )
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            raise ModelError(
+                f"{key}: expected a tensor of floats, got {getattr(value, 'dtype', type(value).__name__)}"
+            )
+        tensors.setdefault(match[1], {})[match[2]] = value.float().contiguous().numpy().copy()
+
+    def place(name: str) -> tuple[int, ...]:
+        stage, *numbers = name.split(".")
+        return _STAGES.index(stage), *map(int, numbers)
+
+    modules = {}
+    for name in sorted(tensors, key=place):
+        if "weight" not in tensors[name]:
+            raise ModelError(f"{name}: expected a weight, got a bias alone")
+        modules[name] = tensors[name]["weight"], tensors[name].get("bias")
+    if not modules:
+        raise ModelError("expected the modules of an FSRCNN (first_part, mid_part, last_part), got none")
+    return modules
+
+
+def _bias(name: str, bias: Array | None, length: int) -> Array:
+    if bias is None:
+        return np.zeros(length, np.float32)
+    if bias.shape != (length,):
+        raise ModelError(f"{name}: expected a bias of shape {(length,)}, got {bias.shape}")
+    return bias
