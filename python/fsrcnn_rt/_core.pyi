@@ -49,6 +49,7 @@ class Network:
         threads: int,
         *,
         strip_width: int = 0,
+        bits: int = 0,
     ) -> None:
         """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
 
@@ -56,4 +57,23 @@ class Network:
         strides. ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not
         overlapping ``src``. ``strip_width``: LR columns computed at a time, rounded up to a multiple of 4; 0
         chooses. It never changes a bit of the result.
+        ``bits``: 8..16, the depth of planes of video, whose full scale is 255 * 2**(bits - 8); 0: full scale
+        is the largest integer of the dtype.
+        """
+
+    def bicubic(
+        self,
+        src: npt.NDArray[Any],
+        dst: npt.NDArray[Any],
+        scale: int,
+        threads: int,
+        *,
+        bits: int = 0,
+        siting: tuple[float, float] = (0.5, 0.5),
+    ) -> None:
+        """Upscale the plane ``src`` (H, W) by the bicubic filter alone. Releases the GIL.
+
+        ``dst``: as in ``run``, or up to scale - 1 rows and columns short of scale times ``src``. ``siting``:
+        where a sample lies in its cell, (x, y): 0.5 the centre, 0.25 the left or top of the two luma samples
+        that a subsampled chroma sample stands for.
         """

@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from fsrcnn_rt.image import (
     to_compute,
 )
 from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
+from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
+Frame = TypeVar("Frame", AnyArray, "Image")
 
 
 class Upscaler:
@@ -127,17 +131,96 @@ class Upscaler:
         Raises ``ScaleError`` for a scale the model does not have, ``TypeError`` for a wrong type or dtype,
         ``ValueError`` for a wrong shape; nothing has been written then.
         """
+        return self._upscale(image, scale, out, self._threads)
+
+    def map(self, frames: "Iterable[Frame]", scale: int = 3) -> "Iterator[Frame]":
+        """Upscale frames as they come, several at a time, and give the results in order.
+
+        ``frames``: pictures as :meth:`upscale` takes them, of any sizes. Each is computed on one thread, and
+        as many at once as this upscaler has threads: no rows are computed twice where threads would meet, and
+        none waits for another. At most that many frames and results are held, and at least two, so that one
+        is ready when the next is asked for.
+
+        Raises what :meth:`upscale` raises when it is the turn of the frame that is at fault, and what
+        ``frames`` itself raises; the frames behind it are then dropped.
+        """
+        self._check_scales(scale)
+        return self._map(frames, scale, max(2, self._threads))
+
+    def _map(self, frames: "Iterable[Frame]", scale: int, at_once: int) -> "Iterator[Frame]":
+        pending: deque[Future[Any]] = deque()
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="fsrcnn-rt") as pool:
+            try:
+                for frame in frames:
+                    if len(pending) == at_once:
+                        yield pending.popleft().result()
+                    pending.append(pool.submit(self._upscale, frame, scale, None, 1))
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def upscale_planes(
+        self,
+        planes: Sequence[AnyArray],
+        scale: int = 2,
+        *,
+        bits: int = 8,
+        subsampling: tuple[int, int] = (2, 2),
+        chroma_location: ChromaLocation = "left",
+        out: Sequence[AnyArray] | None = None,
+    ) -> list[AnyArray]:
+        """Upscale a frame of planar YUV without ever leaving YUV.
+
+        ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16; any strides.
+        A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
+        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma, (horizontal,
+        vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up. ``chroma_location``:
+        where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG, MPEG-1) or "topleft".
+        ``out``: the arrays to write to.
+
+        Returns the planes of the frame ``scale`` times as high and wide, in the dtype they came in.
+
+        Raises as :meth:`upscale` does.
+        """
+        self._check_scales(scale)
+        layout = Layout(bits, subsampling, chroma_location)
+        height, width = luma_shape(planes)
+        layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
+        shapes = layout.shapes((scale * height, scale * width), len(planes))
+        if out is None:
+            out = [_allocate(shape, layout.dtype) for shape in shapes]
+        layout.check(out, shapes, "out")
+        for i, array in enumerate(out):
+            if not array.flags.writeable:
+                raise ValueError(f"out[{i}] is read-only")
+        for one, other in combinations([*planes, *out], 2):
+            if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
+                raise ValueError("out overlaps planes or itself in memory")
+        self._network.run(planes[0], {scale: out[0]}, self._threads, bits=bits)
+        for plane, result in zip(planes[1:], out[1:], strict=True):
+            self._network.bicubic(plane, result, scale, self._threads, bits=bits, siting=layout.siting)
+        return list(out)
+
+    def _upscale(
+        self,
+        image: "AnyArray | Image",
+        scale: int | Sequence[int],
+        out: AnyArray | Mapping[int, AnyArray] | None,
+        threads: int,
+    ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
         scales = self._check_scales(scale)
         several = isinstance(scale, Sequence)
         if isinstance(image, np.ndarray):
-            results = self._run(image, scales, _check_out_kind(out, scales, several))
+            results = self._run(image, scales, _check_out_kind(out, scales, several), threads)
             return results if several else results[scales[0]]
         if not _is_pil(image):
             raise TypeError(f"image is {type(image).__name__}, neither a numpy array nor a Pillow image")
         if out is not None:
             raise TypeError("out is for numpy arrays, and image is a Pillow image")
         array, restore = from_pil(image)
-        pictures = {key: restore(result) for key, result in self._run(array, scales, None).items()}
+        pictures = {key: restore(result) for key, result in self._run(array, scales, None, threads).items()}
         return pictures if several else pictures[scales[0]]
 
     def _check_scales(self, scale: int | Sequence[int]) -> list[int]:
@@ -155,7 +238,7 @@ class Upscaler:
         return [int(value) for value in scales]
 
     def _run(
-        self, image: AnyArray, scales: Sequence[int], out: Mapping[int, AnyArray] | None
+        self, image: AnyArray, scales: Sequence[int], out: Mapping[int, AnyArray] | None, threads: int
     ) -> dict[int, AnyArray]:
         check_array(image)
         shapes = {
@@ -169,7 +252,7 @@ class Upscaler:
             scale: out[scale] if out and is_computed_directly(out[scale]) else _allocate(shape, src.dtype)
             for scale, shape in shapes.items()
         }
-        self._network.run(src, dst, self._threads)
+        self._network.run(src, dst, threads)
         if out is None:
             return {scale: from_compute(array, image.dtype) for scale, array in dst.items()}
         for scale, array in dst.items():

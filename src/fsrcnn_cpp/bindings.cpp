@@ -47,8 +47,18 @@ Head to_head(int stride, const FloatArray& weight, const FloatArray& bias, int p
 
 std::string describe_shape(const py::array& array) { return py::str(array.attr("shape")).cast<std::string>(); }
 
+// Full scale of samples of `bits` bits (0: as many as the type has) as video counts it: 255 * 2^(bits - 8).
+SampleRange to_range(SampleType type, int bits) {
+  const int most = type == SampleType::u8 ? 8 : 16;
+  if (bits != 0 && (type == SampleType::f32 || bits < 8 || bits > most)) {
+    throw py::value_error("bits=" + std::to_string(bits) + " does not fit the dtype");
+  }
+  const float max = static_cast<float>((1 << (bits ? bits : most)) - 1);
+  return {bits ? 255.0f * static_cast<float>(1 << (bits - 8)) : max, max};
+}
+
 template <typename Byte>
-BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* name) {
+BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* name, int bits) {
   BasicImageView<Byte> view{};
   const py::dtype dtype = array.dtype();
   if (dtype.equal(py::dtype::of<uint8_t>())) {
@@ -67,6 +77,7 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* nam
     throw py::value_error(std::string(name) + ": shape " + describe_shape(array) +
                           " is not (height, width) or (height, width, 1..4), none of them 0");
   }
+  view.range = to_range(view.type, bits);
   view.data = data;
   view.height = array.shape(0);
   view.width = array.shape(1);
@@ -100,34 +111,61 @@ class Network {
 
   std::string isa() const { return upscaler_.kernels().isa; }
 
-  void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width) const {
-    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+  void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width,
+           int bits) const {
+    require_threads(threads);
     if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
     if (dst.empty()) throw py::value_error("dst is empty");
-    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src");
-    const auto [src_low, src_high] = extent(source);
+    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
     Target targets[kMaxStride];
     std::size_t count = 0;
     for (const auto& [scale, array] : dst) {
       const std::string name = "dst[" + std::to_string(scale) + "]";
       if (!upscaler_.has_scale(scale)) throw py::value_error(name + ": the model has no head for this scale");
-      if (!array.writeable()) throw py::value_error(name + " is not writeable");
-      const MutableImageView view =
-          to_view(array, static_cast<unsigned char*>(const_cast<void*>(array.data())), name.c_str());
-      if (view.type != source.type) throw py::type_error(name + ": dtype is not that of src");
-      if (array.ndim() != src.ndim() || view.height != source.height * scale || view.width != source.width * scale ||
-          view.channels != source.channels) {
-        throw py::value_error(name + ": shape " + describe_shape(array) + " does not fit src " + describe_shape(src));
-      }
-      const auto [low, high] = extent(view);
-      if (low <= src_high && src_low <= high) throw py::value_error(name + " overlaps src");
+      const MutableImageView view = to_dst(array, name, bits, src, source);
+      if (view.height != source.height * scale || view.width != source.width * scale) refuse_shape(array, name, src);
       targets[count++] = {scale, view};
     }
     py::gil_scoped_release release;
     upscaler_.run(source, std::span<const Target>(targets, count), threads, strip_width);
   }
 
+  void bicubic(const py::array& src, const py::array& dst, int scale, int threads, int bits,
+               const std::pair<double, double>& siting) const {
+    require_threads(threads);
+    if (scale < 1 || scale > kMaxStride) throw py::value_error("scale=" + std::to_string(scale) + " is not 1 to 4");
+    if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
+    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
+    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
+    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) { return size <= of * scale && size > (of - 1) * scale; };
+    if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
+    py::gil_scoped_release release;
+    upscaler_.run_bicubic(source, view, scale, {siting.first, siting.second}, threads);
+  }
+
  private:
+  static void require_threads(int threads) {
+    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+  }
+
+  [[noreturn]] static void refuse_shape(const py::array& array, const std::string& name, const py::array& src) {
+    throw py::value_error(name + ": shape " + describe_shape(array) + " does not fit src " + describe_shape(src));
+  }
+
+  /// A destination of the dtype, rank and channels of the source, and apart from it.
+  static MutableImageView to_dst(const py::array& array, const std::string& name, int bits, const py::array& src,
+                                 const ImageView& source) {
+    if (!array.writeable()) throw py::value_error(name + " is not writeable");
+    const MutableImageView view =
+        to_view(array, static_cast<unsigned char*>(const_cast<void*>(array.data())), name.c_str(), bits);
+    if (view.type != source.type) throw py::type_error(name + ": dtype is not that of src");
+    if (array.ndim() != src.ndim() || view.channels != source.channels) refuse_shape(array, name, src);
+    const auto [src_low, src_high] = extent(source);
+    const auto [low, high] = extent(view);
+    if (low <= src_high && src_low <= high) throw py::value_error(name + " overlaps src");
+    return view;
+  }
+
   static Model to_model(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
                         const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads,
                         const std::string& padding) {
@@ -176,7 +214,9 @@ PYBIND11_MODULE(_core, m) {
            py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
-           py::arg("strip_width") = 0);
+           py::arg("strip_width") = 0, py::arg("bits") = 0)
+      .def("bicubic", &Network::bicubic, py::arg("src"), py::arg("dst"), py::arg("scale"), py::arg("threads"),
+           py::kw_only(), py::arg("bits") = 0, py::arg("siting") = std::pair(0.5, 0.5));
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct BasicImageView {
   std::ptrdiff_t height, width;
   int channels;
   SampleType type;
+  SampleRange range;
   std::ptrdiff_t row_stride, pixel_stride, channel_stride;
 
   Byte* row(std::ptrdiff_t y) const { return data + y * row_stride; }
@@ -31,6 +32,12 @@ using MutableImageView = BasicImageView<unsigned char>;
 
 /// How far the bicubic filter reads around a pixel.
 inline constexpr int kBicubicReach = 2;
+
+/// Where a sample lies in its cell of the picture: 0.5 is the centre, 0.25 the left (or top) of the two luma samples
+/// that a subsampled chroma sample stands for.
+struct Siting {
+  double x = 0.5, y = 0.5;
+};
 
 class RowSource {
  public:
@@ -70,6 +77,30 @@ class RowSink {
   const KernelTable& kernels_;
   float* column_filtered_ = nullptr;  // one row, filtered down the columns
   float* upscaled_[kMaxStride * 3] = {};  // [phase_x][extra]
+};
+
+/// Upscales a plane by the bicubic filter alone: the chroma of planar YUV. The destination may be up to scale - 1 rows
+/// and columns short of scale times the source, as rounded-up chroma is.
+class BicubicPlane {
+ public:
+  BicubicPlane(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, const KernelTable& kernels)
+      : src_(src), dst_(dst), scale_(scale), siting_(siting), kernels_(kernels) {}
+
+  void carve(Arena& arena);
+  /// Stores what source rows y0 .. y1 - 1 become.
+  void run(std::ptrdiff_t y0, std::ptrdiff_t y1) const;
+
+ private:
+  static constexpr int kRows = 2 * kBicubicReach + 1;
+
+  ImageView src_;
+  MutableImageView dst_;
+  int scale_;
+  Siting siting_;
+  const KernelTable& kernels_;
+  float* rows_[kRows] = {};  // source row y in slot y % kRows, kBicubicReach columns of edge on either side
+  float* column_filtered_ = nullptr;
+  float* phases_[kMaxStride] = {};
 };
 
 }  // namespace fsrcnn

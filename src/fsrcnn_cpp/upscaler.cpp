@@ -129,7 +129,8 @@ class Upscaler::Strip {
 };
 
 struct Upscaler::Context {
-  std::vector<Strip> strips;  // one a thread
+  std::vector<Strip> strips;               // one a thread
+  std::vector<AlignedBuffer> bicubic_rows;  // one a thread
 };
 
 void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, std::span<const Target> targets,
@@ -462,6 +463,30 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, int th
       const auto band_start = [&](std::ptrdiff_t b) { return align_down(src.height * b / bands, 0); };
       const std::ptrdiff_t y1 = band + 1 == bands ? src.height : band_start(band + 1);
       strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
+    }
+  });
+  give_back(std::move(context));
+}
+
+void Upscaler::run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting,
+                           int threads) const {
+  const std::ptrdiff_t bands = std::min<std::ptrdiff_t>(threads, ceil_div(src.height, kMinBandRows));
+  std::unique_ptr<Context> context = take_context();
+  std::vector<AlignedBuffer>& rows = context->bicubic_rows;
+  if (static_cast<std::ptrdiff_t>(rows.size()) < bands) rows.resize(bands);
+  BicubicPlane plane(src, dst, scale, siting, kernels_);
+  Arena count(nullptr);
+  plane.carve(count);
+  for (std::ptrdiff_t band = 0; band < bands; ++band) {
+    if (rows[band].size() < count.used()) rows[band] = AlignedBuffer(count.used());
+  }
+  std::atomic<std::ptrdiff_t> next_band{0};
+  ThreadPool::instance().run(static_cast<int>(bands), [&] {
+    for (std::ptrdiff_t band; (band = next_band++) < bands;) {
+      BicubicPlane mine = plane;
+      Arena arena(rows[band].data());
+      mine.carve(arena);
+      mine.run(src.height * band / bands, src.height * (band + 1) / bands);
     }
   });
   give_back(std::move(context));

@@ -40,6 +40,9 @@ class Upscaler {
   /// the result. Allocates only at the first call of a geometry.
   void run(const ImageView& src, std::span<const Target> targets, int threads, std::ptrdiff_t strip_width) const;
 
+  /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
+  void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
+
  private:
   struct Context;
   class Strip;

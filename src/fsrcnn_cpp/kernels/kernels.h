@@ -107,12 +107,18 @@ enum class SampleType { u8, u16, f32 };
 inline constexpr int kSampleTypes = 3;
 constexpr int sample_bytes(SampleType type) { return type == SampleType::u8 ? 1 : type == SampleType::u16 ? 2 : 4; }
 
+/// How samples are numbers: `full` stands for 1, and integers are clipped to 0 .. `max`.
+struct SampleRange {
+  float full, max;
+};
+
 struct StoreArgs {
-  const float* const* planes;  // [phases][channels] rows of `width` floats, full scale 1
+  const float* const* planes;  // [phases][channels] rows of `width` floats
   int phases, channels;
   ptrdiff_t width;
   unsigned char* dst;  // pixel (x * phases + phase), channel c lies at dst + pixel * pixel_stride + c * channel_stride
   ptrdiff_t pixel_stride, channel_stride;  // bytes
+  SampleRange range;
 };
 
 struct KernelTable {
@@ -123,9 +129,9 @@ struct KernelTable {
   void (*winograd3_conv2d)(const WinogradArgs&);  // null, like the next, where conv2d serves
   void (*winograd5_conv2d)(const WinogradArgs&);
   void (*deconv2d)(const Deconv2dArgs&);
-  /// `n` samples, `pixel_stride` bytes apart, scaled so that full scale is 1. By SampleType.
-  void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst);
-  /// Integers are rounded half up and clipped; floats are stored as they are. By SampleType.
+  /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`. By SampleType.
+  void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst);
+  /// Integers are multiplied by `full`, rounded half up and clipped; floats are stored as they are. By SampleType.
   void (*store[kSampleTypes])(const StoreArgs&);
   /// R'G'B' (0..1) to BT.601 luma (16..235)/255 and back; chroma is centred on 0.
   void (*rgb_to_y)(const float* r, const float* g, const float* b, ptrdiff_t n, float* y);

@@ -15,9 +15,6 @@ constexpr float kCrR = 112.0f / 255, kCrG = -93.786f / 255, kCrB = -18.214f / 25
 constexpr float kRgbY = 255.0f / 219;
 constexpr float kRCr = 1.5960267f, kGCb = -0.3917623f, kGCr = -0.8129676f, kBCb = 2.0172321f;
 
-template <typename T>
-constexpr float kFullScale = sizeof(T) == 1 ? 255.0f : sizeof(T) == 2 ? 65535.0f : 1.0f;
-
 template <bool First, typename A, typename B>
 struct SelectType {
   using type = A;
@@ -37,24 +34,31 @@ T read_sample(const unsigned char* p) {
 }
 
 template <typename T>
-T quantise(float value) {
+T quantise(float value, SampleRange range) {
   if constexpr (sizeof(T) == 4) {
     return value;
   } else {
-    float v = value * kFullScale<T> + 0.5f;
+    float v = value * range.full + 0.5f;
     v = v > 0.0f ? v : 0.0f;
-    v = v < kFullScale<T> ? v : kFullScale<T>;
+    v = v < range.max ? v : range.max;
     return static_cast<T>(static_cast<int>(v));
   }
 }
 
 template <typename T>
-void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst) {
+float from_sample(const unsigned char* src, float full) {
+  const float value = static_cast<float>(read_sample<T>(src));
   // A division, not a product with a rounded reciprocal: full scale must load as exactly 1.
-  if (pixel_stride == static_cast<ptrdiff_t>(sizeof(T))) {
-    for (ptrdiff_t x = 0; x < n; ++x) dst[x] = static_cast<float>(read_sample<T>(src + x * static_cast<ptrdiff_t>(sizeof(T)))) / kFullScale<T>;
+  return sizeof(T) == 4 ? value : value / full;
+}
+
+template <typename T>
+void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst) {
+  constexpr ptrdiff_t kDense = sizeof(T);
+  if (pixel_stride == kDense) {
+    for (ptrdiff_t x = 0; x < n; ++x) dst[x] = from_sample<T>(src + x * kDense, full);
   } else {
-    for (ptrdiff_t x = 0; x < n; ++x) dst[x] = static_cast<float>(read_sample<T>(src + x * pixel_stride)) / kFullScale<T>;
+    for (ptrdiff_t x = 0; x < n; ++x) dst[x] = from_sample<T>(src + x * pixel_stride, full);
   }
 }
 
@@ -62,13 +66,14 @@ void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n,
 template <typename T>
 void store_strided(const StoreArgs& args) {
   constexpr ptrdiff_t kStretch = 64;
+  const SampleRange range = args.range;
   T staged[kStretch];
   for (ptrdiff_t x0 = 0; x0 < args.width; x0 += kStretch) {
     const ptrdiff_t n = args.width - x0 < kStretch ? args.width - x0 : kStretch;
     for (int phase = 0; phase < args.phases; ++phase) {
       for (int c = 0; c < args.channels; ++c) {
         const float* plane = args.planes[phase * args.channels + c] + x0;
-        for (ptrdiff_t x = 0; x < n; ++x) staged[x] = quantise<T>(plane[x]);
+        for (ptrdiff_t x = 0; x < n; ++x) staged[x] = quantise<T>(plane[x], range);
         unsigned char* dst = args.dst + (x0 * args.phases + phase) * args.pixel_stride + c * args.channel_stride;
         const ptrdiff_t step = args.phases * args.pixel_stride;
         for (ptrdiff_t x = 0; x < n; ++x) __builtin_memcpy(dst + x * step, &staged[x], sizeof(T));
@@ -83,6 +88,7 @@ template <typename T>
 void store_packed(const StoreArgs& args) {
   using Word = Select<sizeof(T) == 1, uint32_t, uint64_t>;
   constexpr ptrdiff_t kStretch = 64;
+  const SampleRange range = args.range;
   const int words = args.channels == 1 ? 1 : args.phases;  // per LR pixel
   const int samples = args.phases * args.channels / words;
   const ptrdiff_t bytes = samples * static_cast<ptrdiff_t>(sizeof(T));
@@ -97,9 +103,9 @@ void store_packed(const StoreArgs& args) {
         const float* plane = args.planes[word * samples + i] + x0;
         const int shift = i * 8 * static_cast<int>(sizeof(T));
         if (i == 0) {
-          for (ptrdiff_t x = 0; x < n; ++x) to[x] = static_cast<Word>(quantise<T>(plane[x]));
+          for (ptrdiff_t x = 0; x < n; ++x) to[x] = static_cast<Word>(quantise<T>(plane[x], range));
         } else {
-          for (ptrdiff_t x = 0; x < n; ++x) to[x] |= static_cast<Word>(quantise<T>(plane[x])) << shift;
+          for (ptrdiff_t x = 0; x < n; ++x) to[x] |= static_cast<Word>(quantise<T>(plane[x], range)) << shift;
         }
       }
     }

@@ -51,14 +51,11 @@ void deconv2d(const Deconv2dArgs& a) {
 }
 
 template <typename T>
-constexpr float kFullScale = sizeof(T) == 1 ? 255.0f : sizeof(T) == 2 ? 65535.0f : 1.0f;
-
-template <typename T>
-void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float* dst) {
+void load_samples(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst) {
   for (ptrdiff_t x = 0; x < n; ++x) {
     T value;
     std::memcpy(&value, src + x * pixel_stride, sizeof value);
-    dst[x] = static_cast<float>(value) / kFullScale<T>;
+    dst[x] = sizeof(T) == 4 ? static_cast<float>(value) : static_cast<float>(value) / full;
   }
 }
 
@@ -72,8 +69,8 @@ void store_samples(const StoreArgs& a) {
         if (sizeof(T) == 4) {
           sample = static_cast<T>(value);
         } else {
-          const float scaled = std::floor(value * kFullScale<T> + 0.5f);
-          sample = static_cast<T>(std::fmin(std::fmax(scaled, 0.0f), kFullScale<T>));
+          const float scaled = std::floor(value * a.range.full + 0.5f);
+          sample = static_cast<T>(std::fmin(std::fmax(scaled, 0.0f), a.range.max));
         }
         std::memcpy(a.dst + (x * a.phases + phase) * a.pixel_stride + c * a.channel_stride, &sample, sizeof sample);
       }

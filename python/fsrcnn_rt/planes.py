@@ -1,0 +1,71 @@
+"""Planar YUV: the luma plane goes through the network, the chroma planes through the bicubic filter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[Any]
+ChromaLocation = Literal["left", "center", "topleft"]
+
+_LEAST_BITS, _MOST_BITS = 8, 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the planes of a frame lie on each other."""
+
+    bits: int
+    subsampling: tuple[int, int]
+    chroma_location: ChromaLocation
+
+    def __post_init__(self) -> None:
+        if not _LEAST_BITS <= self.bits <= _MOST_BITS:
+            raise ValueError(f"bits={self.bits} is not {_LEAST_BITS} to {_MOST_BITS}")
+        if len(self.subsampling) != 2 or not set(self.subsampling) <= {1, 2, 4}:
+            raise ValueError(f"subsampling={self.subsampling} is not (horizontal, vertical) of 1, 2 or 4")
+        if self.chroma_location not in get_args(ChromaLocation):
+            names = ", ".join(get_args(ChromaLocation))
+            raise ValueError(f"chroma_location={self.chroma_location!r} is none of {names}")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What a sample is stored in."""
+        return np.dtype(np.uint8 if self.bits == _LEAST_BITS else np.uint16)
+
+    @property
+    def siting(self) -> tuple[float, float]:
+        """Where a chroma sample lies in its cell, (x, y): 0.5 is the centre."""
+        x, y = self.subsampling
+        left = self.chroma_location != "center"
+        top = self.chroma_location == "topleft"
+        return (0.5 / x if left else 0.5, 0.5 / y if top else 0.5)
+
+    def shapes(self, luma: tuple[int, int], count: int) -> list[tuple[int, int]]:
+        """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up."""
+        (height, width), (x, y) = luma, self.subsampling
+        return [(height, width)] + [(-(-height // y), -(-width // x))] * (count - 1)
+
+    def check(self, planes: Sequence[Plane], shapes: Sequence[tuple[int, int]], name: str) -> None:
+        """Refuse planes that are not arrays of this layout and these shapes."""
+        if len(planes) != len(shapes):
+            raise ValueError(f"{name} has {len(planes)} planes, not {len(shapes)}")
+        for i, (plane, shape) in enumerate(zip(planes, shapes, strict=True)):
+            if not isinstance(plane, np.ndarray):
+                raise TypeError(f"{name}[{i}] is {type(plane).__name__}, not a numpy array")
+            if plane.dtype != self.dtype:
+                raise TypeError(f"{name}[{i}] is {plane.dtype}, and bits={self.bits} is {self.dtype}")
+            if plane.shape != shape:
+                raise ValueError(f"{name}[{i}] has shape {plane.shape}, not {shape}")
+
+
+def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:
+    """(height, width) of a frame; ``ValueError`` unless it is one luma plane, or one with two of chroma."""
+    if len(planes) not in (1, 3):
+        raise ValueError(f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma)")
+    shape = np.shape(planes[0])
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"planes[0] has shape {shape}, not (height, width)")
+    return shape[0], shape[1]
