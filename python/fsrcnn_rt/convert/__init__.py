@@ -158,7 +158,7 @@ def _parser() -> ArgumentParser:
     add("--padding", choices=("zeros", "replicate"), help="what convolutions see outside the picture")
     add("--pad", type=int, metavar="N", help="pixels that the head cuts off its output at the top and left")
     add("--output-padding", type=int, metavar="N", help="as of PyTorch's ConvTranspose2d")
-    add("--border", type=_border, metavar="full|N", help="pixels by which the head's input is padded so")
+    add("--border", type=_border, metavar="full|N", help="pixels of repeated edge around the head's input")
     return parser
 
 

@@ -91,7 +91,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         except Exception as error:  # what a reader raises on damaged data is anybody's guess
             reason = str(error).strip().split("\n")[0].split(". ")[0]
             raise ModelError(
-                f"is not a file of tensors alone that torch.save() wrote, or a damaged one ({reason})"
+                f"is not a state dict of torch.save() (a whole module?), or a damaged one ({reason})"
             ) from error
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
@@ -116,7 +116,9 @@ def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
             raise ModelError(
                 f"{key}: expected a tensor of floats, got {getattr(value, 'dtype', type(value).__name__)}"
             )
-        tensors.setdefault(match[1], {})[match[2]] = value.float().contiguous().numpy().copy()
+        if match[2] in tensors.setdefault(match[1], {}):
+            raise ModelError(f"{key}: expected each tensor once, got it with and without 'module.'")
+        tensors[match[1]][match[2]] = value.float().contiguous().numpy().copy()
 
     def place(name: str) -> tuple[int, ...]:
         stage, *numbers = name.split(".")

@@ -1,0 +1,143 @@
+"""One peer against us: in a process of its own, in turns, outputs compared before anything is timed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
+from multiprocessing import get_context
+
+import numpy as np
+from fsrcnn_rt import Model, Upscaler
+from networks import F32, GRAPH_KINDS, Graph, graph, shipped, zero_padded
+from ours import Size, fma_peak, gflops, picture, prepare
+from report import Row
+from runtimes import RUNTIMES, Prepared
+from timing import alternate, ratios, spread
+
+_TOLERANCE = 1e-5  # of full scale, or of the largest value where the output goes beyond it
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one child process measures: one runtime, both graphs of every model, every kernel set of ours."""
+
+    runtime: str
+    models: tuple[str, ...]
+    size: Size
+    scale: int
+    threads: int
+    isas: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Rows of a table, and what could not be measured, with the reason."""
+
+    rows: list[Row]
+    skipped: list[str]
+
+
+def run(job: Job) -> Outcome:
+    """Measure in a fresh process: OpenMP runtimes clash in one, and each keeps its threads to itself."""
+    missing = [name for name in RUNTIMES[job.runtime].modules if find_spec(name) is None]
+    if missing:
+        return Outcome([], [f"{job.runtime}: {', '.join(missing)} not installed"])
+    # They are read when a library is loaded, so it must be before the child starts.
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(job.threads)))
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_measure, job).result()
+    except BrokenProcessPool:
+        return Outcome([], [f"{job.runtime}: the process ended"])
+
+
+def _measure(job: Job) -> Outcome:
+    # A runtime that takes more threads than it was told still gets no more processors.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.threads])
+    outcome = Outcome([], [])
+    for name in job.models:
+        model = zero_padded(shipped(name))
+        upscalers = [Upscaler(model, threads=job.threads, isa=isa) for isa in job.isas]
+        ready: list[tuple[Graph, Prepared]] = []
+        for kind in GRAPH_KINDS:
+            candidate = graph(model, job.scale, kind)
+            what = f"{job.runtime}, {kind} graph of {name}"
+            try:
+                ready.append((candidate, _prepare(job, candidate, upscalers)))
+            except Exception as error:  # whatever a runtime throws is no reason to lose the others
+                print(f"{what}: {error}", file=sys.stderr)
+                outcome.skipped.append(f"{what}: {_reason(error)}")
+        if ready:
+            outcome.rows.extend(_time(job, model, upscalers, ready))
+    return outcome
+
+
+class DifferentError(Exception):
+    """The peer computes something else."""
+
+
+def _reason(error: Exception) -> str:
+    # Messages of libraries may name files of this machine.
+    return str(error) if isinstance(error, DifferentError) else f"fails with {type(error).__name__}"
+
+
+def _prepare(job: Job, candidate: Graph, upscalers: list[Upscaler]) -> Prepared:
+    plane: F32 = picture(job.size, "luma float32")
+    prepared = RUNTIMES[job.runtime].prepare(candidate, plane, job.threads)
+    theirs = prepared.to_numpy(prepared.run())
+    for upscaler in upscalers:
+        ours = upscaler.upscale(plane, job.scale)
+        if theirs.shape != ours.shape:
+            raise DifferentError(f"the output is {theirs.shape}, not {ours.shape}")
+        error = float(np.abs(theirs - ours).max() / max(1, np.abs(ours).max()))
+        if not error <= _TOLERANCE:
+            raise DifferentError(f"the output differs by {error:.1e} of full scale")
+    return prepared
+
+
+def _time(
+    job: Job, model: Model, upscalers: list[Upscaler], ready: list[tuple[Graph, Prepared]]
+) -> list[Row]:
+    """Ours with each kernel set, a graph, ours again, the next graph, and so on."""
+    ours = [prepare(upscaler, job.size, job.scale) for upscaler in upscalers]
+    peaks = {upscaler.isa: [fma_peak(upscaler.isa, job.threads)] for upscaler in upscalers}
+    turn = len(ours) + 1
+    times = alternate(
+        [call for _, prepared in ready for call in (*ours, prepared.run)], job.seconds * turn * len(ready)
+    )
+    rows: list[Row] = []
+    for upscaler in upscalers:
+        peaks[upscaler.isa].append(fma_peak(upscaler.isa, job.threads))
+    for (i, (candidate, _)), (j, upscaler) in product(enumerate(ready), enumerate(upscalers)):
+        mine, theirs = times[i * turn + j], times[i * turn + turn - 1]
+        ratio = spread(ratios(theirs, mine))
+        our_time, their_time = spread(mine).median, spread(theirs).median
+        peak = max(filter(None, peaks[upscaler.isa]), default=None)
+        rate = gflops(model, job.size, our_time)
+        rows.append(
+            {
+                "model": model.name,
+                "runtime": job.runtime,
+                "graph": candidate.kind,
+                "threads": job.threads,
+                "our isa": upscaler.isa,
+                "its ms": 1e3 * their_time,
+                "our ms": 1e3 * our_time,
+                "its ms / ours": ratio.median,
+                "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}",
+                "least / least": min(theirs) / min(mine),
+                "its GFLOP/s": gflops(model, job.size, their_time),
+                "our GFLOP/s": rate,
+                "peak GFLOP/s": peak,
+                "ours / peak": rate / peak if peak else None,
+                "rounds": len(mine),
+            }
+        )
+    return rows

@@ -1,0 +1,103 @@
+"""The networks that are timed: the shipped ones or random ones of their shape, and as graphs for peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import fsrcnn_rt
+import numpy as np
+import numpy.typing as npt
+from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Head, Model, Padding
+
+F32: TypeAlias = npt.NDArray[np.float32]
+GraphKind = Literal["deconvolution", "sub-pixel"]
+GRAPH_KINDS: tuple[GraphKind, ...] = ("deconvolution", "sub-pixel")
+SHAPES = {"fsrcnn": (56, 12, 4), "fsrcnn-s": (32, 5, 1)}
+SCALES = (2, 3, 4)
+# Where the head's 9x9 kernel lies; 3 is the symmetric choice at x3, each output phase then has 3x3 taps.
+_PADS = {2: 4, 3: 3, 4: 4}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as a runtime is given it: convolutions that pad with zeros, then one way to enlarge.
+
+    "deconvolution": ``head`` follows the convolutions. "sub-pixel": the last convolution gives ``scale**2``
+    channels, which a pixel shuffle turns into the picture; the result is exactly the same.
+    """
+
+    kind: GraphKind
+    scale: int
+    convolutions: tuple[Conv2d, ...]
+    head: Head | None
+
+
+def shipped(name: str) -> Model:
+    """Load the shipped model; an installation without it gives random weights of the same shape."""
+    try:
+        return fsrcnn_rt.load(name)
+    except fsrcnn_rt.ModelError:
+        return random_model(*SHAPES[name], name=f"{name} (random weights)")
+
+
+def zero_padded(model: Model) -> Model:
+    """Change what lies outside the picture to zeros, which every runtime can do inside its convolutions."""
+    return replace(model, padding="zeros")
+
+
+def random_model(d: int, s: int, m: int, *, name: str, padding: Padding = "replicate") -> Model:
+    """Make an FSRCNN(d, s, m) with random weights whose activations stay around 1."""
+    rng = np.random.default_rng(0)
+
+    def normal(shape: tuple[int, ...], deviation: float) -> F32:
+        return rng.normal(0, deviation, shape).astype(np.float32)
+
+    layers = [
+        Conv2d(
+            normal((oc, ic, k, k), (ic * k * k) ** -0.5),
+            normal((oc,), 0.1),
+            rng.uniform(-0.5, 1.5, oc).astype(np.float32),
+        )
+        for oc, ic, k in [(d, 1, 5), (s, d, 1), *m * [(s, s, 3)], (d, s, 1)]
+    ]
+    heads = {
+        scale: Head(
+            normal((d, 1, HEAD_KERNEL, HEAD_KERNEL), scale / (HEAD_KERNEL * d**0.5)),
+            normal((1,), 0.1),
+            pad,
+            scale - HEAD_KERNEL + 2 * pad,
+        )
+        for scale, pad in _PADS.items()
+    }
+    return Model(layers, heads, padding, name)
+
+
+def graph(model: Model, scale: int, kind: GraphKind) -> Graph:
+    """Rewrite ``model``, which pads with zeros, for one scale."""
+    if model.padding != "zeros":
+        raise ValueError(f"padding={model.padding!r} is not 'zeros'")
+    head = model.heads[scale]
+    if kind == "deconvolution":
+        return Graph(kind, scale, tuple(model.layers), head)
+    return Graph(kind, scale, (*model.layers, _sub_pixel(head, scale)), None)
+
+
+def _sub_pixel(head: Head, scale: int) -> Conv2d:
+    """Write the transposed convolution as a convolution with one output channel per output phase.
+
+    Output pixel ``scale * q + phase`` sees input pixel ``q + u`` through tap ``phase + pad - scale * u``.
+    """
+    reach = max(head.pad, HEAD_KERNEL + scale - 2 - head.pad) // scale
+    weight = np.zeros((scale * scale, head.weight.shape[0], 2 * reach + 1, 2 * reach + 1), np.float32)
+    offsets = range(-reach, reach + 1)
+    taps = [
+        (phase, u + reach, tap)
+        for phase in range(scale)
+        for u in offsets
+        if 0 <= (tap := phase + head.pad - scale * u) < HEAD_KERNEL
+    ]
+    for phase_y, v, tap_y in taps:
+        for phase_x, u, tap_x in taps:
+            weight[scale * phase_y + phase_x, :, v, u] = head.weight[:, 0, tap_y, tap_x]
+    return Conv2d(weight, np.repeat(head.bias, scale * scale), activation="none")

@@ -1,0 +1,169 @@
+"""Models as ONNX graphs: the same tensors there and back, the same pictures in onnxruntime."""
+
+import sys
+
+import fsrcnn_rt
+import numpy as np
+import oracle
+import pytest
+from conftest import to_model
+from fsrcnn_rt import cli, export
+from fsrcnn_rt.convert import convert
+from fsrcnn_rt.model import SHIPPED, Conv2d, Model, save_model
+
+onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
+
+SCALES = (2, 3, 4)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Call ``fsrcnn-rt export``; gives the exit code and the lines on stdout or stderr."""
+
+    def call(*arguments):
+        code = cli.main(["export", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, (err if code else out).splitlines()
+
+    return call
+
+
+def session(path):
+    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def assert_same_tensors(ours, theirs, scale):
+    assert (ours.padding, len(ours.layers)) == (theirs.padding, len(theirs.layers))
+    for one, other in zip(ours.layers, theirs.layers, strict=True):
+        assert one.activation == other.activation
+        np.testing.assert_array_equal(one.weight, other.weight)
+        np.testing.assert_array_equal(one.bias, other.bias)
+        assert (one.slope is None) == (other.slope is None)
+        if one.slope is not None:
+            np.testing.assert_array_equal(one.slope, other.slope)
+    head, other = ours.heads[scale], theirs.heads[scale]
+    assert (head.pad, head.output_padding) == (other.pad, other.output_padding)
+    np.testing.assert_array_equal(head.weight, other.weight)
+    np.testing.assert_array_equal(head.bias, other.bias)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("border", [-1, 0, 1])
+@pytest.mark.parametrize(("scale", "pad"), [(2, 4), (3, 3), (3, 4), (4, 3), (4, 4)])
+def test_there_and_back(run, scale, pad, border, padding):
+    rng = np.random.default_rng(pad)
+    net = oracle.random_net(
+        rng, 5, 3, 1, padding=padding, alignment={scale: pad}, border=border, scales=(scale,)
+    )
+    model = to_model(net)
+    save_model(model, "model.safetensors")
+    code, lines = run("./model.safetensors", "-s", scale, "-o", "model.onnx")
+    assert (code, len(lines)) == (0, 1), lines
+    back = convert("model.onnx")
+    assert_same_tensors(back, model, scale)
+    assert back.provenance["source"] == model.provenance
+    for size in [(1, 1), (2, 3), (17, 11)]:
+        plane = rng.random(size, np.float32)
+        expected = oracle.forward(net, plane, scale)
+        bound = export.TOLERANCE * max(1, np.abs(expected).max())
+        assert np.abs(fsrcnn_rt.Upscaler(back).upscale(plane, scale) - expected).max() <= bound
+        (theirs,) = session("model.onnx").run(
+            ["upscaled"], {"luma": np.stack([plane[None], 0 * plane[None]])}
+        )
+        assert theirs.shape == (2, 1, scale * size[0], scale * size[1])
+        assert np.abs(theirs[0, 0] - expected).max() <= bound
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models(run, name, scale):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
+    code, lines = run(name, "-s", scale, "-o", "model.onnx")
+    assert (code, len(lines)) == (0, 1)
+    assert lines[0].startswith(f"model.onnx: {name} x{scale}, opset 17; differs from the core by ")
+    model = fsrcnn_rt.load(name)
+    assert_same_tensors(convert("model.onnx"), model, scale)
+    assert convert("model.onnx").heads[scale].border == model.heads[scale].border
+
+
+@pytest.mark.parametrize("activation", ["relu", "none"])
+def test_other_activations(run, model, activation):
+    layers = [Conv2d(layer.weight, layer.bias, None, activation) for layer in model.layers]
+    other = Model(layers, model.heads, "zeros", "other")
+    save_model(other, "model.safetensors")
+    assert run("./model.safetensors", "-o", "model.onnx")[0] == 0
+    assert_same_tensors(convert("model.onnx"), other, 3)
+
+
+def test_the_graph_is_as_described(model):
+    proto = export.to_onnx(model, 2)
+    assert (proto.opset_import[0].version, proto.ir_version) == (17, 8)
+    assert [value.name for value in (*proto.graph.input, *proto.graph.output)] == ["luma", "upscaled"]
+    names = {tensor.name for tensor in proto.graph.initializer if not tensor.name.endswith(".pads")}
+    trunk = {f"trunk.{i}.{key}" for i in range(len(model.layers)) for key in ("weight", "bias", "slope")}
+    assert names == trunk | {"head.x2.weight", "head.x2.bias"}
+    assert {entry.key: entry.value for entry in proto.metadata_props}["name"] == model.name
+
+
+def test_without_onnxruntime_nothing_is_compared(run, monkeypatch, model_file):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, lines = run(model_file, "-o", "model.onnx")
+    assert (code, len(lines)) == (0, 1)
+    assert lines[0].endswith("not compared with the core: onnxruntime is not installed")
+
+
+def test_without_onnx(run, monkeypatch, model_file, folder):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(model_file, "-o", "model.onnx") == (
+        1,
+        ["fsrcnn-rt: export: needs onnx, which is not installed: pip install 'fsrcnn-rt[convert]'"],
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_a_graph_that_differs_is_not_put_in_place(run, monkeypatch, model_file, folder):
+    monkeypatch.setattr(export, "compare", lambda *_: 2e-5)
+    code, lines = run(model_file, "-o", "model.onnx")
+    assert (code, len(lines)) == (1, 1)
+    assert "model.onnx not written: it differs from the core by 2.0e-05" in lines[0]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fsrcnn", "-s", "5", "-o", "a.onnx"], "scale=5 is not offered by model 'fsrcnn', only 2, 3, 4"),
+        (["fsrcnn", "-o", "a.pb"], "a.pb: '.pb' is not .onnx"),
+        (["fsrcnn", "-o", "no/a.onnx"], "the folder no does not exist"),
+        (["nothing", "-o", "a.onnx"], "model='nothing' is neither a shipped model"),
+        (["./nothing", "-o", "a.onnx"], "nothing: No such model file"),
+        (["fsrcnn"], "the following arguments are required: -o/--output"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_written(run, folder, arguments, message):
+    code, lines = run(*arguments)
+    assert (code, len(lines)) == (2, 1)
+    assert message in lines[0]
+    assert list(folder.iterdir()) == []
+
+
+def test_existing_outputs_are_kept(run, folder, model_file):
+    output = folder / "a.onnx"
+    output.write_bytes(b"precious")
+    code, lines = run(model_file, "-o", "a.onnx")
+    assert (code, lines) == (2, ["fsrcnn-rt: export: a.onnx: exists already (see --overwrite)"])
+    assert output.read_bytes() == b"precious"
+    assert run(model_file, "-o", "a.onnx", "--overwrite")[0] == 0
+    onnx.checker.check_model("a.onnx")
