@@ -24,7 +24,7 @@ def frame(rng, height, width, bits, subsampling):
 
 
 def chroma_oracle(plane, scale, size, factor, inside, axis):
-    """Bicubic along one axis; ``inside``: where chroma lies among its luma samples, 0 the first, 0.5 the middle."""
+    """Bicubic along one axis; ``inside``: where chroma lies in its luma, 0 the first, 0.5 the middle."""
     n = plane.shape[axis]
     matrix = np.zeros((size, n))
     # In units of luma samples, a chroma sample lies at factor * i + offset, before and after.

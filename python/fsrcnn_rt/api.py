@@ -175,10 +175,10 @@ class Upscaler:
 
         ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16; any strides.
         A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
-        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma, (horizontal,
-        vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up. ``chroma_location``:
-        where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG, MPEG-1) or "topleft".
-        ``out``: the arrays to write to.
+        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
+        (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
+        ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
+        MPEG-1) or "topleft". ``out``: the arrays to write to.
 
         Returns the planes of the frame ``scale`` times as high and wide, in the dtype they came in.
 

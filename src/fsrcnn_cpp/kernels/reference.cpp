@@ -113,7 +113,7 @@ void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* d
 
 double fma_loop(long iterations) {
   volatile float sink = 0;
-  float value = 1;
+  float value = 0.5f;  // not 1, a fixed point that the compiler would find
   for (long k = 0; k < iterations; ++k) value = value * 0.999f + 0.001f;
   sink = value;
   static_cast<void>(sink);
