@@ -1,9 +1,10 @@
 """What kinds of image go in and what comes out."""
 
+import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.image import extend_colour
+from fsrcnn_rt.image import as_array, extend_colour, from_pil
 from PIL import Image, ImageCms
 
 SHAPE = (11, 14)
@@ -223,12 +224,158 @@ def test_a_float_plane(upscaler):
 
 
 def test_modes_without_a_meaning_are_refused(upscaler):
-    with pytest.raises(ValueError, match="image has mode I, which is none of L, LA, RGB"):
-        upscaler.upscale(Image.new("I", (4, 4)))
+    strange = Image.new("L", (4, 4))
+    strange._mode = "BGR;24"
+    with pytest.raises(ValueError, match="image has mode BGR;24, which is none of L, LA, RGB"):
+        upscaler.upscale(strange)
     sixteen = Image.new("I;16", (4, 4))
     sixteen.info["transparency"] = 0
     with pytest.raises(ValueError, match="mode I;16 with a transparent colour"):
         upscaler.upscale(sixteen)
+
+
+def test_integers_are_sixteen_bit_grey(upscaler):
+    values = samples("uint16")
+    image = Image.fromarray(values.astype(np.int32))
+    assert image.mode == "I"
+    result = upscaler.upscale(image, 2)
+    assert result.mode == "I"
+    np.testing.assert_array_equal(np.asarray(result), upscaler.upscale(values, 2))
+    image.format = "PNG"
+    assert upscaler.upscale(image, 2).mode == "I;16"
+
+
+@pytest.mark.parametrize("value", [-1, 65536])
+def test_integers_of_more_bits_are_not_cut(upscaler, value):
+    with pytest.raises(
+        ValueError, match=rf"values {min(value, 0)}\.\.{max(value, 0)}, and 16-bit grey is 0..65535"
+    ):
+        upscaler.upscale(Image.fromarray(np.array([[0, value]], np.int32)))
+
+
+def test_every_mode_of_pillow_has_a_result(upscaler):
+    documented = from_pil.__doc__.replace(",", " ").replace(":", " ").split()
+    for mode in Image.MODES:
+        result = upscaler.upscale(Image.new(mode, (4, 3)), 2)
+        assert result.size == (8, 6), mode
+        assert mode in documented
+
+
+def test_inks_with_a_profile_are_converted_by_it(upscaler):
+    # No CMYK profile may be shipped, so the conversion itself is taken as given, and its failure tried.
+    image = Image.new("CMYK", (6, 5), (0, 200, 180, 10))
+    expected = np.asarray(upscaler.upscale(image, 2))
+    image.info["icc_profile"] = b"broken"
+    np.testing.assert_array_equal(np.asarray(upscaler.upscale(image, 2)), expected)
+
+
+def test_inks_use_their_profile(upscaler, monkeypatch):
+    image = Image.new("CMYK", (6, 5), (0, 200, 180, 10))
+    image.info["icc_profile"] = b"of inks"
+    monkeypatch.setattr(ImageCms, "ImageCmsProfile", lambda file: file.read())
+
+    def convert(image, inks, srgb, outputMode):  # noqa: N803 - as Pillow calls it
+        assert (image.mode, inks, outputMode) == ("CMYK", b"of inks", "RGB")
+        return Image.new("RGB", image.size, (7, 8, 9))
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", convert)
+    expected = upscaler.upscale(Image.new("RGB", (6, 5), (7, 8, 9)), 2)
+    np.testing.assert_array_equal(np.asarray(upscaler.upscale(image, 2)), np.asarray(expected))
+
+
+class ByDLPack:
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+class ByArrayInterface:
+    def __init__(self, array):
+        self.array = array
+
+    @property
+    def __array_interface__(self):
+        return self.array.__array_interface__
+
+
+class OnAnotherDevice(ByDLPack):
+    def __dlpack__(self, **options):
+        raise BufferError("its memory is not here")
+
+
+@pytest.mark.parametrize("lend", [ByDLPack, ByArrayInterface])
+def test_arrays_of_other_libraries_are_read_in_place(upscaler, lend):
+    image = samples("uint8", 3)
+    assert np.shares_memory(as_array(lend(image)), image)
+    result = upscaler.upscale(lend(image), 2)
+    assert type(result) is np.ndarray
+    np.testing.assert_array_equal(result, upscaler.upscale(image, 2))
+    np.testing.assert_array_equal(fsrcnn_rt.upscale(lend(image), 2), fsrcnn_rt.upscale(image, 2))
+
+
+def test_arrays_of_other_libraries_out_of_reach(upscaler):
+    with pytest.raises(
+        TypeError, match="image is OnAnotherDevice, which numpy cannot take: its memory is not"
+    ):
+        upscaler.upscale(OnAnotherDevice(samples("uint8")))
+
+
+def test_tensors(upscaler):
+    torch = pytest.importorskip("torch", reason="tensors need PyTorch")
+    image = samples("float32", 3)
+    tensor = torch.from_numpy(image)
+    np.testing.assert_array_equal(upscaler.upscale(tensor, 2), upscaler.upscale(image, 2))
+    planes = tensor.permute(2, 0, 1).contiguous()
+    np.testing.assert_array_equal(upscaler.upscale(planes.permute(1, 2, 0), 2), upscaler.upscale(image, 2))
+    with pytest.raises(TypeError, match="image is Tensor, which numpy cannot take"):
+        upscaler.upscale(tensor.requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_channel_order(upscaler, dtype, channels):
+    swap = [2, 1, 0, 3][:channels]
+    image = samples(dtype, channels)
+    if channels == 4:
+        image[2:7, 3:9, 3] = 0
+    expected = upscaler.upscale(image, (2, 3))
+    bgr = image[..., swap].copy()
+    results = upscaler.upscale(bgr, (2, 3), channel_order="bgr")
+    for scale, result in results.items():
+        np.testing.assert_array_equal(result[..., swap], expected[scale])
+        assert result.flags.c_contiguous
+        out = np.zeros_like(result)
+        assert upscaler.upscale(bgr, scale, out=out, channel_order="bgr") is out
+        np.testing.assert_array_equal(out, result)
+    np.testing.assert_array_equal(bgr[..., swap], image)
+    np.testing.assert_array_equal(
+        fsrcnn_rt.upscale(bgr, 2, channel_order="bgr")[..., swap], fsrcnn_rt.upscale(image, 2)
+    )
+
+
+def test_channel_order_of_what_has_no_colour(upscaler):
+    for channels in ((), (1,), (2,)):
+        image = samples("uint8", *channels)
+        np.testing.assert_array_equal(
+            upscaler.upscale(image, 2, channel_order="bgr"), upscaler.upscale(image, 2)
+        )
+    with pytest.raises(ValueError, match="channel_order='gbr' is neither 'rgb' nor 'bgr'"):
+        upscaler.upscale(samples("uint8", 3), channel_order="gbr")
+    with pytest.raises(TypeError, match="channel_order is for arrays, and image is a Pillow image"):
+        upscaler.upscale(Image.new("RGB", (4, 4)), channel_order="bgr")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_first_is_refused_with_a_hint(upscaler, channels):
+    with pytest.raises(ValueError, match=r"image\.transpose\(1, 2, 0\) is a view of it"):
+        upscaler.upscale(np.zeros((channels, 20, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"whose last axis is not 1 to 4 channels$"):
+        upscaler.upscale(np.zeros((20, 30, 5), np.uint8))
 
 
 def test_an_empty_picture_is_refused(upscaler):
@@ -238,11 +385,13 @@ def test_an_empty_picture_is_refused(upscaler):
 
 def test_metadata_that_still_holds_is_kept(upscaler):
     image = Image.new("RGB", (5, 4))
-    image.info = {"icc_profile": b"profile", "exif": b"Exif\0\0data", "dpi": (72, 72), "comment": b"old"}
+    image.info = {"icc_profile": b"profile", "exif": b"Exif\0\0data", "dpi": (72, 72), "xmp": b"<x>"}
+    image.info["comment"] = b"old"
     assert upscaler.upscale(image).info == {
         "icc_profile": b"profile",
         "exif": b"Exif\0\0data",
         "dpi": (72, 72),
+        "xmp": b"<x>",
     }
     other = image.convert("CMYK")
     other.info = {"icc_profile": b"a profile of inks"}

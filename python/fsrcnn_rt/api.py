@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,20 @@ from fsrcnn_rt import _core
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.image import (
     BICUBIC_REACH,
+    ArrayLike,
+    ChannelOrder,
+    as_array,
     check_array,
     extend_colour,
     from_compute,
     from_pil,
+    is_bgr,
     is_computed_directly,
+    swapped,
     to_compute,
 )
 from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
+from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 
@@ -97,10 +103,22 @@ class Upscaler:
         return self._threads
 
     @overload
-    def upscale(self, image: AnyArray, scale: int = 3, *, out: AnyArray | None = None) -> AnyArray: ...
+    def upscale(
+        self,
+        image: ArrayLike,
+        scale: int = 3,
+        *,
+        out: AnyArray | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> AnyArray: ...
     @overload
     def upscale(
-        self, image: AnyArray, scale: Sequence[int], *, out: Mapping[int, AnyArray] | None = None
+        self,
+        image: ArrayLike,
+        scale: Sequence[int],
+        *,
+        out: Mapping[int, AnyArray] | None = None,
+        channel_order: ChannelOrder = "rgb",
     ) -> dict[int, AnyArray]: ...
     @overload
     def upscale(self, image: "Image", scale: int = 3) -> "Image": ...
@@ -109,18 +127,23 @@ class Upscaler:
 
     def upscale(
         self,
-        image: "AnyArray | Image",
+        image: "ArrayLike | Image",
         scale: int | Sequence[int] = 3,
         *,
         out: AnyArray | Mapping[int, AnyArray] | None = None,
+        channel_order: ChannelOrder = "rgb",
     ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
         """Upscale a picture by ``scale``, or by each of several scales in one pass of the trunk.
 
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
-        outside pass through unclipped; any strides. Grey goes through the network; of colour, the BT.601 luma
-        does, and chroma and alpha are upscaled by bicubic interpolation. Colour under alpha 0 is not kept:
-        near an edge it is the visible colour beside it.
+        outside pass through unclipped; any strides. What has ``__dlpack__`` (a tensor in main memory) or
+        ``__array_interface__`` is read in place as such an array. Grey goes through the network; of colour,
+        the BT.601 luma does, and chroma and alpha are upscaled by bicubic interpolation. Colour under alpha 0
+        is not kept: near an edge it is the visible colour beside it. Of an animation the current frame is
+        upscaled; :func:`fsrcnn_rt.image.from_pil` lists what becomes of each Pillow mode.
+
+        ``channel_order``: "bgr" where an array has BGR or BGRA, as OpenCV's have; so has the result then.
 
         ``out``: the array to write to, or for several scales a mapping of them, keyed by scale; of exactly
         the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
@@ -131,7 +154,7 @@ class Upscaler:
         Raises ``ScaleError`` for a scale the model does not have, ``TypeError`` for a wrong type or dtype,
         ``ValueError`` for a wrong shape; nothing has been written then.
         """
-        return self._upscale(image, scale, out, self._threads)
+        return self._upscale(image, scale, out, self._threads, channel_order)
 
     def map(self, frames: "Iterable[Frame]", scale: int = 3) -> "Iterator[Frame]":
         """Upscale frames as they come, several at a time, and give the results in order.
@@ -190,7 +213,7 @@ class Upscaler:
         layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
         shapes = layout.shapes((scale * height, scale * width), len(planes))
         if out is None:
-            out = [_allocate(shape, layout.dtype) for shape in shapes]
+            out = [allocate(shape, layout.dtype) for shape in shapes]
         layout.check(out, shapes, "out")
         for i, array in enumerate(out):
             if not array.flags.writeable:
@@ -205,20 +228,22 @@ class Upscaler:
 
     def _upscale(
         self,
-        image: "AnyArray | Image",
+        image: "ArrayLike | Image",
         scale: int | Sequence[int],
         out: AnyArray | Mapping[int, AnyArray] | None,
         threads: int,
+        channel_order: ChannelOrder = "rgb",
     ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
         scales = self._check_scales(scale)
         several = isinstance(scale, Sequence)
-        if isinstance(image, np.ndarray):
-            results = self._run(image, scales, _check_out_kind(out, scales, several), threads)
-            return results if several else results[scales[0]]
         if not _is_pil(image):
-            raise TypeError(f"image is {type(image).__name__}, neither a numpy array nor a Pillow image")
-        if out is not None:
-            raise TypeError("out is for numpy arrays, and image is a Pillow image")
+            array = as_array(image)
+            bgr = is_bgr(array, channel_order)
+            results = self._run(array, scales, by_scale(out, scales, several), threads, bgr)
+            return results if several else results[scales[0]]
+        if out is not None or channel_order != "rgb":
+            name = "channel_order" if out is None else "out"
+            raise TypeError(f"{name} is for arrays, and image is a Pillow image")
         array, restore = from_pil(image)
         pictures = {key: restore(result) for key, result in self._run(array, scales, None, threads).items()}
         return pictures if several else pictures[scales[0]]
@@ -238,21 +263,32 @@ class Upscaler:
         return [int(value) for value in scales]
 
     def _run(
-        self, image: AnyArray, scales: Sequence[int], out: Mapping[int, AnyArray] | None, threads: int
+        self,
+        image: AnyArray,
+        scales: Sequence[int],
+        out: Mapping[int, AnyArray] | None,
+        threads: int,
+        bgr: bool = False,
     ) -> dict[int, AnyArray]:
         check_array(image)
         shapes = {
             scale: (scale * image.shape[0], scale * image.shape[1], *image.shape[2:]) for scale in scales
         }
         if out is not None:
-            _check_out(out, shapes, image)
+            check_outputs(out, shapes, image)
         # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-        src = extend_colour(to_compute(image), self._model.reach + BICUBIC_REACH)
+        src = extend_colour(to_compute(swapped(image) if bgr else image), self._model.reach + BICUBIC_REACH)
         dst = {
-            scale: out[scale] if out and is_computed_directly(out[scale]) else _allocate(shape, src.dtype)
+            scale: out[scale] if out and is_computed_directly(out[scale]) else allocate(shape, src.dtype)
             for scale, shape in shapes.items()
         }
-        self._network.run(src, dst, threads)
+        # Of three channels the core writes through a reversed view; of four there is none to write through.
+        reverse = bgr and image.shape[2] == 3
+        views = {scale: swapped(array) if reverse else array for scale, array in dst.items()}
+        self._network.run(src, views, threads)
+        if bgr and not reverse:
+            for array in dst.values():
+                array[..., :3] = array[..., 2::-1]
         if out is None:
             return {scale: from_compute(array, image.dtype) for scale, array in dst.items()}
         for scale, array in dst.items():
@@ -263,21 +299,23 @@ class Upscaler:
 
 @overload
 def upscale(
-    image: AnyArray,
+    image: ArrayLike,
     scale: int = 3,
     *,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
+    channel_order: ChannelOrder = ...,
 ) -> AnyArray: ...
 @overload
 def upscale(
-    image: AnyArray,
+    image: ArrayLike,
     scale: Sequence[int],
     *,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
+    channel_order: ChannelOrder = ...,
 ) -> dict[int, AnyArray]: ...
 @overload
 def upscale(
@@ -300,14 +338,15 @@ def upscale(
 
 
 def upscale(
-    image: "AnyArray | Image",
+    image: "ArrayLike | Image",
     scale: int | Sequence[int] = 3,
     *,
     model: ModelLike = "fsrcnn",
     threads: int | None = None,
     isa: str | None = None,
+    channel_order: ChannelOrder = "rgb",
 ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
-    """Upscale a picture: ``Upscaler(model, threads=threads, isa=isa).upscale(image, scale)``.
+    """Upscale a picture: ``Upscaler(model, threads=threads, isa=isa).upscale(image, scale, ...)``.
 
     The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
     disk is loaded again. See :class:`Upscaler` and :meth:`Upscaler.upscale` for arguments, result and errors.
@@ -321,7 +360,7 @@ def upscale(
         status = source.stat()
         identity = (status.st_mtime_ns, status.st_size)
     upscaler = _cached_upscaler(source, identity, resolve_threads(threads), resolve_isa(isa))
-    return upscaler.upscale(image, scale)
+    return upscaler._upscale(image, scale, None, upscaler.threads, channel_order)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
@@ -338,45 +377,7 @@ def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:
     return np.full(layer.out_channels, 0 if layer.activation == "relu" else 1, np.float32)
 
 
-def _is_pil(image: object) -> bool:
+def _is_pil(image: object) -> "TypeGuard[Image]":
     """Whether this is a Pillow image, without importing Pillow for those who do not use it."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
-
-
-def _allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
-    try:
-        return np.empty(shape, dtype)
-    except ValueError as error:  # more than an address can count; too much for this machine is a MemoryError
-        raise ValueError(f"image is too large: its result would have shape {shape}") from error
-
-
-def _check_out_kind(
-    out: AnyArray | Mapping[int, AnyArray] | None, scales: Sequence[int], several: bool
-) -> Mapping[int, AnyArray] | None:
-    if out is None:
-        return None
-    if not several:
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"out is {type(out).__name__}, and one scale writes to a numpy array")
-        return {scales[0]: out}
-    if not isinstance(out, Mapping) or not all(isinstance(array, np.ndarray) for array in out.values()):
-        raise TypeError("out is not a mapping of numpy arrays, which several scales write to")
-    if out.keys() != set(scales):
-        raise ValueError(f"out has the scales {sorted(out)}, not {sorted(scales)}")
-    return out
-
-
-def _check_out(out: Mapping[int, AnyArray], shapes: Mapping[int, tuple[int, ...]], image: AnyArray) -> None:
-    for scale, shape in shapes.items():
-        array = out[scale]
-        if array.shape != shape or array.dtype != image.dtype:
-            raise ValueError(
-                f"out has shape {array.shape} and dtype {array.dtype}, "
-                f"not {shape} and {image.dtype} as scale={scale} needs"
-            )
-        if not array.flags.writeable:
-            raise ValueError(f"out for scale={scale} is read-only")
-    for one, other in combinations([image, *out.values()], 2):
-        if np.may_share_memory(one, other):
-            raise ValueError("out overlaps image or another out in memory")

@@ -4,8 +4,9 @@ Arrays are (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA, c
 in uint8, uint16 and float32; everything else is brought there and back here.
 """
 
+import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 AnyArray = npt.NDArray[Any]
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+class SupportsDLPack(Protocol):
+    """What lends its memory by the DLPack protocol: a tensor of PyTorch, an array of CuPy or JAX, ..."""
+
+    def __dlpack__(self, *, stream: Any = ...) -> Any: ...
+
+
+ArrayLike: TypeAlias = "AnyArray | SupportsDLPack"
 
 # How far the bicubic filter reads around a pixel, in input pixels.
 BICUBIC_REACH = 2
@@ -31,13 +42,42 @@ _COMPUTE = {
 
 # Pillow mode -> mode in which it is computed and returned
 _MODES = {
-    **{mode: mode for mode in ("L", "LA", "RGB", "RGBA", "F", "I;16")},
+    **{mode: mode for mode in ("L", "LA", "RGB", "RGBA", "F", "I", "I;16")},
     **{"1": "L", "La": "LA", "P": "RGB", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"},
     **{"I;16L": "I;16", "I;16B": "I;16", "I;16N": "I;16"},
     **{"CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"},
 }
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "LA": "LA", "RGBA": "RGBA"}
 _OTHER_COLOUR_SPACE = ("CMYK", "YCbCr", "LAB", "HSV")
+
+# What the info of a Pillow image holds that is as true of the larger picture.
+KEPT_INFO = ("icc_profile", "exif", "xmp", "dpi")
+
+
+def as_array(image: object) -> AnyArray:
+    """``image`` as an array that shares its memory; ``TypeError`` where it has none to share."""
+    if isinstance(image, np.ndarray):
+        return image
+    try:
+        if hasattr(image, "__dlpack__") and not isinstance(image, np.generic):
+            return np.from_dlpack(image)
+        if hasattr(image, "__array_interface__") and not isinstance(image, np.generic):
+            return np.asarray(image)
+    except Exception as error:  # each library refuses in its own words: other devices, gradients, odd dtypes
+        raise TypeError(f"image is {type(image).__name__}, which numpy cannot take: {error}") from error
+    raise TypeError(f"image is {type(image).__name__}, neither an array nor a Pillow image")
+
+
+def is_bgr(image: AnyArray, channel_order: ChannelOrder) -> bool:
+    """Whether the channels of an array are to be taken the other way round: without colour there is none."""
+    if channel_order not in ("rgb", "bgr"):
+        raise ValueError(f"channel_order={channel_order!r} is neither 'rgb' nor 'bgr'")
+    return channel_order == "bgr" and image.ndim == 3 and image.shape[2] >= 3
+
+
+def swapped(image: AnyArray) -> AnyArray:
+    """BGR as RGB, or RGB as BGR: a view of three channels, a copy of four."""
+    return image[..., ::-1] if image.shape[2] == 3 else image[..., [2, 1, 0, 3]]
 
 
 def check_array(image: AnyArray) -> None:
@@ -47,7 +87,10 @@ def check_array(image: AnyArray) -> None:
     if image.ndim not in (2, 3):
         raise ValueError(f"image has shape {image.shape}, which is neither (H, W) nor (H, W, C)")
     if image.ndim == 3 and not 1 <= image.shape[2] <= 4:
-        raise ValueError(f"image has shape {image.shape}, whose last axis is not 1 to 4 channels")
+        hint = ""
+        if 1 <= image.shape[0] <= 4:
+            hint = "; if it is (C, H, W), image.transpose(1, 2, 0) is a view of it with the channels last"
+        raise ValueError(f"image has shape {image.shape}, whose last axis is not 1 to 4 channels{hint}")
     if image.size == 0:
         raise ValueError(f"image has shape {image.shape}, which is empty")
 
@@ -121,9 +164,26 @@ def _extend_band(band: AnyArray, reach: int) -> None:
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:
     """Array of a Pillow image, and what makes a Pillow image of the result.
 
-    Mode in, mode out for L, LA, RGB, RGBA, F (a plane of 0..1) and I;16 (16-bit grey). "1" gives L; palettes
-    give RGB; a transparent colour becomes alpha; CMYK, YCbCr, LAB and HSV give RGB. The result keeps ICC
-    profile, EXIF and resolution. ``ValueError`` for any other mode.
+    ====================  ==============================================================================
+    mode                  result
+    ====================  ==============================================================================
+    L, LA, RGB, RGBA      the same mode; LA and RGBA where L and RGB have a transparent colour
+    F                     F: 0..1 is full range, values outside pass through
+    I;16                  I;16: 16-bit grey, 0..65535
+    I;16L, I;16B, I;16N   I;16: the same values in this machine's byte order
+    I                     I: taken as 16-bit grey; ``ValueError`` for values outside 0..65535. Of a PNG, I;16
+    1                     L: the edges of black and white become grey
+    P                     RGB; RGBA where the palette or a transparent colour has alpha
+    PA, RGBa              RGBA
+    La                    LA
+    RGBX                  RGB: the fourth channel has no meaning
+    CMYK                  RGB: by its ICC profile to sRGB where it has a sound one, else by Pillow's formula
+    YCbCr, HSV            RGB
+    LAB                   RGB: sRGB
+    ====================  ==============================================================================
+
+    The result keeps ICC profile (where the colour space stays), EXIF, XMP and resolution. ``ValueError`` for
+    any other mode, for an empty picture, and for a transparent colour in F, I or I;16, which have no alpha.
     """
     from PIL import Image
 
@@ -139,20 +199,39 @@ def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImag
     if 0 in image.size:
         raise ValueError(f"image has size {image.size}, which is empty")
 
-    if mode == "I;16":
-        array = np.asarray(image).astype(np.uint16)
+    if mode in ("I;16", "I"):
+        array = np.asarray(image)
+        if array.min() < 0 or array.max() > 65535:
+            raise ValueError(
+                f"image has mode I and values {array.min()}..{array.max()}, and 16-bit grey is 0..65535; "
+                "an array of float32, 0..1 for full range, takes any"
+            )
+        array = array.astype(np.uint16)
+    elif image.mode == "CMYK":
+        array = np.asarray(_from_inks(image))
     else:
         array = np.asarray(image if image.mode == mode else image.convert(mode))
 
-    kept: dict[str | tuple[int, int], Any] = {
-        key: image.info[key] for key in ("icc_profile", "exif", "dpi") if key in image.info
-    }
+    kept: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in KEPT_INFO if key in image.info}
     if image.mode in _OTHER_COLOUR_SPACE:
         kept.pop("icc_profile", None)
 
     def restore(result: AnyArray) -> "PilImage":
-        restored = Image.fromarray(result)
+        restored = Image.fromarray(result.astype(np.int32) if mode == "I" else result)
         restored.info.update(kept)
         return restored
 
     return array, restore
+
+
+def _from_inks(image: "PilImage") -> "PilImage":
+    """Turn CMYK into sRGB."""
+    try:
+        from PIL import ImageCms
+
+        inks = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        converted = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert converted is not None  # it is None only where an image is converted in place
+        return converted
+    except (ImportError, KeyError, OSError, ImageCms.PyCMSError):
+        return image.convert("RGB")
