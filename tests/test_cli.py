@@ -9,7 +9,6 @@ import subprocess
 import sys
 import termios
 import warnings
-import zlib
 
 import fsrcnn_rt
 import numpy as np
@@ -163,28 +162,6 @@ def test_sixteen_bit_grey_stays(run):
         assert np.asarray(result).max() > 255
 
 
-def test_pictures_that_would_lose_something_are_refused(run, folder):
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
-    (folder / "deep.png").write_bytes(sixteen_bit_rgb_png())
-    code, lines = run("moving.gif", "deep.png")
-    assert code == 1
-    assert lines[0].startswith("fsrcnn-rt: moving.gif: cannot be read: it has several frames")
-    assert lines[1].startswith("fsrcnn-rt: deep.png: cannot be read: it has 16 bits per channel")
-    assert names(folder) == ["deep.png", "moving.gif"]
-
-
-def sixteen_bit_rgb_png():
-    """A picture that Pillow reads but cannot write."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    rows = zlib.compress(2 * (b"\0" + bytes(12)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
 def test_large_pictures_are_no_attack(run, monkeypatch):
     picture("a.png", size=(60, 50))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -250,7 +227,12 @@ FAULTS = {
         "a.png/x.png: the folder a.png does not exist",
     ),
     "output unwritable": (good, ["a.png", "-o", "/proc/x.png"], 1, "a.png: /proc/x.png cannot be written: "),
-    "output exists": (existing, ["a.png"], 2, "a_x3.png: exists already (see --overwrite)"),
+    "output exists": (
+        existing,
+        ["a.png"],
+        2,
+        "a_x3.png: exists already (see --overwrite and --skip-existing)",
+    ),
     "output is a folder": (
         good,
         ["a.png", "b.png", "-o", "a.png"],
@@ -264,14 +246,33 @@ FAULTS = {
         "a.png: is an input, and would be",
     ),
     "unknown format": (good, ["a.png", "-f", "xyz"], 2, "a_x3.xyz: '.xyz' is not an image format"),
-    "no suffix": (good, ["a.png", "-o", "b"], 2, "b: 'no suffix' is not an image format"),
+    "no extension": (good, ["a.png", "-o", "b"], 2, "b: 'no suffix' is not an image format"),
     "one output of two inputs": (
         good,
         ["a.png", "./a.png"],
         2,
         "a_x3.png: is the output of both a.png and a.png",
     ),
-    "input is a folder": (good, ["."], 2, ".: is a folder, name the pictures in it"),
+    "folder without pictures": (
+        lambda folder: (folder / "text.txt").write_text("text"),
+        ["."],
+        2,
+        ".: has no pictures in it (-r looks into the folders in it)",
+    ),
+    "pattern without pictures": (good, ["*.jpg"], 2, "*.jpg: no picture matches it"),
+    "quality 0": (good, ["a.png", "--quality", "0"], 2, "argument --quality: '0' is not 1 to 100"),
+    "no quality": (good, ["a.png", "--quality", "best"], 2, "argument --quality: 'best' is not 1 to 100"),
+    "no loader": (good, ["a.png", "-j", "0:1:1"], 2, "argument -j/--threads: '0:1:1' is not load:proc:save"),
+    "two of three": (good, ["a.png", "-j", "1:1"], 2, "argument -j/--threads: '1:1' is not load:proc:save"),
+    "two answers": (good, ["a.png", "--overwrite", "--skip-existing"], 2, "--overwrite and --skip-existing"),
+    "suffix with a folder": (good, ["a.png", "--suffix", "/x"], 2, "suffix='/x' has a '/' in it"),
+    "no suffix": (good, ["a.png", "--suffix", ""], 2, "a.png: is an input, and would be overwritten"),
+    "one suffix of two scales": (
+        good,
+        ["a.png", "-s", "2,3", "--suffix", "_big"],
+        2,
+        "a_big.png: is the output of two scales (put {scale} into --suffix)",
+    ),
     "no input": (good, [], 2, "no input"),
     "unknown option": (good, ["a.png", "--fast"], 2, "unrecognized arguments: --fast"),
     "subcommand later": (good, ["a.png", "bench"], 2, "bench is a subcommand, which comes first"),
@@ -292,7 +293,10 @@ def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):
     picture("a.png", "RGBA")
     code, lines = run("a.png", "-f", "jpg")
     assert (code, len(lines)) == (1, 1)
-    assert lines[0].startswith("fsrcnn-rt: a.png: a_x3.jpg cannot be written: cannot write mode RGBA as JPEG")
+    assert lines[0] == (
+        "fsrcnn-rt: a.png: a_x3.jpg cannot be written: cannot write mode RGBA as JPEG, which has no alpha "
+        "(-f png, webp or tiff has it)"
+    )
     assert names(folder) == ["a.png"]
 
 

@@ -1,8 +1,13 @@
 """What the command line and its subcommands share."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -24,3 +29,15 @@ def check_output(path: Path, overwrite: bool, source: Path) -> None:
         raise ValueError(f"{path}: exists already" + ("" if path.is_dir() else " (see --overwrite)"))
     if path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the input, and would be overwritten")
+
+
+def one_line(error: BaseException) -> str:
+    """Say what went wrong; of an ``OSError`` without the number and the path, which the callers name."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def complain(message: object) -> None:
+    """Print a message on stderr, in one line."""
+    print(f"fsrcnn-rt: {message}", file=sys.stderr)

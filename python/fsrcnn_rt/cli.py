@@ -5,18 +5,13 @@ Exit codes: 0 all done; 1 some input failed, the others are done; 2 the command 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Literal
 
-from fsrcnn_rt.arguments import ArgumentParser
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from fsrcnn_rt.api import Upscaler
+from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, one_line
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
@@ -28,27 +23,6 @@ _SUBCOMMANDS = {
 }
 _FUTURE_SUBCOMMANDS = ("compare", "video")
 
-# Quality that an upscaled picture deserves, where Pillow's own default is lower.
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-}
-
-# At twice this many pixels Pillow takes a picture for an attack; cameras exceed its own limit.
-_MAX_PIXELS = 2**29
-
-
-class _Job(NamedTuple):
-    """One input and its output per scale."""
-
-    source: Path
-    outputs: dict[int, Path]
-
-
-class _UsageError(Exception):
-    """The command cannot be carried out as it was given."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fsrcnn-rt`` with ``argv`` (default: the command line) and return its exit code."""
@@ -57,17 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in _SUBCOMMANDS:
             return _subcommand(arguments[0], arguments[1:])
         if arguments and arguments[0] in _FUTURE_SUBCOMMANDS:
-            raise _UsageError(
-                f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})"
-            )
+            raise UsageError(f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})")
         return _upscale_files(_parser().parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
         return exit_.code if isinstance(exit_.code, int) else 2
-    except _UsageError as error:
-        _complain(error)
+    except UsageError as error:
+        complain(error)
         return 2
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return 130
 
 
@@ -92,37 +64,67 @@ def _parser() -> ArgumentParser:
         usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train,convert,export} --help",
         description="Upscale pictures with FSRCNN on the CPU: photo.jpg becomes photo_x3.jpg beside it.",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
+        add_help=False,
     )
-    add = parser.add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="picture to upscale")
+    add = parser.add_argument_group("input").add_argument
+    add("inputs", nargs="*", metavar="INPUT", help="picture, folder of pictures, or pattern such as '*.png'")
     add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
-    add("-o", "--output", metavar="PATH", help="file to write, or folder where there are several outputs")
+    add("-r", "--recursive", action="store_true", help="the pictures in all folders below, too")
+
+    add = parser.add_argument_group("output").add_argument
+    add("-o", "--output", metavar="PATH", help="file to write; for several, folder that gets a mirrored tree")
+    add("--suffix", default="_x{scale}", metavar="TEXT", help="put behind each name (default: _x{scale})")
+    add("-f", "--format", metavar="EXT", help="png, jpg, webp, ... (default: as the input)")
+    add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP and AVIF (default: 95)")
+    add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
+
+    add = parser.add_argument_group("how").add_argument
     add("-s", "--scale", default="3", metavar="N[,N]", help="scale, or several at once: 2,3,4 (default: 3)")
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
-    add("-f", "--format", metavar="EXT", help="output as png, jpg, webp, ... (default: as the input)")
     add(
-        "-j", "--threads", type=_threads, metavar="N", help="threads, or load:proc:save, of which proc counts"
+        *("-j", "--threads"),
+        type=_threads,
+        default=(None, None, None),
+        metavar="N",
+        help="threads, or load:proc:save, so many pictures read, upscaled and written at a time",
     )
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
-    add("-v", "--verbose", action="store_true", help="tell each output and its time")
-    add("-q", "--quiet", action="store_true", help="no progress bar")
+
+    add = parser.add_argument_group("what it tells").add_argument
+    add("-v", "--verbose", action="store_true", help="each output and its time")
+    add("-q", "--quiet", action="store_true", help="nothing but errors")
+    add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
     add("--version", action=_Version, nargs=0, help="print the version")
+    add("-h", "--help", action="help", help="print this")
     for option, nargs, reason in (
         ("-t", "?", "there are no tiles to size, memory stays small without them"),
         ("-g", "?", "this runs on the CPU, there is no GPU to choose"),
         ("-x", 0, "there is no test-time augmentation"),
     ):
-        add(option, action=_Refuse, nargs=nargs, const=reason, help=argparse.SUPPRESS)
+        parser.add_argument(option, action=_Refuse, nargs=nargs, const=reason, help=argparse.SUPPRESS)
     return parser
 
 
-def _threads(text: str) -> int:
+def _threads(text: str) -> tuple[int | None, int | None, int | None]:
+    """Read load, proc and save; of a single number only proc, which the others follow."""
     parts = text.split(":")
     try:
-        return int(parts[1] if len(parts) == 3 else text)
+        numbers = [int(part) for part in parts]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+    if len(numbers) == 1:
+        return None, numbers[0], None
+    if len(numbers) != 3 or numbers[0] < 1 or numbers[2] < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not load:proc:save, of 1 or more each")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 100")
+    return int(text)
 
 
 def _subcommand(name: str, arguments: list[str]) -> int:
@@ -133,14 +135,14 @@ def _subcommand(name: str, arguments: list[str]) -> int:
     try:
         module = import_module(_SUBCOMMANDS[name])
     except ModuleNotFoundError as error:
-        raise _UsageError(
+        raise UsageError(
             f"{name}: needs the Python package {error.name!r}, which is not installed"
         ) from error
     try:
         code: int = module.main(arguments)
     except (OSError, ValueError, TypeError, MemoryError) as error:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        raise _UsageError(f"{name}: {where}{_one_line(error)}") from error
+        raise UsageError(f"{name}: {where}{one_line(error)}") from error
     return code
 
 
@@ -154,7 +156,7 @@ def _info(arguments: list[str]) -> int:
     try:
         isa, threads = resolve_isa(None), resolve_threads(None)
     except ValueError as error:
-        raise _UsageError(f"info: {error}") from error
+        raise UsageError(f"info: {error}") from error
     print(f"fsrcnn-rt {fsrcnn_rt.__version__}")
     print(f"isa       {isa} (available: {', '.join(fsrcnn_rt.available_isas())})")
     print(f"threads   {threads}")
@@ -171,167 +173,59 @@ def _info(arguments: list[str]) -> int:
 def _upscale_files(options: argparse.Namespace) -> int:
     inputs = [*options.inputs, *options.more_inputs]
     if not inputs:
-        raise _UsageError("no input (see fsrcnn-rt --help)")
+        raise UsageError("no input (see fsrcnn-rt --help)")
     for name in inputs:
         if name in _SUBCOMMANDS or name in _FUTURE_SUBCOMMANDS:
-            raise _UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
+            raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
 
-    from time import perf_counter
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
 
-    from tqdm import tqdm  # type: ignore[import-untyped]
-
+    from fsrcnn_rt import batch, pictures, plan
     from fsrcnn_rt.api import Upscaler
+    from fsrcnn_rt.progress import Report
 
+    load, proc, save = options.threads
+    existing: Literal["refuse", "skip", "overwrite"] = "overwrite" if options.overwrite else "refuse"
+    naming = plan.Naming(
+        options.output, options.suffix, options.format, "skip" if options.skip_existing else existing
+    )
     try:
-        upscaler = Upscaler(options.model, threads=options.threads, isa=options.isa)
-        jobs = _plan(inputs, options, _scales(options.scale, upscaler.scales))
+        upscaler = Upscaler(options.model, threads=proc, isa=options.isa)
+        scales = _scales(options.scale, upscaler.scales)
+        jobs = plan.make_plan(inputs, scales, naming, recursive=options.recursive)
     except OSError as error:
-        raise _UsageError(f"{error.filename}: {_one_line(error)}") from error
+        raise UsageError(f"{error.filename}: {one_line(error)}") from error
     except ValueError as error:
-        raise _UsageError(_one_line(error)) from error
-
-    failed = False
-    silent = options.quiet or not sys.stderr.isatty()
-    with tqdm(jobs, unit="image", disable=silent) as progress:
-        for job in progress:
-            start = perf_counter()
-            try:
-                _upscale_file(job, upscaler)
-            except (OSError, ValueError, TypeError, MemoryError) as error:
-                failed = True
-                with progress.external_write_mode(sys.stderr):
-                    _complain(f"{job.source}: {_one_line(error)}")
-            else:
-                if options.verbose and not options.quiet:
-                    names = ", ".join(map(str, job.outputs.values()))
-                    with progress.external_write_mode(sys.stderr):
-                        print(f"{job.source} -> {names} ({perf_counter() - start:.2f} s)", file=sys.stderr)
-    return 1 if failed else 0
+        raise UsageError(one_line(error)) from error
+    threads = upscaler.threads
+    workers = batch.Workers(load or -(-threads // 4), threads, save or threads)
+    style = batch.Style(options.quality, options.strip_metadata)
+    report = Report(
+        jobs,
+        quiet=options.quiet,
+        verbose=options.verbose,
+        json_lines=options.json,
+        summary=[str(job.source) for job in jobs] != [str(Path(name)) for name in inputs],
+    )
+    with pictures.large_pictures_allowed(), report:
+        to_do = [job for job in jobs if job.outputs]
+        with closing(batch.run(to_do, upscaler, workers, style, advance=report.advance)) as outcomes:
+            for outcome in outcomes:
+                report.add(outcome)
+    return 1 if report.failed else 0
 
 
 def _scales(text: str, offered: tuple[int, ...]) -> list[int]:
     try:
         scales = [int(part) for part in text.split(",")]
     except ValueError:
-        raise _UsageError(f"scale={text!r} is not a number, nor several with commas between") from None
+        raise UsageError(f"scale={text!r} is not a number, nor several with commas between") from None
     for scale in scales:
         if scale not in offered:
-            raise _UsageError(
+            raise UsageError(
                 f"scale={scale} is not offered by the model, only {', '.join(map(str, offered))}"
             )
     if len(set(scales)) < len(scales):
-        raise _UsageError(f"scale={text!r} names a scale twice")
+        raise UsageError(f"scale={text!r} names a scale twice")
     return scales
-
-
-def _plan(inputs: list[str], options: argparse.Namespace, scales: list[int]) -> list[_Job]:
-    """Every output of every input; raises :class:`_UsageError` where they could not all be written."""
-    from PIL import Image
-
-    folder, file = None, None
-    if options.output is not None:
-        output = Path(options.output)
-        if len(inputs) * len(scales) > 1 or output.is_dir() or options.output.endswith(os.sep):
-            folder = output
-            if folder.exists() and not folder.is_dir():
-                raise _UsageError(f"{folder}: is a file, and several outputs need a folder")
-        else:
-            file = output
-
-    jobs = []
-    taken: dict[str, Path] = {}  # output -> input it is of
-    sources = {os.path.realpath(name) for name in inputs}
-    Image.init()
-    for source in map(Path, inputs):
-        if source.is_dir():
-            raise _UsageError(f"{source}: is a folder, name the pictures in it")
-        suffix = f".{options.format.lstrip('.')}" if options.format else source.suffix
-        outputs = {}
-        for scale in scales:
-            path = file or (folder or source.parent) / f"{source.stem}_x{scale}{suffix}"
-            if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-                raise _UsageError(
-                    f"{path}: {path.suffix or 'no suffix'!r} is not an image format that can be written"
-                )
-            key = os.path.realpath(path)
-            if key in taken:
-                raise _UsageError(f"{path}: is the output of both {taken[key]} and {source}")
-            if key in sources:
-                raise _UsageError(f"{path}: is an input, and would be overwritten")
-            if path.is_dir() or (path.exists() and not options.overwrite):
-                raise _UsageError(f"{path}: exists already" + ("" if path.is_dir() else " (see --overwrite)"))
-            if folder is None and not path.parent.is_dir():
-                raise _UsageError(f"{path}: the folder {path.parent} does not exist")
-            taken[key] = source
-            outputs[scale] = path
-        jobs.append(_Job(source, outputs))
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    return jobs
-
-
-def _upscale_file(job: _Job, upscaler: "Upscaler") -> None:
-    results = upscaler.upscale(_read(job.source), list(job.outputs))
-    for scale, path in job.outputs.items():
-        try:
-            _write(results[scale], path)
-        except Exception as error:  # encoders are as inventive as decoders
-            raise OSError(f"{path} cannot be written: {_one_line(error)}") from error
-
-
-def _read(path: Path) -> "Image":
-    """Read the picture in a file, upright; ``OSError`` if there is none."""
-    import warnings
-
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    limit = Image.MAX_IMAGE_PIXELS
-    try:
-        Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
-        # Pillow warns of large pictures and of sloppy metadata, and neither is news to who took the picture.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path)
-            with image:
-                _refuse_loss(image)
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-            return image
-    except UnidentifiedImageError as error:
-        raise OSError("is not a picture in a format that Pillow reads") from error
-    except Exception as error:  # what a decoder raises on damaged data is anybody's guess
-        raise OSError(f"cannot be read: {_one_line(error)}") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def _refuse_loss(image: "Image") -> None:
-    """Refuse files of which Pillow reads only a part."""
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's JPEG with a preview in it
-        raise ValueError("it has several frames, and only still pictures can be upscaled")
-    if image.mode in ("L", "LA", "RGB", "RGBA") and ";16" in str(getattr(image, "tile", "")):
-        raise ValueError(
-            "it has 16 bits per channel, which Pillow cuts to 8; fsrcnn_rt.upscale takes it as a uint16 array"
-        )
-
-
-def _write(image: "Image", path: Path) -> None:
-    from PIL import Image
-
-    from fsrcnn_rt.files import atomic_write
-
-    name = Image.registered_extensions()[path.suffix.lower()]
-    kept = {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
-    with atomic_write(path) as file:
-        image.save(file, name, **_SAVE_OPTIONS.get(name, {}), **kept)
-
-
-def _one_line(error: BaseException) -> str:
-    """Say what went wrong; of an ``OSError`` without the number and the path, which the callers name."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _complain(message: object) -> None:
-    print(f"fsrcnn-rt: {message}", file=sys.stderr)

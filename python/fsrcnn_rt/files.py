@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` for writing; it becomes ``path`` when the block succeeds.
+    """Open a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
 
-    Leaving the block by an exception (Ctrl-C included) deletes it and leaves whatever ``path`` was.
-    ``OSError`` if the folder is missing or cannot be written.
+    It may be written and read back. Leaving the block by an exception (Ctrl-C included) deletes it and leaves
+    whatever ``path`` was. ``OSError`` if the folder is missing or cannot be written.
     """
     # Not tempfile: its files are readable by their owner only, and would stay so after the rename.
     temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
-    file = temporary.open("xb")
+    file = temporary.open("x+b")
     try:
         with file:
             yield file

@@ -1,0 +1,77 @@
+"""How a batch goes, told while it runs: errors, a progress bar, lines of JSON, and a summary."""
+
+import json
+import sys
+from collections.abc import Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from fsrcnn_rt.arguments import complain
+from fsrcnn_rt.batch import Outcome
+from fsrcnn_rt.plan import Job
+
+
+class Report:
+    """Tells of ``jobs`` within a ``with`` block; errors and what else is for people goes to stderr.
+
+    ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed", "outputs": {scale: path}},
+    if done also "size": [width, height] of the input and "seconds", if failed "error"; at the end {"done",
+    "skipped", "failed", "seconds"} with the counts. ``summary``: the counts for people.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], *, quiet: bool, verbose: bool, json_lines: bool, summary: bool
+    ) -> None:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        self._verbose, self._summary, self._json = verbose and not quiet, summary and not quiet, json_lines
+        self._start = perf_counter()
+        self.done, self.failed = 0, 0
+        self._skipped = [job for job in jobs if not job.outputs]
+        total = len(jobs) - len(self._skipped)
+        self._bar = tqdm(total=total, unit="image", disable=quiet or not sys.stderr.isatty())
+
+    def __enter__(self) -> "Report":
+        for job in self._skipped:
+            self._line(input=str(job.source), status="skipped", outputs={})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        seconds = perf_counter() - self._start
+        skipped = len(self._skipped)
+        self._line(done=self.done, skipped=skipped, failed=self.failed, seconds=round(seconds, 3))
+        if self._summary:
+            counts = [f"{self.done} done", f"{skipped} skipped" if skipped else ""]
+            counts.append(f"{self.failed} failed" if self.failed else "")
+            rate = f"{self.done / seconds:.1f} images/s"
+            print(f"{', '.join(filter(None, counts))} in {seconds:.1f} s ({rate})", file=sys.stderr)
+
+    def advance(self) -> None:
+        """Count one more picture as dealt with; may be called by any thread."""
+        self._bar.update()
+
+    def add(self, outcome: Outcome) -> None:
+        """Tell what became of a job."""
+        source = str(outcome.job.source)
+        if outcome.error is not None:
+            self.failed += 1
+            with self._bar.external_write_mode(sys.stderr):
+                complain(f"{source}: {outcome.error}")
+            self._line(input=source, status="failed", outputs={}, error=outcome.error)
+            return
+        self.done += 1
+        outputs = {scale: str(path) for scale, path in outcome.job.outputs.items()}
+        seconds = outcome.seconds
+        if self._verbose:
+            with self._bar.external_write_mode(sys.stderr):
+                print(f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s)", file=sys.stderr)
+        size = outcome.size
+        self._line(input=source, status="done", outputs=outputs, size=size, seconds=round(seconds, 3))
+
+    def _line(self, **values: Any) -> None:
+        if self._json:
+            print(json.dumps(values), flush=True)
