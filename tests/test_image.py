@@ -111,6 +111,31 @@ def test_a_logo_of_one_colour_gets_no_fringe(upscaler):
     np.testing.assert_array_equal(result[visible][:, :3], expected[visible])
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("mode", ["RGBA", "P", "PA", "RGBa", "LA", "La"])
+def test_a_logo_of_any_mode_gets_no_fringe(upscaler, mode, scale):
+    colour = (90, 90, 90, 255) if mode in ("LA", "La", "PA") else (200, 30, 90, 255)
+    logo = Image.new("RGBA", (30, 28), (0, 0, 0, 0))
+    logo.paste(colour, (8, 7, 22, 20))
+    flat = Image.new("RGB", logo.size, colour[:3])
+    if mode == "P":
+        logo = logo.quantize(4)
+    elif mode == "PA":
+        alpha = logo.getchannel("A")
+        logo = logo.convert("RGB").quantize(4)
+        logo.putalpha(alpha)
+    else:
+        between = "LA" if mode == "La" else "RGBA"
+        logo = logo.convert(between).convert(mode)
+    assert logo.mode == mode
+    result = np.asarray(upscaler.upscale(logo, scale).convert("RGBA"))
+    expected = np.asarray(upscaler.upscale(flat.convert("L") if "L" in mode else flat, scale).convert("RGB"))
+    visible = result[..., 3] > 0
+    assert visible.any()
+    assert not visible.all()
+    np.testing.assert_array_equal(result[visible][:, :3], expected[visible])
+
+
 def test_hidden_pixels_take_the_mean_of_visible_neighbours_step_by_step():
     image = np.zeros((1, 7, 2), np.uint8)
     image[0, :, 0] = [10, 99, 13, 99, 99, 99, 99]
@@ -223,11 +248,10 @@ def test_a_float_plane(upscaler):
     np.testing.assert_array_equal(np.asarray(result), upscaler.upscale(values, 2))
 
 
-def test_modes_without_a_meaning_are_refused(upscaler):
-    strange = Image.new("L", (4, 4))
-    strange._mode = "BGR;24"
-    with pytest.raises(ValueError, match="image has mode BGR;24, which is none of L, LA, RGB"):
-        upscaler.upscale(strange)
+def test_modes_without_a_meaning_are_refused(upscaler, monkeypatch):
+    monkeypatch.delitem(fsrcnn_rt.image._MODES, "YCbCr")
+    with pytest.raises(ValueError, match="image has mode YCbCr, which is none of L, LA, RGB"):
+        upscaler.upscale(Image.new("YCbCr", (4, 4)))
     sixteen = Image.new("I;16", (4, 4))
     sixteen.info["transparency"] = 0
     with pytest.raises(ValueError, match="mode I;16 with a transparent colour"):
