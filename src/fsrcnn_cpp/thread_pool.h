@@ -40,9 +40,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable job_posted_;
   std::condition_variable helper_left_;
-  Job* jobs_ = nullptr;            // guarded by mutex_, newest first
+  Job* jobs_ = nullptr;              // guarded by mutex_, newest first
   std::atomic<unsigned> posted_{0};  // counts posts, so that workers can spin without the lock
-  int idle_ = 0;                   // workers asleep, guarded by mutex_
+  int idle_ = 0;                     // workers asleep, guarded by mutex_
   std::vector<std::thread> workers_;
 };
 

@@ -35,7 +35,7 @@ inline Vec prelu(Vec x, float slope) {
   return x > 0.0f ? x : scaled;
 }
 
-// ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b --------------------------------------
+// ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b ------------------------------
 
 template <int... I>
 struct Lanes {};

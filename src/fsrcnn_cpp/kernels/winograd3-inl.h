@@ -1,5 +1,5 @@
-// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay in
-// their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
+// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay
+// in their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
 #pragma once
 
 #include "conv2d-inl.h"
@@ -43,7 +43,8 @@ FSRCNN_INLINE void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
 }
 
 /// The columns' transform of G rows of points: five vectors of columns 4t .. 4t + 4 * kLanes + 3 in, six points out.
-/// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by themselves.
+/// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by
+/// themselves.
 template <int G>
 FSRCNN_INLINE void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G], ptrdiff_t point_stride) {
   Vec even01[G], even23[G], odd01[G], odd23[G], c[G][kWinogradPoints];
