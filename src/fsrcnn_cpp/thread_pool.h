@@ -15,6 +15,10 @@ class ThreadPool {
   /// and never destroyed: joining threads while a process unloads its libraries can hang.
   static ThreadPool& instance();
 
+  /// How many forks this process descends from. A lock that another thread held when it forked stays locked for ever:
+  /// what is guarded by one must be made anew when this has changed.
+  static unsigned fork_generation();
+
   /// Runs `body()` on the calling thread and on up to `threads - 1` workers at once, and returns when every started
   /// body has returned. A worker that comes too late starts none, so the body must share its work through an atomic
   /// counter. The body must not throw. Several threads may call `run` at the same time; they share the workers.

@@ -1,7 +1,7 @@
 #include "upscaler.h"
 
 #include <algorithm>
-#include <atomic>
+#include <mutex>
 #include <optional>
 
 #include "aligned_buffer.h"
@@ -133,6 +133,12 @@ class Upscaler::Strip {
 struct Upscaler::Context {
   std::vector<Strip> strips;                // one a thread
   std::vector<AlignedBuffer> bicubic_rows;  // one a thread
+};
+
+struct Upscaler::FreeList {
+  const unsigned generation;  // of ThreadPool::fork_generation
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Context>> contexts;
 };
 
 void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, std::span<const Target> targets,
@@ -377,7 +383,7 @@ void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
 }
 
 Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm)
-    : kernels_(kernels), padding_(model.padding) {
+    : kernels_(kernels), padding_(model.padding), free_list_(new FreeList{ThreadPool::fork_generation(), {}, {}}) {
   validate(model);
   for (const ConvLayer& layer : model.layers) layers_.push_back(pack(layer, kernels, algorithm));
   for (const Head& head : model.heads) heads_.push_back(pack(head, kernels, algorithm));
@@ -402,7 +408,7 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
   }
 }
 
-Upscaler::~Upscaler() = default;
+Upscaler::~Upscaler() { delete free_list_.load(); }
 
 const PackedHead* Upscaler::find_head(int scale) const {
   for (const PackedHead& head : heads_) {
@@ -423,21 +429,30 @@ std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width) const {
   return round_up(ceil_div(width, ceil_div(width, widest)), kMaxLanes);
 }
 
+Upscaler::FreeList& Upscaler::free_list() const {
+  FreeList* list = free_list_.load(std::memory_order_acquire);
+  const unsigned generation = ThreadPool::fork_generation();
+  if (list->generation == generation) return *list;
+  // A forked child: the parent's list may have been copied locked, so it is left alone.
+  auto* fresh = new FreeList{generation, {}, {}};
+  if (free_list_.compare_exchange_strong(list, fresh)) return *fresh;
+  delete fresh;
+  return *list;
+}
+
 std::unique_ptr<Upscaler::Context> Upscaler::take_context() const {
-  {
-    std::lock_guard lock(contexts_mutex_);
-    if (!contexts_.empty()) {
-      std::unique_ptr<Context> context = std::move(contexts_.back());
-      contexts_.pop_back();
-      return context;
-    }
-  }
-  return std::make_unique<Context>();
+  FreeList& list = free_list();
+  std::lock_guard lock(list.mutex);
+  if (list.contexts.empty()) return std::make_unique<Context>();
+  std::unique_ptr<Context> context = std::move(list.contexts.back());
+  list.contexts.pop_back();
+  return context;
 }
 
 void Upscaler::give_back(std::unique_ptr<Context> context) const {
-  std::lock_guard lock(contexts_mutex_);
-  contexts_.push_back(std::move(context));
+  FreeList& list = free_list();
+  std::lock_guard lock(list.mutex);
+  list.contexts.push_back(std::move(context));
 }
 
 void Upscaler::run(const ImageView& src, std::span<const Target> targets, int threads,
