@@ -85,6 +85,12 @@ def test_alpha_and_colour_stay_in_place(scale):
 def test_black_and_white_stays_in_place(scale):
     image = Image.fromarray(drawing() > 0.5)
     assert image.mode == "1"
-    (plane,) = planes_of(fsrcnn_rt.upscale(image, scale))
+    result = fsrcnn_rt.upscale(image, scale)
+    np.testing.assert_array_equal(
+        np.asarray(result), np.asarray(fsrcnn_rt.upscale(image.convert("L"), scale))
+    )
+    (plane,) = planes_of(result)
     (reference,) = bicubic(image.convert("L"), scale)
-    assert np.abs(shift(plane, reference, scale)).max() < LARGEST_SHIFT
+    # The steps of full contrast are none that a photograph has, and a trained network does not move each side
+    # of a shape by quite the same.
+    assert np.abs(shift(plane, reference, scale)).max() < 2 * LARGEST_SHIFT
