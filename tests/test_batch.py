@@ -266,6 +266,24 @@ def test_stages_take_so_many_at_a_time(folder, model, monkeypatch):
     assert sum(most.values()) > 3  # they overlap
 
 
+@pytest.mark.parametrize(("count", "threads"), [(3, 2), (12, 1)])
+def test_many_pictures_take_a_thread_each_and_few_share_all(folder, model, monkeypatch, count, threads):
+    jobs = [Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}) for i in range(count)]
+    for job in jobs:
+        picture(job.source)
+    used = set()
+    original = pictures.upscale
+
+    def call(picture, upscaler, scales):
+        used.add(upscaler.threads)
+        return original(picture, upscaler, scales)
+
+    monkeypatch.setattr(pictures, "upscale", call)
+    outcomes = list(batch.run(jobs, Upscaler(model, threads=2), batch.Workers(1, 2, 2), batch.Style()))
+    assert all(outcome.error is None for outcome in outcomes)
+    assert used == {threads}
+
+
 def test_memory_follows_its_limit(folder, model, monkeypatch):
     for i in range(12):
         picture(folder / f"{i}.png")

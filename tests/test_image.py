@@ -285,11 +285,20 @@ def test_every_mode_of_pillow_has_a_result(upscaler):
         assert mode in documented
 
 
-def test_inks_with_a_profile_are_converted_by_it(upscaler):
-    # No CMYK profile may be shipped, so the conversion itself is taken as given, and its failure tried.
+@pytest.mark.parametrize("fault", ["no profile", "broken", "of a screen", "no LittleCMS"])
+def test_inks_without_a_sound_profile(upscaler, fault, monkeypatch):
     image = Image.new("CMYK", (6, 5), (0, 200, 180, 10))
-    expected = np.asarray(upscaler.upscale(image, 2))
-    image.info["icc_profile"] = b"broken"
+    expected = np.asarray(upscaler.upscale(image.convert("RGB"), 2))
+    if fault == "broken":
+        image.info["icc_profile"] = b"broken"
+    elif fault != "no profile":
+        image.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    if fault == "no LittleCMS":
+
+        def missing(file):
+            raise ImportError("the _imagingcms C module is not installed")
+
+        monkeypatch.setattr(ImageCms, "ImageCmsProfile", missing)
     np.testing.assert_array_equal(np.asarray(upscaler.upscale(image, 2)), expected)
 
 

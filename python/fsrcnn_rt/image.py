@@ -226,12 +226,17 @@ def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImag
 
 def _from_inks(image: "PilImage") -> "PilImage":
     """Turn CMYK into sRGB."""
-    try:
-        from PIL import ImageCms
+    from PIL import ImageCms
 
+    try:
         inks = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         converted = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
         assert converted is not None  # it is None only where an image is converted in place
         return converted
-    except (ImportError, KeyError, OSError, ImageCms.PyCMSError):
+    except (
+        ImportError,
+        KeyError,
+        OSError,
+        ImageCms.PyCMSError,
+    ):  # a Pillow without LittleCMS; no sound profile
         return image.convert("RGB")
