@@ -9,6 +9,7 @@ import sys
 import termios
 import threading
 
+import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, cli
@@ -394,6 +395,7 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run, folder):
         (["-", "-o", "c"], "- has no name that its output could have in a folder"),
         (["-", "-o", "b.mp4"], "- to b.mp4: pipes carry Y4M only"),
         (["a.y4m", "--fast"], "unrecognized arguments: --fast"),
+        (["a.y4m", "--crf", "20"], "--crf is for video files other than Y4M"),
     ],
 )
 def test_wrong_usage_is_one_line_and_nothing_written(run, folder, arguments, message):
@@ -405,6 +407,19 @@ def test_wrong_usage_is_one_line_and_nothing_written(run, folder, arguments, mes
     assert message in lines[0]
     assert names(folder) == ["a.y4m", "c", "old.y4m"]
     assert (folder / "old.y4m").read_bytes() == b"precious"
+
+
+def test_other_video_without_pyav(run, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.delitem(sys.modules, "fsrcnn_rt.video", raising=False)
+    monkeypatch.delattr(fsrcnn_rt, "video", raising=False)
+    (folder / "a.y4m").write_bytes(stream(frames_of()))
+    words = "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'"
+    assert run("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])
+    assert names(folder) == ["a.y4m"]
+    with pytest.raises(ModuleNotFoundError) as caught:
+        fsrcnn_rt.upscale_video("b.mp4", "c.mp4")
+    assert str(caught.value) == words
 
 
 def test_a_terminal_shows_the_rate_and_gets_no_video(model_file, folder):

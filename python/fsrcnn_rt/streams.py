@@ -23,7 +23,7 @@ class Progress(NamedTuple):
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, at_once: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call ``function`` on each item, on ``workers`` threads, and give the results in the items' order.
 
     At most ``at_once`` items and results are held. What ``function`` or ``items`` raises is raised when it is

@@ -9,11 +9,12 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from fsrcnn_rt.api import check_scales
 from fsrcnn_rt.arguments import (
@@ -27,9 +28,12 @@ from fsrcnn_rt.arguments import (
 )
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import Model, load
+from fsrcnn_rt.planes import ChromaLocation
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.streams import Progress
 from fsrcnn_rt.y4m import TruncatedError, upscale_y4m
+
+_FILE_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
 
 
 class _Job(NamedTuple):
@@ -63,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
             _complain(f"{job.source}: nobody reads the output {job.output} any more")
         except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             failed = True
-            _complain(f"{job.source}: {_one_line(error)}")
+            _complain(f"{job.source}: {_one_line(error, job)}")
     return 1 if failed else 0
 
 
@@ -88,6 +92,14 @@ def _parser() -> ArgumentParser:
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("-v", "--verbose", action="store_true", help="tell each output, its frames per second and real time")
     add("-q", "--quiet", action="store_true", help="no progress bar")
+    add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
+    add("--codec", metavar="NAME", help="encoder, such as libx264 (default: one for the codec of the input)")
+    add("--crf", type=float, metavar="N", help="quality, less is better (default: 18 for libx264)")
+    add("--preset", metavar="NAME", help="effort of the encoder, such as fast (default: the encoder's own)")
+    add("--pix-fmt", metavar="NAME", help="pixel format to encode (default: that of the input)")
+    add(
+        "--chroma-location", choices=get_args(ChromaLocation), help="default: what the codec has, mostly left"
+    )
     return parser
 
 
@@ -122,9 +134,25 @@ def _plan(options: argparse.Namespace) -> list[_Job]:
             if folder is None or folder.exists():
                 check_output(path, options.overwrite, Path(job.source))
         jobs.append(job)
+    _check_kinds(jobs, options)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     return jobs
+
+
+def _check_kinds(jobs: Sequence[_Job], options: argparse.Namespace) -> None:
+    """Refuse options that some job has no use for, and video files where nothing reads them."""
+    if any(job.is_y4m for job in jobs):
+        for name in _FILE_OPTIONS:
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
+    if not all(job.is_y4m for job in jobs):
+        try:
+            import fsrcnn_rt.video  # noqa: F401
+        except ModuleNotFoundError as error:
+            if error.name != "av":
+                raise
+            raise ValueError(str(error)) from error
 
 
 def _folder(inputs: Sequence[str], output: str | None) -> Path | None:
@@ -150,7 +178,10 @@ def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
     start = perf_counter()
     common: dict[str, Any] = {"model": model, "threads": options.threads, "isa": options.isa}
     with _progress(options) as show:
-        done = _upscale_y4m(job, options, progress=show, **common)
+        if job.is_y4m:
+            done = _upscale_y4m(job, options, progress=show, **common)
+        else:
+            done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
         print(
@@ -173,6 +204,16 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
         if truncated is not None:
             raise truncated
         return done
+
+
+def _upscale_file(job: _Job, options: argparse.Namespace, **keywords: Any) -> Progress:
+    from fsrcnn_rt.video import upscale_video
+
+    keywords.update({name: getattr(options, name) for name in _FILE_OPTIONS})
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: _complain(message)
+        return upscale_video(job.source, job.output, options.scale, overwrite=options.overwrite, **keywords)
 
 
 @contextmanager
@@ -199,9 +240,10 @@ def _speed(done: Progress, seconds: float) -> str:
     return f"{done.frames / seconds:.1f} fps{real_time}"
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException, job: _Job) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        where = "" if error.filename in (None, job.source) else f"{error.filename}: "
+        return f"{where}{error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
