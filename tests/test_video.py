@@ -252,7 +252,7 @@ def make_rich(path):
         texts = [container.add_stream_from_template(subtitles.streams[0]) for _ in range(2)]
         for text, language in zip(texts, ("eng", "fra"), strict=True):
             text.metadata["language"] = language
-        texts[1].disposition = av.stream.Disposition.forced
+        texts[1].disposition = av.stream.Disposition.forced.value
         container.add_attachment("font.ttf", "application/x-truetype-font", b"not really a font")
         container.set_chapters(
             [

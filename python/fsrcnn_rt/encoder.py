@@ -75,7 +75,7 @@ def add_streams(
         else:
             continue
         streams[stream.index].metadata.update(_lasting(stream.metadata))
-        streams[stream.index].disposition = stream.disposition
+        streams[stream.index].disposition = stream.disposition.value
     return streams
 
 
@@ -121,7 +121,7 @@ def _add_encoder(
     context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
     if first.rotation:
         if not hasattr(stream, "set_display_rotation"):
-            raise ValueError(f"is rotated by {first.rotation} degrees, and copying that needs PyAV 18")
+            raise ValueError(f"is rotated by {first.rotation} degrees, and copying that needs a newer PyAV")
         stream.set_display_rotation(first.rotation)
     return stream  # type: ignore[no-any-return]
 
