@@ -72,8 +72,7 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* nam
                          " is not uint8, uint16 or float32");
   }
   const bool has_channels = array.ndim() == 3;
-  if ((array.ndim() != 2 && !has_channels) || array.size() == 0 ||
-      (has_channels && array.shape(2) > 4)) {
+  if ((array.ndim() != 2 && !has_channels) || array.size() == 0 || (has_channels && array.shape(2) > 4)) {
     throw py::value_error(std::string(name) + ": shape " + describe_shape(array) +
                           " is not (height, width) or (height, width, 1..4), none of them 0");
   }
@@ -137,7 +136,9 @@ class Network {
     if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
     const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
     const MutableImageView view = to_dst(dst, "dst", bits, src, source);
-    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) { return size <= of * scale && size > (of - 1) * scale; };
+    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
+      return size <= of * scale && size > (of - 1) * scale;
+    };
     if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
     py::gil_scoped_release release;
     upscaler_.run_bicubic(source, view, scale, {siting.first, siting.second}, threads);

@@ -22,7 +22,8 @@ void validate(const Model& model) {
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const ConvLayer& layer = model.layers[i];
     const std::string name = "layers[" + std::to_string(i) + "]";
-    require(layer.ic == channels, name + " takes " + std::to_string(layer.ic) + " channels, but gets " + std::to_string(channels));
+    require(layer.ic == channels,
+            name + " takes " + std::to_string(layer.ic) + " channels, but gets " + std::to_string(channels));
     require(layer.oc > 0, name + " has no output channel");
     require(layer.kernel > 0 && layer.kernel % 2 == 1 && layer.kernel <= kMaxKernel,
             name + " kernel=" + std::to_string(layer.kernel) + " is not odd and at most " + std::to_string(kMaxKernel));
@@ -37,7 +38,8 @@ void validate(const Model& model) {
     const std::string name = "heads[" + std::to_string(head.stride) + "]";
     require(head.stride >= 2 && head.stride <= kMaxStride, name + ": stride is not 2, 3 or 4");
     require(head.stride > previous_stride, name + ": strides do not ascend");
-    require(head.ic == channels, name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
+    require(head.ic == channels,
+            name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
     require(head.weight.size() == static_cast<std::size_t>(head.ic) * kDeconvKernel * kDeconvKernel,
             name + " weight is not (ic, 1, 9, 9)");
     require(head.output_padding >= 0 && head.output_padding < head.stride &&

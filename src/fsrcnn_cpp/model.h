@@ -20,7 +20,7 @@ struct Head {
   static constexpr int kFullBorder = -1;
 
   int stride, pad, output_padding;
-  int border;                 // pixels by which the padding extends the features before zeros, or kFullBorder
+  int border;  // pixels by which the padding extends the features before zeros, or kFullBorder
   int ic;
   std::vector<float> weight;  // [ic][9][9]
   float bias;

@@ -73,7 +73,8 @@ AlignedBuffer pack_winograd(const ConvLayer& layer, int max_block) {
     for (int c = 0; c < layer.ic; ++c) {
       for (int o = 0; o < size; ++o) {
         double u[40];
-        const float* g = &layer.weight[(static_cast<std::size_t>(first + o) * layer.ic + c) * layer.kernel * layer.kernel];
+        const float* g =
+            &layer.weight[(static_cast<std::size_t>(first + o) * layer.ic + c) * layer.kernel * layer.kernel];
         layer.kernel == 3 ? transform_3x3(g, u) : transform_5x5(g, u);
         for (int i = 0; i < points * taps; ++i) {
           const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(i / taps) * layer.ic + c) * taps + i % taps;
@@ -94,7 +95,11 @@ bool use_winograd(int kernel, const KernelTable& kernels, Algorithm algorithm) {
 ConvLayer subpixel_layer(const Head& head, int reach) {
   const int s = head.stride;
   const std::size_t oc = static_cast<std::size_t>(s) * s;
-  ConvLayer layer{head.ic, s * s, 2 * reach + 1, std::vector<float>(oc * head.ic * (2 * reach + 1) * (2 * reach + 1)), std::vector<float>(oc, head.bias),
+  ConvLayer layer{head.ic,
+                  s * s,
+                  2 * reach + 1,
+                  std::vector<float>(oc * head.ic * (2 * reach + 1) * (2 * reach + 1)),
+                  std::vector<float>(oc, head.bias),
                   std::vector<float>(oc, 1.0f)};
   float* out = layer.weight.data();
   for (int phase = 0; phase < s * s; ++phase) {

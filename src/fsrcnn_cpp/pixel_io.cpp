@@ -89,9 +89,14 @@ void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float*
       *plane++ = y_plane;
       for (int e = 0; e < extras; ++e) *plane++ = extra[e];
     }
-    const StoreArgs args{planes, scale_, image_.channels, n,
+    const StoreArgs args{planes,
+                         scale_,
+                         image_.channels,
+                         n,
                          image_.row(y * scale_ + phase_y) + x * scale_ * image_.pixel_stride,
-                         image_.pixel_stride, image_.channel_stride, image_.range};
+                         image_.pixel_stride,
+                         image_.channel_stride,
+                         image_.range};
     kernels_.store[static_cast<int>(image_.type)](args);
   }
 }
@@ -136,7 +141,8 @@ void BicubicPlane::run(std::ptrdiff_t y0, std::ptrdiff_t y1) const {
       unsigned char* const dst = dst_.row(dst_y);
       const auto store = kernels_.store[static_cast<int>(dst_.type)];
       store({phases_, scale_, 1, whole, dst, dst_.pixel_stride, 0, dst_.range});
-      if (rest > 0) store({ends, rest, 1, 1, dst + whole * scale_ * dst_.pixel_stride, dst_.pixel_stride, 0, dst_.range});
+      if (rest > 0)
+        store({ends, rest, 1, 1, dst + whole * scale_ * dst_.pixel_stride, dst_.pixel_stride, 0, dst_.range});
     }
   }
 }

@@ -75,7 +75,7 @@ class RowSink {
   MutableImageView image_;
   int scale_;
   const KernelTable& kernels_;
-  float* column_filtered_ = nullptr;  // one row, filtered down the columns
+  float* column_filtered_ = nullptr;      // one row, filtered down the columns
   float* upscaled_[kMaxStride * 3] = {};  // [phase_x][extra]
 };
 

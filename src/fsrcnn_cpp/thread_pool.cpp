@@ -8,6 +8,15 @@ namespace fsrcnn {
 namespace {
 
 std::atomic<ThreadPool*> g_pool{nullptr};
+std::atomic<unsigned> g_generation{0};
+
+void watch_forks() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    g_pool.store(nullptr);
+    g_generation.fetch_add(1);
+  });
+  static_cast<void>(registered);
+}
 
 // Frames of a video follow each other within microseconds; waking a sleeping thread costs tens of them.
 constexpr auto kSpin = std::chrono::microseconds(100);
@@ -30,9 +39,13 @@ void spin_until(const Condition& condition) {
 
 }  // namespace
 
+unsigned ThreadPool::fork_generation() {
+  watch_forks();
+  return g_generation.load(std::memory_order_acquire);
+}
+
 ThreadPool& ThreadPool::instance() {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
-  static_cast<void>(registered);
+  watch_forks();
   ThreadPool* pool = g_pool.load(std::memory_order_acquire);
   if (!pool) {
     auto* fresh = new ThreadPool;

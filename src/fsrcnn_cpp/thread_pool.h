@@ -15,6 +15,10 @@ class ThreadPool {
   /// and never destroyed: joining threads while a process unloads its libraries can hang.
   static ThreadPool& instance();
 
+  /// How many forks this process descends from. A lock that another thread held when it forked stays locked for ever:
+  /// what is guarded by one must be made anew when this has changed.
+  static unsigned fork_generation();
+
   /// Runs `body()` on the calling thread and on up to `threads - 1` workers at once, and returns when every started
   /// body has returned. A worker that comes too late starts none, so the body must share its work through an atomic
   /// counter. The body must not throw. Several threads may call `run` at the same time; they share the workers.
@@ -40,9 +44,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable job_posted_;
   std::condition_variable helper_left_;
-  Job* jobs_ = nullptr;            // guarded by mutex_, newest first
+  Job* jobs_ = nullptr;              // guarded by mutex_, newest first
   std::atomic<unsigned> posted_{0};  // counts posts, so that workers can spin without the lock
-  int idle_ = 0;                   // workers asleep, guarded by mutex_
+  int idle_ = 0;                     // workers asleep, guarded by mutex_
   std::vector<std::thread> workers_;
 };
 

@@ -1,9 +1,9 @@
 // Runs a packed network over a picture: rows stream through all layers, strip by strip, band by band.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -45,10 +45,12 @@ class Upscaler {
 
  private:
   struct Context;
+  struct FreeList;
   class Strip;
 
   const PackedHead* find_head(int scale) const;
   std::ptrdiff_t choose_strip_width(std::ptrdiff_t width) const;
+  FreeList& free_list() const;
   std::unique_ptr<Context> take_context() const;
   void give_back(std::unique_ptr<Context> context) const;
 
@@ -76,8 +78,7 @@ class Upscaler {
   std::vector<PackedHead> heads_;
   std::vector<Extent> extents_;  // by ring
 
-  mutable std::mutex contexts_mutex_;
-  mutable std::vector<std::unique_ptr<Context>> contexts_;  // the free list
+  mutable std::atomic<FreeList*> free_list_;  // contexts that no call uses
 };
 
 }  // namespace fsrcnn

@@ -12,9 +12,9 @@
 
 namespace fsrcnn {
 
-inline constexpr int kMaxLanes = 16;      // floats in the widest vector of any table
-inline constexpr int kMaxKernel = 15;     // largest convolution kernel, in rows
-inline constexpr int kDeconvKernel = 9;   // rows and columns of every transposed convolution
+inline constexpr int kMaxLanes = 16;     // floats in the widest vector of any table
+inline constexpr int kMaxKernel = 15;    // largest convolution kernel, in rows
+inline constexpr int kDeconvKernel = 9;  // rows and columns of every transposed convolution
 inline constexpr int kMaxStride = 4;
 
 // Output channels are computed in blocks of nearly equal size: 32 channels on a table that takes at most 14 are
@@ -25,7 +25,7 @@ constexpr int block_size(int oc, int max_block, int index) {
   return oc / count + (index < oc % count ? 1 : 0);
 }
 
-// ---- conv2d: one row, stride 1, then PReLU -----------------------------------------------------------------------------
+// ---- conv2d: one row, stride 1, then PReLU ------------------------------------------------------------------------
 
 struct Conv2dArgs {
   const float* const* src_rows;  // kh rows; tap (ky, kx) of column x is src_rows[ky][c * src_stride + x + kx]
@@ -40,12 +40,12 @@ struct Conv2dArgs {
   ptrdiff_t width;
 };
 
-// ---- winograd: four rows of a convolution with fewer multiplications, then PReLU ---------------------------------------
+// ---- winograd: four rows of a convolution with fewer multiplications, then PReLU ----------------------------------
 //
-// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). winograd3_conv2d is F(4x4, 3x3): 36 products
-// instead of 144 for a tile of 4x4 outputs, which reads 6x6 inputs. winograd5_conv2d is F(4, 5) down the columns of a 5x5
-// kernel and direct along its rows: 8 products instead of 20 for four outputs, which read 8 rows. An output rounds with
-// all its tile reads, so the same picture gives the same bits only if tiles are anchored to it.
+// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). winograd3_conv2d is F(4x4, 3x3): 36
+// products instead of 144 for a tile of 4x4 outputs, which reads 6x6 inputs. winograd5_conv2d is F(4, 5) down the
+// columns of a 5x5 kernel and direct along its rows: 8 products instead of 20 for four outputs, which read 8 rows. An
+// output rounds with all its tile reads, so the same picture gives the same bits only if tiles are anchored to it.
 
 inline constexpr int kWinogradTile = 4;           // output rows at a time, and columns of a winograd3 tile
 inline constexpr int kWinogradChunkColumns = 64;  // columns transformed at a time, at most
@@ -57,12 +57,12 @@ constexpr bool has_winograd(int kernel) { return kernel == 3 || kernel == 5; }
 constexpr int winograd_points(int kernel) { return kWinogradTile + kernel - 1; }
 
 struct WinogradArgs {
-  const float* const* src_rows;  // winograd_points(kernel) rows; tap kx of column x is src_rows[i][c * src_stride + x + kx]
+  const float* const* src_rows;  // winograd_points(kernel) rows; tap kx of column x at [i][c * src_stride + x + kx]
   ptrdiff_t src_stride;
   int ic, oc;
-  const float* weights;    // transformed: 3x3: [block][6 * 6][ic][channel], 5x5: [block][8][ic][kx][channel of the block]
-  const float* bias;       // [oc]
-  const float* slope;      // [oc]
+  const float* weights;  // transformed: 3x3: [block][6 * 6][ic][channel], 5x5: [block][8][ic][kx][channel of the block]
+  const float* bias;     // [oc]
+  const float* slope;    // [oc]
   float* const* dst_rows;  // 4 rows; column x goes to dst_rows[i][o * dst_stride + x]
   ptrdiff_t dst_stride;
   ptrdiff_t width;    // winograd3 computes whole tiles
@@ -74,7 +74,7 @@ constexpr ptrdiff_t winograd_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) 
                      : 8 * (kWinogradChunkColumns + kMaxLanes) * (ic + 16);
 }
 
-// ---- deconv2d: all stride x stride phases of one row ------------------------------------------------------------------
+// ---- deconv2d: all stride x stride phases of one row --------------------------------------------------------------
 //
 // Output pixel (s*q + phase) of a transposed convolution sums, per axis, the inputs q + t whose kernel index
 // k = phase + pad - s*t lies in 0..8. Each phase is thus a small convolution of its own, and no structural zero is
@@ -91,17 +91,17 @@ constexpr int deconv_last_tap(int stride, int pad) { return (stride - 1 + pad) /
 
 struct Deconv2dArgs {
   int stride, pad;
-  const float* const* src_rows;  // rows q + first_tap .. q + last_tap; tap t of column x is [c * src_stride + x + t - first_tap]
+  const float* const* src_rows;  // rows q + first_tap .. q + last_tap; of column x, tap t is at x + t - first_tap
   ptrdiff_t src_stride;
   int ic;
-  const float* weights;  // per pass of `deconv2d_phase_rows` phase rows: [ic][t_y][t_x][phase_y][phase_x], used taps only
+  const float* weights;  // per pass of `deconv2d_phase_rows`: [ic][t_y][t_x][phase_y][phase_x], used taps only
   float bias;
   float* dst;  // [stride * stride][dst_stride]: phase plane (phase_y * stride + phase_x)
   ptrdiff_t dst_stride;
   ptrdiff_t width;
 };
 
-// ---- pixel I/O ------------------------------------------------------------------------------------------------------------
+// ---- pixel I/O ----------------------------------------------------------------------------------------------------
 
 enum class SampleType { u8, u16, f32 };
 inline constexpr int kSampleTypes = 3;
@@ -123,7 +123,7 @@ struct StoreArgs {
 
 struct KernelTable {
   const char* isa;
-  int max_block;  // output channels that conv2d and winograd_conv2d compute at a time
+  int max_block;                            // output channels that conv2d and winograd_conv2d compute at a time
   int deconv2d_phase_rows[kMaxStride + 1];  // by stride: phase rows computed in one pass
   void (*conv2d)(const Conv2dArgs&);
   void (*winograd3_conv2d)(const WinogradArgs&);  // null, like the next, where conv2d serves

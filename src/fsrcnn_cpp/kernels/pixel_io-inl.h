@@ -82,8 +82,9 @@ void store_strided(const StoreArgs& args) {
   }
 }
 
-/// Integers without gaps between them: whole pixels, or all phases of a grey pixel, are packed into one word (vectorised).
-/// Words are stored in ascending order, each over the unused bytes of the one before, the last ones byte by byte.
+/// Integers without gaps between them: whole pixels, or all phases of a grey pixel, are packed into one word
+/// (vectorised). Words are stored in ascending order, each over the unused bytes of the one before, the last ones byte
+/// by byte.
 template <typename T>
 void store_packed(const StoreArgs& args) {
   using Word = Select<sizeof(T) == 1, uint32_t, uint64_t>;

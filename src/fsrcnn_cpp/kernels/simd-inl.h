@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+// Helpers that take tiles of vectors by pointer: out of line, the tile would pass through memory.
+#define FSRCNN_INLINE inline __attribute__((always_inline))
+
 namespace fsrcnn {
 namespace {
 
@@ -32,7 +35,7 @@ inline Vec prelu(Vec x, float slope) {
   return x > 0.0f ? x : scaled;
 }
 
-// ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b --------------------------------------
+// ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b ------------------------------
 
 template <int... I>
 struct Lanes {};
@@ -80,7 +83,7 @@ struct InterleaveC {
 
 /// Stores N vectors merged lane by lane: v0[0] v1[0] .. v0[1] v1[1] ..
 template <int N>
-inline void store_interleaved(float* dst, const Vec* v) {
+FSRCNN_INLINE void store_interleaved(float* dst, const Vec* v) {
   static_assert(N >= 1 && N <= 4);
   if constexpr (N == 1) {
     store(dst, v[0]);

@@ -1,5 +1,5 @@
-// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay in
-// their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
+// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay
+// in their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
 #pragma once
 
 #include "conv2d-inl.h"
@@ -21,7 +21,7 @@ static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 inline ptrdiff_t points_stride(int ic) { return static_cast<ptrdiff_t>(ic | 1) * kChunkTiles; }
 
 /// Six inputs to six points: the rows of B^T, which come in pairs e + o, e - o.
-inline void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
+FSRCNN_INLINE void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
   const Vec e1 = d4 - 4.0f * d2, o1 = d3 - 4.0f * d1;
   const Vec e2 = d4 - d2, o2 = d3 - d1;
   v[0] = 4.0f * d0 + (e1 - d2);
@@ -33,7 +33,7 @@ inline void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
 }
 
 /// Six points to four outputs: the rows of A^T.
-inline void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
+FSRCNN_INLINE void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
   const Vec s1 = m[step] + m[2 * step], d1 = m[step] - m[2 * step];
   const Vec s2 = m[3 * step] + m[4 * step], d2 = m[3 * step] - m[4 * step];
   y[0] = m[0] + s1 + s2;
@@ -43,9 +43,10 @@ inline void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
 }
 
 /// The columns' transform of G rows of points: five vectors of columns 4t .. 4t + 4 * kLanes + 3 in, six points out.
-/// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by themselves.
+/// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by
+/// themselves.
 template <int G>
-inline void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G], ptrdiff_t point_stride) {
+FSRCNN_INLINE void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G], ptrdiff_t point_stride) {
   Vec even01[G], even23[G], odd01[G], odd23[G], c[G][kWinogradPoints];
   FSRCNN_UNROLL
   for (int g = 0; g < G; ++g) {

@@ -14,7 +14,7 @@ constexpr int kColumnTaps = 5;
 constexpr ptrdiff_t kPointsStride = kWinogradChunkColumns + kMaxLanes;  // an odd number of cache lines
 
 /// Eight rows to eight points: B^T, whose rows come in pairs e + o, e - o.
-inline void rows_to_points(const Vec* d, Vec* v) {
+FSRCNN_INLINE void rows_to_points(const Vec* d, Vec* v) {
   v[0] = (d[0] - d[6]) + 5.25f * (d[4] - d[2]);
   const Vec e1 = (d[2] + d[6]) - 4.25f * d[4], o1 = (d[1] + d[5]) - 4.25f * d[3];
   v[1] = e1 + o1;
@@ -29,7 +29,7 @@ inline void rows_to_points(const Vec* d, Vec* v) {
 }
 
 /// Eight points to four rows: A^T.
-inline void points_to_rows(const Vec* m, Vec* y) {
+FSRCNN_INLINE void points_to_rows(const Vec* m, Vec* y) {
   const Vec s1 = m[1] + m[2], d1 = m[1] - m[2];
   const Vec s2 = m[3] + m[4], d2 = m[3] - m[4];
   const Vec s3 = m[5] + m[6], d3 = m[5] - m[6];

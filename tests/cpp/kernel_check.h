@@ -1,0 +1,17 @@
+// The parts of the program.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace fsrcnn {
+
+/// Each prints a line per kernel and tells whether all was well.
+bool check_conv2d(const KernelTable& table);
+bool check_winograd_conv2d(const KernelTable& table, int kernel);
+bool check_deconv2d(const KernelTable& table);
+bool check_pixel_io(const KernelTable& table);
+
+/// Prints rates at FSRCNN's shapes.
+void bench(const KernelTable& table);
+
+}  // namespace fsrcnn

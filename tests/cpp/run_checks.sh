@@ -1,0 +1,142 @@
+#!/bin/sh
+# Builds the core and its checks with every compiler and sanitizer there is, and runs them on every processor that can
+# be had or emulated. A step whose tools are missing is skipped, and says so.
+#
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan
+#
+# BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time.
+# Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+set -eu
+
+source=$(cd "$(dirname "$0")/../.." && pwd)
+build=${BUILD:-$source/build/checks}
+jobs=${JOBS:-$(nproc)}
+steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan}
+failed=
+
+say() { printf '== %s\n' "$*"; }
+
+# have STEP TOOL...: whether all tools are there.
+have() {
+  step=$1
+  shift
+  for tool; do
+    command -v "$tool" >/dev/null || { say "$step: SKIPPED, there is no $tool"; return 1; }
+  done
+}
+
+# build NAME PRESET [OPTION...]: configures and compiles.
+build() {
+  name=$1 preset=$2
+  shift 2
+  cmake -S "$source" --preset "$preset" -B "$build/$name" "$@" >"$build/$name.log" 2>&1 &&
+    ninja -C "$build/$name" -j "$jobs" >>"$build/$name.log" 2>&1 || { cat "$build/$name.log"; return 1; }
+}
+
+# newest NAME: the last instruction set that a build can run here.
+newest() { "$build/$1/upscaler_check" --list | tail -n 1; }
+
+check_gcc() {
+  have gcc g++ || return 0
+  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" && "$build/gcc/upscaler_check"
+}
+
+check_clang() {
+  have clang clang++-14 || return 0
+  build clang dev -DCMAKE_CXX_COMPILER=clang++-14 && "$build/clang/kernel_check" && "$build/clang/upscaler_check"
+}
+
+# Objects compiled with ISA flags must not give the linker anything that another object may also have: it could choose
+# the copy that this processor cannot run. They must also run nothing before dispatch.
+check_objects() {
+  nm=$1
+  found=0
+  for object in $(find "$2" -name 'isa_*.o'); do
+    found=$((found + 1))
+    name=$(basename "$object" .cpp.o)
+    exported=$($nm -g --defined-only "$object" | awk '{print $3}')
+    case $exported in
+      *kBaselineTable* | *kAvx2Table* | *kAvx512Table* | *kNeonTable*) ;;
+      *) echo "$name exports no table"; return 1 ;;
+    esac
+    [ "$(echo "$exported" | wc -l)" = 1 ] || { echo "$name exports more than its table:"; echo "$exported"; return 1; }
+    if $nm "$object" | grep -E ' [WwVvu] '; then echo "$name has weak symbols"; return 1; fi
+    # Local symbols of static initialisers, and sections: nm shows section symbols with -a.
+    if $nm -a "$object" | grep -E '_GLOBAL__sub_I|\.init_array|\.ctors'; then
+      echo "$name has static initialisers"
+      return 1
+    fi
+    # What it takes from elsewhere: nothing but what the compiler itself asks for.
+    if $nm -u "$object" | awk '{print $2}' | grep -vE '^(memcpy|memset|memmove|_GLOBAL_OFFSET_TABLE_)$'; then
+      echo "$name uses other code"
+      return 1
+    fi
+    echo "$name: one exported symbol, nothing weak, nothing that runs at start"
+  done
+  [ $found -gt 0 ]
+}
+
+check_symbols() {
+  have symbols nm || return 0
+  found_build=
+  for name in gcc clang; do
+    [ -e "$build/$name/kernel_check" ] || continue
+    found_build=yes
+    say "symbols: $name"
+    check_objects nm "$build/$name" || return 1
+  done
+  [ -n "$found_build" ] || say "symbols: SKIPPED, neither gcc nor clang was built"
+}
+
+check_aarch64() {
+  have aarch64 aarch64-linux-gnu-g++ qemu-aarch64 || return 0
+  build aarch64 aarch64 && check_objects aarch64-linux-gnu-nm "$build/aarch64" || return 1
+  emulate="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+  # User-mode emulators do not survive a fork of a process with threads.
+  $emulate "$build/aarch64/kernel_check" && $emulate "$build/aarch64/upscaler_check" --isa neon --no-fork
+}
+
+# A processor from before AVX must be offered nothing newer, and start at all.
+check_old_cpu() {
+  have old-cpu g++ qemu-x86_64 || return 0
+  build gcc dev -DCMAKE_CXX_COMPILER=g++ || return 1
+  emulate="qemu-x86_64 -cpu Nehalem"
+  offered=$(echo $($emulate "$build/gcc/kernel_check" --list 2>/dev/null))
+  echo "offered: $offered"
+  [ "$offered" = "reference baseline" ] || return 1
+  for program in kernel_check "upscaler_check --no-fork"; do
+    # shellcheck disable=SC2086  # a program and its options
+    $emulate "$build/gcc/"$program --isa baseline || return 1
+    code=0
+    $emulate "$build/gcc/"$program --isa avx2 || code=$?
+    [ $code = 77 ] || { echo "$program --isa avx2: exit status $code instead of 77"; return 1; }
+  done
+}
+
+check_asan() {
+  have asan g++ || return 0
+  build asan asan -DCMAKE_CXX_COMPILER=g++ || return 1
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)"
+}
+
+check_tsan() {
+  have tsan g++ || return 0
+  build tsan tsan -DCMAKE_CXX_COMPILER=g++ || return 1
+  # Kernels do not know of threads: one table shows what there is to see.
+  "$build/tsan/upscaler_check" --isa "$(newest tsan)"
+}
+
+have everything cmake ninja || exit 1
+mkdir -p "$build"
+for step in $steps; do
+  say "$step"
+  start=$(date +%s)
+  if "check_$(echo "$step" | tr - _)"; then
+    say "$step: done in $(($(date +%s) - start)) s"
+  else
+    say "$step: FAILED after $(($(date +%s) - start)) s"
+    failed="$failed $step"
+  fi
+done
+[ -z "$failed" ] || { say "failed:$failed"; exit 1; }
