@@ -26,15 +26,6 @@ def is_video(name: str) -> bool:
     return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def thread_count(text: str) -> int:
-    """Read the argument of ``-j``: a number, or ``load:proc:save`` as the ncnn tools have it."""
-    parts = text.split(":")
-    try:
-        return int(parts[1] if len(parts) == 3 else text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
-
-
 def check_output(path: Path, overwrite: bool, source: Path) -> None:
     """Raise ``ValueError`` unless a command may write ``path``, made of the file ``source``."""
     if not path.parent.is_dir():

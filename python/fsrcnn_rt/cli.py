@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fsrcnn_rt.arguments import ArgumentParser, is_video, thread_count
+from fsrcnn_rt.arguments import ArgumentParser, is_video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -98,18 +98,14 @@ def _parser() -> ArgumentParser:
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="picture to upscale, or video")
+    add("inputs", nargs="*", metavar="INPUT", help="picture to upscale")
     add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
     add("-o", "--output", metavar="PATH", help="file to write, or folder where there are several outputs")
     add("-s", "--scale", default="3", metavar="N[,N]", help="scale, or several at once: 2,3,4 (default: 3)")
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
     add("-f", "--format", metavar="EXT", help="output as png, jpg, webp, ... (default: as the input)")
     add(
-        "-j",
-        "--threads",
-        type=thread_count,
-        metavar="N",
-        help="threads, or load:proc:save, of which proc counts",
+        "-j", "--threads", type=_threads, metavar="N", help="threads, or load:proc:save, of which proc counts"
     )
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
@@ -123,6 +119,14 @@ def _parser() -> ArgumentParser:
     ):
         add(option, action=_Refuse, nargs=nargs, const=reason, help=argparse.SUPPRESS)
     return parser
+
+
+def _threads(text: str) -> int:
+    parts = text.split(":")
+    try:
+        return int(parts[1] if len(parts) == 3 else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
 
 
 def _subcommand(name: str, arguments: list[str]) -> int:

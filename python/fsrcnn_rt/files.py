@@ -26,9 +26,9 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` for writing, as :func:`atomic_path` does.
+    """Open a temporary file beside ``path``, which becomes ``path`` as with :func:`atomic_path`.
 
-    ``OSError`` if the folder is missing or cannot be written.
+    It may be written and read back. ``OSError`` if the folder is missing or cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("xb") as file:
+    with atomic_path(path) as temporary, temporary.open("x+b") as file:
         yield file

@@ -24,7 +24,6 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     check_output,
     is_video,
-    thread_count,
 )
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import Model, load
@@ -87,7 +86,7 @@ def _parser() -> ArgumentParser:
     )
     add("-s", "--scale", type=int, default=2, metavar="N", help="scale (default: 2)")
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
-    add("-j", "--threads", type=thread_count, metavar="N", help="frames computed at once, one on each thread")
+    add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("-v", "--verbose", action="store_true", help="tell each output, its frames per second and real time")
@@ -101,6 +100,15 @@ def _parser() -> ArgumentParser:
         "--chroma-location", choices=get_args(ChromaLocation), help="default: what the codec has, mostly left"
     )
     return parser
+
+
+def _threads(text: str) -> int:
+    """Read a number, or ``load:proc:save`` as the ncnn tools have it, of which proc counts."""
+    parts = text.split(":")
+    try:
+        return int(parts[1] if len(parts) == 3 else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
 
 
 def _plan(options: argparse.Namespace) -> list[_Job]:
