@@ -302,6 +302,30 @@ def test_everything_else_is_copied(model):
         assert b.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
+def test_a_cover_is_copied_and_not_taken_for_the_video(model):
+    make("clip.mp4", codec="libx264")
+    with av.open("clip.mp4") as clip, av.open("a.mp4", "w") as container:
+        cover = container.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic.value
+        video = container.add_stream_from_template(clip.streams.video[0], opaque=True)
+        still = av.VideoFrame(16, 16, "rgb24")
+        still.pts = 0
+        container.mux([*cover.encode(still), *cover.encode(None)])
+        for packet in clip.demux():
+            if packet.size:
+                packet.stream = video
+                container.mux(packet)
+    upscale_video("a.mp4", "b.mp4", 2, model=model, preset="ultrafast")
+
+    def widths(name):
+        with av.open(name) as container:
+            return sorted((stream.name, stream.width) for stream in container.streams.video)
+
+    assert widths("a.mp4") == [("h264", 44), ("png", 16)]
+    assert widths("b.mp4") == [("h264", 88), ("png", 16)]
+
+
 def test_rotation_is_kept(model):
     with av.open("a.mp4", "w") as container:
         stream = add_video(container, codec="libx264")

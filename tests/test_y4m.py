@@ -3,6 +3,7 @@
 import fcntl
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -343,6 +344,19 @@ def test_a_reader_that_goes_away(model_file, stalled):
         process.stdout.close()
         assert process.wait(60) == 1
         assert process.stderr.read() == b"fsrcnn-rt: -: nobody reads the output - any more\n"
+
+
+def test_interrupted_while_it_waits(model_file):
+    data = stream(frames_of())
+    with subprocess.Popen(
+        command(model_file, "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(data)
+        process.stdin.flush()
+        assert process.stdout.read(10) == b"YUV4MPEG2 "
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b"fsrcnn-rt: interrupted\n"
 
 
 def test_files(run, folder, model):
