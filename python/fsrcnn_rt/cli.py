@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fsrcnn_rt.arguments import ArgumentParser
+from fsrcnn_rt.arguments import ArgumentParser, is_video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,8 +25,9 @@ _SUBCOMMANDS = {
     "train": "fsrcnn_rt.training",
     "convert": "fsrcnn_rt.convert",
     "export": "fsrcnn_rt.export",
+    "video": "fsrcnn_rt.video_command",
 }
-_FUTURE_SUBCOMMANDS = ("compare", "video")
+_FUTURE_SUBCOMMANDS = ("compare",)
 
 # Quality that an upscaled picture deserves, where Pillow's own default is lower.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise _UsageError(
                 f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})"
             )
+        known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
+        if any(map(is_video, [*known.inputs, *known.more_inputs])):
+            return _subcommand("video", arguments)
         return _upscale_files(_parser().parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
         return exit_.code if isinstance(exit_.code, int) else 2
@@ -89,7 +93,7 @@ class _Version(argparse.Action):
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="fsrcnn-rt",
-        usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train,convert,export} --help",
+        usage=f"fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {{{','.join(_SUBCOMMANDS)}}} --help",
         description="Upscale pictures with FSRCNN on the CPU: photo.jpg becomes photo_x3.jpg beside it.",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )
