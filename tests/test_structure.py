@@ -44,6 +44,6 @@ def test_no_module_imports_the_command_line():
 
 
 def test_import_is_cheap():
-    code = "import sys, fsrcnn_rt; print(*{'PIL', 'torch', 'safetensors', 'tqdm'} & sys.modules.keys())"
+    code = "import sys, fsrcnn_rt; print(*{'PIL', 'av', 'torch', 'safetensors', 'tqdm'} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""

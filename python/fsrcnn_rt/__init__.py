@@ -4,10 +4,11 @@
 >>> big = fsrcnn_rt.upscale(image, scale=3)  # a Pillow image, or an array of uint8, uint16 or floats
 
 :func:`upscale` is all that most need; :class:`Upscaler` holds a model ready for many calls; :func:`load`
-reads a model as data; :func:`measure_fps` tells how fast this machine is.
+reads a model as data; :func:`measure_fps` tells how fast this machine is. With PyAV installed (the extra
+``video``), :func:`upscale_video` makes a larger video file, and :func:`upscale_frames` gives its frames.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsrcnn_rt.api import Upscaler, upscale
 from fsrcnn_rt.bench import FpsReport, measure_fps
@@ -16,15 +17,22 @@ from fsrcnn_rt.model import Model, load
 from fsrcnn_rt.runtime import available_isas
 
 if TYPE_CHECKING:
+    from fsrcnn_rt.video import upscale_frames as upscale_frames
+    from fsrcnn_rt.video import upscale_video as upscale_video
+
     __version__: str
 else:
 
-    def __getattr__(name: str) -> str:
+    def __getattr__(name: str) -> Any:
         # Asking the installed metadata takes longer than the rest of the import, so only those who ask pay.
         if name == "__version__":
             from importlib.metadata import version
 
             return version("fsrcnn-rt")
+        if name in ("upscale_frames", "upscale_video"):
+            from fsrcnn_rt import video
+
+            return getattr(video, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,9 +2,7 @@
 
 import os
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +31,7 @@ from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
 from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.streams import in_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -164,25 +163,15 @@ class Upscaler:
         none waits for another. At most that many frames and results are held, and at least two, so that one
         is ready when the next is asked for.
 
-        Raises what :meth:`upscale` raises when it is the turn of the frame that is at fault, and what
-        ``frames`` itself raises; the frames behind it are then dropped.
+        Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
+        the frames behind it are then dropped.
         """
-        self._check_scales(scale)
-        return self._map(frames, scale, max(2, self._threads))
+        check_scales(scale, self._model)
 
-    def _map(self, frames: "Iterable[Frame]", scale: int, at_once: int) -> "Iterator[Frame]":
-        pending: deque[Future[Any]] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="fsrcnn-rt") as pool:
-            try:
-                for frame in frames:
-                    if len(pending) == at_once:
-                        yield pending.popleft().result()
-                    pending.append(pool.submit(self._upscale, frame, scale, None, 1))
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        def enlarge(frame: "Frame") -> Any:
+            return self._upscale(frame, scale, None, 1)
+
+        return in_order(enlarge, frames, self._threads, max(2, self._threads))
 
     def upscale_planes(
         self,
@@ -207,7 +196,7 @@ class Upscaler:
 
         Raises as :meth:`upscale` does.
         """
-        self._check_scales(scale)
+        check_scales(scale, self._model)
         layout = Layout(bits, subsampling, chroma_location)
         height, width = luma_shape(planes)
         layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
@@ -234,7 +223,7 @@ class Upscaler:
         threads: int,
         channel_order: ChannelOrder = "rgb",
     ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
-        scales = self._check_scales(scale)
+        scales = check_scales(scale, self._model)
         several = isinstance(scale, Sequence)
         if not _is_pil(image):
             array = as_array(image)
@@ -247,20 +236,6 @@ class Upscaler:
         array, restore = from_pil(image)
         pictures = {key: restore(result) for key, result in self._run(array, scales, None, threads).items()}
         return pictures if several else pictures[scales[0]]
-
-    def _check_scales(self, scale: int | Sequence[int]) -> list[int]:
-        scales = list(scale) if isinstance(scale, Sequence) else [scale]
-        for value in scales:
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"scale={scale!r} is not an integer or a sequence of integers")
-            if value not in self.scales:
-                offered = ", ".join(map(str, self.scales))
-                raise ScaleError(
-                    f"scale={value} is not offered by model {self._model.name!r}, only {offered}"
-                )
-        if not scales or len(set(scales)) < len(scales):
-            raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
-        return [int(value) for value in scales]
 
     def _run(
         self,
@@ -295,6 +270,20 @@ class Upscaler:
             if array is not out[scale]:
                 out[scale][...] = from_compute(array, image.dtype)
         return {scale: out[scale] for scale in scales}
+
+
+def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
+    """List the scales; ``ScaleError`` or ``TypeError`` unless ``model`` offers them, each named once."""
+    scales = list(scale) if isinstance(scale, Sequence) else [scale]
+    for value in scales:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"scale={scale!r} is not an integer or a sequence of integers")
+        if value not in model.scales:
+            offered = ", ".join(map(str, model.scales))
+            raise ScaleError(f"scale={value} is not offered by model {model.name!r}, only {offered}")
+    if not scales or len(set(scales)) < len(scales):
+        raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
+    return [int(value) for value in scales]
 
 
 @overload

@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+#: As a name, stdin or stdout.
+PIPE = "-"
+Y4M_SUFFIX = ".y4m"
+VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
+
 
 class UsageError(Exception):
     """The command cannot be carried out as it was given."""
@@ -19,6 +24,11 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print ``message`` in one line on stderr and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def is_video(name: str) -> bool:
+    """Whether an input or output of this name is video, and not a picture."""
+    return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def check_output(path: Path, overwrite: bool, source: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, one_line
+from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, one_line
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
@@ -20,8 +20,9 @@ _SUBCOMMANDS = {
     "train": "fsrcnn_rt.training",
     "convert": "fsrcnn_rt.convert",
     "export": "fsrcnn_rt.export",
+    "video": "fsrcnn_rt.video_command",
 }
-_FUTURE_SUBCOMMANDS = ("compare", "video")
+_FUTURE_SUBCOMMANDS = ("compare",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _subcommand(arguments[0], arguments[1:])
         if arguments and arguments[0] in _FUTURE_SUBCOMMANDS:
             raise UsageError(f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})")
+        known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
+        if any(map(is_video, [*known.inputs, *known.more_inputs])):
+            return _subcommand("video", arguments)
         return _upscale_files(_parser().parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
         return exit_.code if isinstance(exit_.code, int) else 2
@@ -61,7 +65,7 @@ class _Version(argparse.Action):
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="fsrcnn-rt",
-        usage="fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {bench,info,eval,train,convert,export} --help",
+        usage=f"fsrcnn-rt [options] INPUT...   or   fsrcnn-rt {{{','.join(_SUBCOMMANDS)}}} --help",
         description="Upscale pictures with FSRCNN on the CPU: photo.jpg becomes photo_x3.jpg beside it.",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
         add_help=False,

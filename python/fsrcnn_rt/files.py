@@ -8,19 +8,27 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
+def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
+    """Give the name of a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
 
-    It may be written and read back. Leaving the block by an exception (Ctrl-C included) deletes it and leaves
-    whatever ``path`` was. ``OSError`` if the folder is missing or cannot be written.
+    Leaving the block by an exception (Ctrl-C included) deletes it and leaves whatever ``path`` was.
+    ``suffix``: that of the temporary, for those who tell a format by it.
     """
     # Not tempfile: its files are readable by their owner only, and would stay so after the rename.
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
-    file = temporary.open("x+b")
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}{suffix}")
     try:
-        with file:
-            yield file
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path``, which becomes ``path`` as with :func:`atomic_path`.
+
+    It may be written and read back. ``OSError`` if the folder is missing or cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("x+b") as file:
+        yield file

@@ -344,6 +344,31 @@ void check_fork(const KernelTable& table) {
     failures += run(upscaler, g, {3}, 2, 16) != expected;  // the parent goes on
   }
   report(table, "forked children", 2, failures);
+
+  // A fork copies the locks that other threads hold: while they call without a pause, some children would hang.
+  const long forks = 600;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> callers;
+  const Geometry tiny{1, 1, 1, SampleType::u8};
+  const std::vector<Picture> dot = run(upscaler, tiny, {2}, 1, 0);
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back([&] {
+      while (!stop) run(upscaler, tiny, {2}, 1, 0);
+    });
+  }
+  failures = 0;
+  for (long i = 0; i < forks && failures == 0; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      _exit(run(upscaler, tiny, {2}, 1, 0) == dot ? 0 : 1);
+    }
+    int status = 0;
+    failures += waitpid(child, &status, 0) != child || status != 0;
+  }
+  stop = true;
+  for (std::thread& caller : callers) caller.join();
+  report(table, "forked while other threads call", forks, failures);
 #endif
 }
 

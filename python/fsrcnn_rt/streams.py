@@ -1,0 +1,91 @@
+"""Streams of items: read ahead, several worked on at once, given back in order; memory is bounded."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+from typing import NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_THREAD_NAME = "fsrcnn-rt"
+
+
+class Progress(NamedTuple):
+    """How far a stream has come."""
+
+    frames: int  # done so far
+    total: int | None  # as announced, which may be an estimate; None: unknown
+    seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, at_once: int
+) -> Generator[Result, None, None]:
+    """Call ``function`` on each item, on ``workers`` threads, and give the results in the items' order.
+
+    At most ``at_once`` items and results are held. What ``function`` or ``items`` raises is raised when it is
+    its turn, after the results before it; the items behind are dropped.
+    """
+    pending: deque[Future[Result]] = deque()
+    fault: Exception | None = None
+    iterator = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix=_THREAD_NAME) as pool:
+        try:
+            while True:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    fault = error
+                    break
+                if len(pending) == at_once:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(function, item))
+            while pending:
+                yield pending.popleft().result()
+            if fault is not None:
+                raise fault
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def read_ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]:
+    """Run the generator ``items`` in a thread of its own, up to ``depth`` items ahead of who asks.
+
+    What it raises is raised here, after the items before. It is closed by its own thread, so it may hold what
+    no other thread must touch.
+    """
+    free = Semaphore(depth)
+    stopped = Event()
+    ready: SimpleQueue[tuple[Item] | BaseException | None] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            while not stopped.is_set():
+                ready.put((next(items),))
+                free.acquire()
+        except StopIteration:
+            ready.put(None)
+        except BaseException as error:
+            ready.put(error)
+        finally:
+            items.close()
+
+    # A daemon, and not waited for long: a read from a pipe that nobody feeds may never return.
+    thread = Thread(target=read, name=f"{_THREAD_NAME}-reader", daemon=True)
+    thread.start()
+    try:
+        while (entry := ready.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            free.release()
+            yield entry[0]
+    finally:
+        stopped.set()
+        free.release()
+        thread.join(1.0)

@@ -1,0 +1,332 @@
+"""Video files: frames through the network without ever leaving YUV, all else copied. Needs PyAV."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fsrcnn_rt.api import ModelLike, Upscaler, check_scales
+from fsrcnn_rt.files import atomic_path
+from fsrcnn_rt.planes import ChromaLocation, Layout
+from fsrcnn_rt.runtime import resolve_threads
+from fsrcnn_rt.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.y4m import read_header
+
+try:
+    import av
+
+    from fsrcnn_rt.encoder import Encoding, add_streams, start
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'", name="av"
+    ) from error
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["upscale_frames", "upscale_video"]
+
+Packets: TypeAlias = "deque[av.Packet[Any]]"
+
+# Codecs whose chroma lies in the centre; of the others' signalling, which is rare, PyAV tells nothing.
+_CENTRED = ("mjpeg", "mpeg1video")
+
+# Pixel formats whose name stands for full range, as the range tag of their frames does: those without the J.
+_FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
+
+# A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
+_MISSING = (0.5, 0.05)
+
+
+def upscale_frames(
+    source: str | os.PathLike[str],
+    scale: int = 2,
+    *,
+    model: ModelLike = "fsrcnn",
+    threads: int | None = None,
+    isa: str | None = None,
+    chroma_location: ChromaLocation | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Upscale the frames of a video file, and give them in the order in which they are shown.
+
+    ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
+    network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
+    plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
+    ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
+    them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
+    has, mostly "left".
+
+    Yields frames ``scale`` times as high and wide, with the pixel format, time and colour tags of the
+    original.
+
+    Raises ``OSError`` for a file that cannot be read, ``ValueError`` for one without video of such a kind and
+    what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
+    ``ModuleNotFoundError`` where PyAV is not installed.
+    """
+    enlarge = _Enlarger(scale, model, threads, isa)
+    container, stream = _open(Path(source), enlarge.threads)
+    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
+
+
+def upscale_video(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    scale: int = 2,
+    *,
+    model: ModelLike = "fsrcnn",
+    threads: int | None = None,
+    isa: str | None = None,
+    chroma_location: ChromaLocation | None = None,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    pix_fmt: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> Progress:
+    """Upscale a video file: its frames as :func:`upscale_frames` does, and everything else as it is.
+
+    Audio, subtitles, attachments, chapters, metadata, aspect ratio, rotation, colour tags and the time of
+    every frame are copied; streams of other data are not. ``output``: its suffix chooses the container. It is
+    written under another name beside it, and renamed when it is complete.
+
+    ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
+    ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
+    ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
+    libx264), and the effort is the encoder's choice. ``pix_fmt``: the pixel format to encode; default that of
+    the input. ``threads`` are those of the encoder too. ``overwrite``: whether ``output`` may exist.
+    ``progress`` is called after each frame.
+
+    Returns how far it came. Decoding, the network and encoding overlap.
+
+    Raises what :func:`upscale_frames` raises; ``FileExistsError``; ``OSError`` for an output that cannot be
+    written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
+    then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
+    """
+    enlarge = _Enlarger(scale, model, threads, isa)
+    source, output = Path(source), Path(output)
+    if output.exists() and not overwrite:
+        raise FileExistsError(errno.EEXIST, "exists already", str(output))
+    container, stream = _open(source, enlarge.threads)
+    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    others: Packets = deque()
+    frames = _decode(container, stream, others)
+    # The first frame tells what the container may not; from then on the reader has the input to itself.
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("has no frames")
+    if first.interlaced_frame:
+        warnings.warn(f"{source} is interlaced, and upscaling mixes its fields", stacklevel=2)
+    total, announced = _announced(container, stream)
+    encoding = Encoding(
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        computed=_FULL_RANGE.get(first.format.name, first.format.name),
+        size=(scale * first.width, scale * first.height),
+        threads=enlarge.threads,
+        chroma_location=enlarge.chroma_location,
+    )
+    with (
+        atomic_path(output, output.suffix) as temporary,
+        closing(enlarge.stream(_resume(first, frames))) as results,
+    ):
+        try:
+            with av.open(str(temporary), "w") as target:
+                copies = add_streams(target, container, stream, first, encoding)
+                encoder = copies.pop(stream.index)
+                start(target, encoder)
+                done = Progress(0, total, 0.0)
+                for frame in results:
+                    _check_unchanged(frame, first, scale)
+                    _copy_packets(target, others, copies)
+                    target.mux(encoder.encode(frame))
+                    done = Progress(done.frames + 1, total, _end(frame) - _start(first))
+                    if progress:
+                        progress(done)
+                _copy_packets(target, others, copies)
+                target.mux(encoder.encode(None))
+        except av.FFmpegError as error:  # those of the input have become an OSError by now
+            raise _os_error(error, f"{output} cannot be written", output) from error
+    if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
+        warnings.warn(
+            f"{source} ends after {done.seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged",
+            stacklevel=2,
+        )
+    return done
+
+
+class _Enlarger:
+    """Makes frames larger, one on a thread."""
+
+    def __init__(self, scale: int, model: ModelLike, threads: int | None, isa: str | None) -> None:
+        self.threads = resolve_threads(threads)
+        self.chroma_location: ChromaLocation = "left"
+        self._upscaler = Upscaler(model, threads=1, isa=isa)
+        (self._scale,) = check_scales([scale], self._upscaler.model)
+
+    def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
+        """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
+        # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
+        return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
+
+    def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
+        layout = _layout(frame.format.name, self.chroma_location)
+        name = frame.format.name
+        result = av.VideoFrame(
+            self._scale * frame.width, self._scale * frame.height, _FULL_RANGE.get(name, name)
+        )
+        self._upscaler.upscale_planes(
+            _planes(frame, layout),
+            self._scale,
+            bits=layout.bits,
+            subsampling=layout.subsampling,
+            chroma_location=layout.chroma_location,
+            out=_planes(result, layout),
+        )
+        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+        result.color_range, result.colorspace = frame.color_range, frame.colorspace
+        result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
+        return result
+
+
+@lru_cache
+def _layout(name: str, chroma_location: ChromaLocation) -> Layout:
+    """Describe a pixel format; ``ValueError`` unless it is planar YUV or grey without alpha."""
+    pixels = av.VideoFormat(name, 64, 64)
+    components = pixels.components
+    bits = components[0].bits if components else 0
+    if (
+        pixels.is_rgb
+        or pixels.is_bit_stream
+        or pixels.has_palette
+        or (pixels.is_big_endian and bits > 8)
+        or [component.plane for component in components] not in ([0], [0, 1, 2])
+        or not 8 <= bits <= 16
+    ):
+        raise ValueError(f"has the pixel format {name}, which is not planar YUV or grey of 8 to 16 bits")
+    if len(components) == 1:
+        return Layout(bits, (1, 1), chroma_location)
+    return Layout(bits, (64 // components[1].width, 64 // components[1].height), chroma_location)
+
+
+def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
+    """View the planes of a frame as arrays, in place."""
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]
+        rows = rows.reshape(plane.height, abs(plane.line_size) // layout.dtype.itemsize)[:, : plane.width]
+        planes.append(rows if plane.line_size > 0 else rows[::-1])
+    return planes
+
+
+def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+    """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise _os_error(error, "is no video that can be read", path) from error
+    covers = av.stream.Disposition.attached_pic
+    stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
+    if stream is None or not stream.codec_context or not stream.codec_context.pix_fmt:
+        container.close()
+        raise ValueError("has no video that can be decoded")
+    stream.thread_count, stream.thread_type = threads, av.codec.context.ThreadType.AUTO
+    try:
+        _layout(stream.codec_context.pix_fmt, "left")
+    except ValueError:
+        container.close()
+        raise
+    return container, stream
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, others: Packets
+) -> Generator[av.VideoFrame, None, None]:
+    """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
+    try:
+        with container:
+            for packet in container.demux():
+                if packet.stream_index != stream.index:
+                    if packet.size:  # the last, empty ones only flush decoders
+                        others.append(packet)
+                    continue
+                for frame in stream.decode(packet):
+                    if frame.pts is None or frame.time_base is None:
+                        raise ValueError("has a frame without a time")
+                    yield frame
+    except av.EOFError:
+        return
+    except av.FFmpegError as error:
+        raise _os_error(error, "cannot be decoded", Path(container.name)) from error
+
+
+def _resume(
+    first: av.VideoFrame, frames: Generator[av.VideoFrame, None, None]
+) -> Generator[av.VideoFrame, None, None]:
+    yield first
+    yield from frames
+
+
+def _copy_packets(target: av.container.OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
+    while packets:
+        packet = packets.popleft()
+        if packet.stream_index in streams:
+            packet.stream = streams[packet.stream_index]
+            target.mux_one(packet)
+
+
+def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame, scale: int) -> None:
+    name = _FULL_RANGE.get(first.format.name, first.format.name)
+    now, before = (frame.width // scale, frame.height // scale), (first.width, first.height)
+    if now != before or frame.format.name != name:
+        raise ValueError(
+            f"changes from {before[0]}x{before[1]} {name} to {now[0]}x{now[1]} {frame.format.name} "
+            f"at {frame.time:.3f} s, and the output can hold only one of them"
+        )
+
+
+def _chroma_location(container: InputContainer, stream: VideoStream) -> ChromaLocation:
+    if container.format.name == "yuv4mpegpipe":
+        with Path(container.name).open("rb") as file:
+            return read_header(file).layout.chroma_location
+    return "center" if stream.codec_context.codec.canonical_name in _CENTRED else "left"
+
+
+def _announced(container: InputContainer, stream: VideoStream) -> tuple[int | None, float]:
+    """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
+    if stream.duration and stream.time_base:
+        seconds = stream.duration * stream.time_base
+    else:
+        seconds = Fraction(container.duration or 0, av.time_base)
+    rate = stream.average_rate or stream.guessed_rate
+    return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
+
+
+def _start(frame: av.VideoFrame) -> float:
+    return float((frame.pts or 0) * (frame.time_base or 0))
+
+
+def _end(frame: av.VideoFrame) -> float:
+    return float(((frame.pts or 0) + (frame.duration or 0)) * (frame.time_base or 0))
+
+
+def _os_error(error: av.FFmpegError, what: str, path: Path) -> OSError:
+    """Make an error of the libraries one of ours, of the system's kind where it is the system's."""
+    if isinstance(error, OSError) and error.errno:
+        return OSError(error.errno, error.strerror, str(path))
+    return OSError(f"{what}: {error.strerror or error}")
