@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt.arguments import ArgumentParser
 from fsrcnn_rt.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 from fsrcnn_rt.model import SCALES
 
@@ -187,16 +188,10 @@ def _print_table(title: str, results: Sequence[Result]) -> None:
         print(f"{name:{width}}  {psnr_:6.2f}  {ssim_:.4f}  {bicubic.psnr:13.2f}  {bicubic.ssim:.4f}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="fsrcnn-rt eval",
         description="PSNR and SSIM of a model and of bicubic on a folder of pictures, as the papers measure.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("folder", metavar="FOLDER", type=Path, help="pictures to shrink, upscale and compare")

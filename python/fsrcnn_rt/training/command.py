@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
+from fsrcnn_rt.arguments import ArgumentParser
 from fsrcnn_rt.evaluate import DatasetError
 from fsrcnn_rt.model import save_model
 from fsrcnn_rt.training.config import ConfigError, read_recipe
@@ -58,16 +57,10 @@ def _fail(error: object, code: int) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="fsrcnn-rt train",
         description="Train a model by a recipe. Log and checkpoint are written beside the model file.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("config", metavar="CONFIG", type=Path, help="recipe (TOML), such as weights/fsrcnn.toml")
