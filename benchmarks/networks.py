@@ -88,7 +88,7 @@ def _sub_pixel(head: Head, scale: int) -> Conv2d:
 
     Output pixel ``scale * q + phase`` sees input pixel ``q + u`` through tap ``phase + pad - scale * u``.
     """
-    reach = max(head.pad, HEAD_KERNEL + scale - 2 - head.pad) // scale
+    reach = max(head.pad + scale - 1, HEAD_KERNEL - 1 - head.pad) // scale
     weight = np.zeros((scale * scale, head.weight.shape[0], 2 * reach + 1, 2 * reach + 1), np.float32)
     offsets = range(-reach, reach + 1)
     taps = [

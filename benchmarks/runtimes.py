@@ -109,7 +109,7 @@ def torch_eager(graph: Graph, plane: F32, threads: int) -> Prepared:
 
 
 def torch_compile(graph: Graph, plane: F32, threads: int) -> Prepared:
-    """PyTorch's compiler, with the weights frozen."""
+    """PyTorch's compiler on weights laid out channels last, which is the fastest it does here."""
     return _torch(graph, plane, threads, compiled=True)
 
 
@@ -156,11 +156,11 @@ def _torch(graph: Graph, plane: F32, threads: int, *, compiled: bool) -> Prepare
         modules.append(deconv)
     net = nn.Sequential(*modules).eval()
     if compiled:
-        net = torch.compile(net, fullgraph=True, dynamic=False, options={"freezing": True})
+        net = torch.compile(net.to(memory_format=torch.channels_last), fullgraph=True, dynamic=False)
     source = torch.tensor(plane)[None, None]
 
     def run() -> object:
-        with torch.no_grad():
+        with torch.inference_mode():
             return net(source)
 
     return Prepared(run, lambda tensor: tensor.numpy()[0, 0])
