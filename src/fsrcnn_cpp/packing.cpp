@@ -34,14 +34,18 @@ AlignedBuffer pack_direct(const ConvLayer& layer, int max_block) {
   return packed;
 }
 
-/// G g G^T for the points 0, 1, -1, 2, -2, infinity, in double. `g`: [3][3], `u`: [6][6].
+/// G g G^T for the points 0, a, -a, b, -b, infinity, in double. `g`: [3][3], `u`: [6][6].
 void transform_3x3(const float* g, double* u) {
   static constexpr int kPoints = winograd_points(3);
-  static constexpr double kG[kPoints][3] = {{1.0 / 4, 0, 0},
-                                            {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                            {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                            {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                            {1.0 / 24, -1.0 / 12, 1.0 / 6},
+  static constexpr double a = kWinograd3PointA, b = kWinograd3PointB;
+  static constexpr double p0 = 1 / (a * a * b * b);
+  static constexpr double pa = 1 / (2 * a * a * (a * a - b * b));
+  static constexpr double pb = 1 / (2 * b * b * (b * b - a * a));
+  static constexpr double kG[kPoints][3] = {{p0, 0, 0},
+                                            {pa, pa * a, pa * a * a},
+                                            {pa, -pa * a, pa * a * a},
+                                            {pb, pb * b, pb * b * b},
+                                            {pb, -pb * b, pb * b * b},
                                             {0, 0, 1}};
   for (int i = 0; i < kPoints * kPoints; ++i) {
     u[i] = 0;

@@ -52,6 +52,9 @@ inline constexpr int kWinogradChunkColumns = 64;  // columns transformed at a ti
 /// Floats past `width` that may be read and written in every row.
 inline constexpr int kWinogradOverrun = kWinogradChunkColumns + kMaxLanes;
 
+/// The interpolation points of winograd3 are 0, a, -a, b, -b and infinity.
+inline constexpr float kWinograd3PointA = 0.75f, kWinograd3PointB = 1.5f;
+
 constexpr bool has_winograd(int kernel) { return kernel == 3 || kernel == 5; }
 /// Input rows of a block: also the points of one axis.
 constexpr int winograd_points(int kernel) { return kWinogradTile + kernel - 1; }

@@ -1,4 +1,4 @@
-// winograd3_conv2d: F(4x4, 3x3) with the interpolation points 0, 1, -1, 2, -2 and infinity. Lanes are tiles. Rows stay
+// winograd3_conv2d: F(4x4, 3x3). Lanes are tiles. Rows stay
 // in their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
 #pragma once
 
@@ -20,16 +20,21 @@ static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 /// channel would all fall into the same few cache sets.
 inline ptrdiff_t points_stride(int ic) { return static_cast<ptrdiff_t>(ic | 1) * kChunkTiles; }
 
-/// Six inputs to six points: the rows of B^T, which come in pairs e + o, e - o.
+// The points 0, a, -a, b, -b and infinity. Around 1 they amplify rounding errors five times less than 1 and 2 would,
+// and 3/4 and 3/2 have short powers.
+constexpr float kA = kWinograd3PointA, kA2 = kA * kA, kA3 = kA2 * kA;
+constexpr float kB = kWinograd3PointB, kB2 = kB * kB, kB3 = kB2 * kB;
+
+/// Six inputs to six points: the rows of B^T, which come in pairs e + p o, e - p o.
 FSRCNN_INLINE void to_points(Vec d0, Vec d1, Vec d2, Vec d3, Vec d4, Vec d5, Vec* v) {
-  const Vec e1 = d4 - 4.0f * d2, o1 = d3 - 4.0f * d1;
-  const Vec e2 = d4 - d2, o2 = d3 - d1;
-  v[0] = 4.0f * d0 + (e1 - d2);
-  v[1] = e1 + o1;
-  v[2] = e1 - o1;
-  v[3] = e2 + 2.0f * o2;
-  v[4] = e2 - 2.0f * o2;
-  v[5] = (d5 - d3) - 4.0f * o2;
+  const Vec e1 = d4 - kB2 * d2, o1 = d3 - kB2 * d1;
+  const Vec e2 = d4 - kA2 * d2, o2 = d3 - kA2 * d1;
+  v[0] = kA2 * kB2 * d0 + (e1 - kA2 * d2);
+  v[1] = e1 + kA * o1;
+  v[2] = e1 - kA * o1;
+  v[3] = e2 + kB * o2;
+  v[4] = e2 - kB * o2;
+  v[5] = (d5 - kA2 * d3) - kB2 * o2;
 }
 
 /// Six points to four outputs: the rows of A^T.
@@ -37,9 +42,9 @@ FSRCNN_INLINE void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
   const Vec s1 = m[step] + m[2 * step], d1 = m[step] - m[2 * step];
   const Vec s2 = m[3 * step] + m[4 * step], d2 = m[3 * step] - m[4 * step];
   y[0] = m[0] + s1 + s2;
-  y[1] = d1 + 2.0f * d2;
-  y[2] = s1 + 4.0f * s2;
-  y[3] = (d1 + m[5 * step]) + 8.0f * d2;
+  y[1] = kA * d1 + kB * d2;
+  y[2] = kA2 * s1 + kB2 * s2;
+  y[3] = (m[5 * step] + kA3 * d1) + kB3 * d2;
 }
 
 /// The columns' transform of G rows of points: five vectors of columns 4t .. 4t + 4 * kLanes + 3 in, six points out.
@@ -81,19 +86,19 @@ inline void input_transform(const float* const* rows, ptrdiff_t at, float* dst, 
   FSRCNN_UNROLL
   for (int k = 0; k < 5; ++k) {
     const Vec d2 = row(2, k), d4 = row(4, k);
-    const Vec e = d4 - 4.0f * d2, o = row(3, k) - 4.0f * row(1, k);
-    x[0][k] = 4.0f * row(0, k) + (e - d2);
-    x[1][k] = e + o;
-    x[2][k] = e - o;
+    const Vec e = d4 - kB2 * d2, o = row(3, k) - kB2 * row(1, k);
+    x[0][k] = kA2 * kB2 * row(0, k) + (e - kA2 * d2);
+    x[1][k] = e + kA * o;
+    x[2][k] = e - kA * o;
   }
   columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
   FSRCNN_UNROLL
   for (int k = 0; k < 5; ++k) {
     const Vec d1 = row(1, k), d3 = row(3, k);
-    const Vec e = row(4, k) - row(2, k), o = d3 - d1;
-    x[0][k] = e + 2.0f * o;
-    x[1][k] = e - 2.0f * o;
-    x[2][k] = (row(5, k) - d3) - 4.0f * o;
+    const Vec e = row(4, k) - kA2 * row(2, k), o = d3 - kA2 * d1;
+    x[0][k] = e + kB * o;
+    x[1][k] = e - kB * o;
+    x[2][k] = (row(5, k) - kA2 * d3) - kB2 * o;
   }
   columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
 }
