@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import _core
+from fsrcnn_rt import Upscaler, _core, available_isas, load
 
 # Rounding errors of float32 add up as the square root of the number of terms, of which there are a few
 # thousand, and of epsilon, 1.2e-7; the values are of the order of 1, which is full scale.
@@ -342,3 +342,25 @@ def test_the_core_checks_what_it_is_given(change):
 
 def test_the_arguments_of_the_fault_test_are_right_before_the_change():
     fault(lambda arguments: None)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 47), (240, 240)], ids=str)
+@pytest.mark.parametrize("name", ["fsrcnn", "fsrcnn-s"])
+def test_shipped_models_on_noise(name, size):
+    """Every kernel set within 1e-5 of full scale of float64, on the input that is hardest to get right."""
+    model = load(name)
+    net = oracle.Net(
+        [(layer.weight, layer.bias, layer.slope) for layer in model.layers],
+        {
+            scale: (head.weight, head.bias, head.pad, head.output_padding, -1)
+            for scale, head in model.heads.items()
+        },
+        model.padding,
+    )
+    noise = np.random.default_rng(1).random(size).astype(np.float32)
+    upscalers = [Upscaler(model, isa=isa, threads=2) for isa in available_isas()]
+    for scale in model.scales:
+        want = oracle.forward(net, noise, scale)
+        for upscaler in upscalers:
+            error = np.abs(upscaler.upscale(noise, scale) - want).max()
+            assert error <= 1e-5, (scale, upscaler.isa, error)
