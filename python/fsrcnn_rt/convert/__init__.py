@@ -66,6 +66,7 @@ def convert(
         raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(_READERS)}")
     if scale is not None and scale not in SCALES:
         raise ScaleError(f"scale={scale} is none of {', '.join(map(str, SCALES))}")
+    path.open("rb").close()  # a file that is not there is told before a package that is not
     read: Callable[[Path, int | None], ForeignNetwork]
     read = import_module(f"fsrcnn_rt.convert.{_READERS[suffix]}").read
     try:
