@@ -5,6 +5,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
+from fsrcnn_rt import cli
 from fsrcnn_rt.model import Conv2d, Head, Model, save_model
 
 
@@ -60,3 +61,25 @@ def model_file(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
     save_model(model, path)
     return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run_silent(model_file, capfd):
+    """Call the command with the small model, stdout staying empty; gives exit code and lines on stderr."""
+
+    def call(*arguments):
+        code = cli.main(["-m", str(model_file), *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert out == ""
+        return code, err.splitlines()
+
+    return call

@@ -14,14 +14,7 @@ from fsrcnn_rt import Upscaler, batch, cli, pictures
 from fsrcnn_rt.plan import Job
 from PIL import Image
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

@@ -17,14 +17,7 @@ from fsrcnn_rt import cli
 from fsrcnn_rt.api import Upscaler
 from PIL import Image, ImageCms
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

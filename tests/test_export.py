@@ -16,13 +16,7 @@ onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'co
 SCALES = (2, 3, 4)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

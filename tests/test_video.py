@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt import ScaleError, Upscaler, cli
+from fsrcnn_rt import ScaleError, Upscaler
 from numpy.testing import assert_array_equal
 
 av = pytest.importorskip("av", reason="video files need PyAV")
@@ -36,23 +36,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(model_file, capfd):
-    """Call the command with the small model; gives the exit code and the lines on stderr."""
-
-    def call(*arguments):
-        code = cli.main(["-m", str(model_file), *map(str, arguments)])
-        out, err = capfd.readouterr()
-        assert out == ""
-        return code, err.splitlines()
-
-    return call
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +47,8 @@ def walk(data_folder):
     return path
 
 
-def test_a_clip_with_sound(run, walk, folder):
-    assert run(walk, "-o", "big.mp4", "-s", "2", "--preset", "ultrafast") == (0, [])
+def test_a_clip_with_sound(run_silent, walk, folder):
+    assert run_silent(walk, "-o", "big.mp4", "-s", "2", "--preset", "ultrafast") == (0, [])
     assert len(times(walk)) == 47
     assert times("big.mp4") == times(walk)
     assert packets("big.mp4", "audio") == packets(walk, "audio")
@@ -125,9 +109,9 @@ def test_planes_pass_through_as_they_are(model, pix_fmt, size):
     assert times("b.mkv") == times("a.mkv")
 
 
-def test_ten_bits_422_in_mp4(run, folder, model):
+def test_ten_bits_422_in_mp4(run_silent, folder, model):
     make("a.mp4", pix_fmt="yuv422p10le", codec="libx264", colorspace=BT709, color_range=LIMITED)
-    assert run("a.mp4", "--preset", "ultrafast") == (0, [])
+    assert run_silent("a.mp4", "--preset", "ultrafast") == (0, [])
     assert [frame.format.name for frame in frames("a_x2.mp4")] == ["yuv422p10le"] * 6
     assert times("a_x2.mp4") == times("a.mp4")
     assert tags("a_x2.mp4") == tags("a.mp4")
@@ -237,21 +221,21 @@ def test_rotation_is_kept(model):
     assert [frame.rotation for frame in frames("b.mp4")] == [90] * 3
 
 
-def test_interlaced_video_is_told(run):
+def test_interlaced_video_is_told(run_silent):
     with av.open("a.mp4", "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"x264-params": "interlaced=1:tff=1"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 25)
         add_frames(container, stream, range(3), size=(64, 64))
-    code, lines = run("a.mp4")
+    code, lines = run_silent("a.mp4")
     assert (code, lines) == (0, ["fsrcnn-rt: a.mp4 is interlaced, and upscaling mixes its fields"])
 
 
-def test_options_of_the_encoder(run, folder):
+def test_options_of_the_encoder(run_silent, folder):
     make("a.mp4", codec="libx264", count=10)
     for crf in (5, 40):
         options = ("--codec", "libx265", "--crf", crf, "--preset", "ultrafast", "--pix-fmt", "yuv420p10le")
-        assert run("a.mp4", "-o", f"{crf}.mkv", *options) == (0, [])
+        assert run_silent("a.mp4", "-o", f"{crf}.mkv", *options) == (0, [])
     with av.open("5.mkv") as container:
         assert container.streams.video[0].name == "hevc"
         assert container.streams.video[0].pix_fmt == "yuv420p10le"
@@ -275,11 +259,11 @@ def test_a_codec_that_fits_is_chosen(model):
         assert len(times(output)) == len(times(source))
 
 
-def test_y4m_into_a_file_keeps_the_siting_of_its_tag(run, folder, model):
+def test_y4m_into_a_file_keeps_the_siting_of_its_tag(run_silent, folder, model):
     planes = planes_of(picture(0))
     header = b"YUV4MPEG2 W44 H30 F25:1 Ip A1:1 C420jpeg\nFRAME\n"
     (folder / "a.y4m").write_bytes(header + b"".join(plane.tobytes() for plane in planes))
-    assert run("a.y4m", "-o", "b.mkv", "--codec", "ffv1") == (0, [])
+    assert run_silent("a.y4m", "-o", "b.mkv", "--codec", "ffv1") == (0, [])
     (large,) = frames("b.mkv")
     want = Upscaler(model).upscale_planes(planes, 2, chroma_location="center")
     for a, b in zip(planes_of(large), want, strict=True):
@@ -384,34 +368,34 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("prepare", "arguments", "code", "message"), FAULTS.values(), ids=FAULTS)
-def test_faults_are_one_line_and_nothing_is_left(run, folder, prepare, arguments, code, message):
+def test_faults_are_one_line_and_nothing_is_left(run_silent, folder, prepare, arguments, code, message):
     prepare(folder)
     before = names(folder)
-    result, lines = run("a.mkv", *arguments)
+    result, lines = run_silent("a.mkv", *arguments)
     assert (result, len(lines)) == (code, 1)
     assert message in lines[0]
     assert names(folder) == before
 
 
-def test_an_option_that_the_encoder_refuses(run, folder):
+def test_an_option_that_the_encoder_refuses(run_silent, folder):
     make("a.mkv")
-    code, lines = run("a.mkv", "--codec", "libx264", "--preset", "nope")
+    code, lines = run_silent("a.mkv", "--codec", "libx264", "--preset", "nope")
     assert code == 1
     # libx264 itself may have its say before.
     assert lines[-1].startswith("fsrcnn-rt: a.mkv: libx264 refuses yuv420p, crf=18, preset=nope: ")
     assert names(folder) == ["a.mkv"]
 
 
-def test_a_truncated_file_is_told(run, folder):
+def test_a_truncated_file_is_told(run_silent, folder):
     data = make("a.mkv", count=40).read_bytes()
     (folder / "a.mkv").write_bytes(data[: len(data) * 2 // 3])
-    code, lines = run("a.mkv")
+    code, lines = run_silent("a.mkv")
     assert (code, len(lines)) == (0, 1)
     assert lines[0].startswith("fsrcnn-rt: a.mkv ends after 1.0 s of 1.6 s, and may be truncated")
     assert 20 < len(times("a_x2.mkv")) < 30
 
 
-def test_a_change_of_size_is_refused(run, folder):
+def test_a_change_of_size_is_refused(run_silent, folder):
     """Two streams of H.264, one behind the other, of which the second is larger."""
     parts = []
     for size in (SIZE, (64, 48)):
@@ -419,15 +403,15 @@ def test_a_change_of_size_is_refused(run, folder):
         parts.append((folder / "part.ts").read_bytes())
         (folder / "part.ts").unlink()
     (folder / "a.ts").write_bytes(b"".join(parts))
-    code, lines = run("a.ts", "-o", "b.mkv")
+    code, lines = run_silent("a.ts", "-o", "b.mkv")
     assert code == 1
     assert lines[-1].startswith("fsrcnn-rt: a.ts: changes from 44x30 yuv420p to 64x48 yuv420p at ")
     assert names(folder) == ["a.ts"]
 
 
-def test_the_others_are_done(run, folder):
+def test_the_others_are_done(run_silent, folder):
     make("b.mkv")
-    code, lines = run("a.mkv", "b.mkv", "-v", "-o", "new/")
+    code, lines = run_silent("a.mkv", "b.mkv", "-v", "-o", "new/")
     assert code == 1
     assert lines[0] == "fsrcnn-rt: a.mkv: No such file or directory"
     assert lines[1].startswith("b.mkv -> new/b_x2.mkv (6 frames, ") and lines[1].endswith(" x real time)")

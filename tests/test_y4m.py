@@ -13,7 +13,7 @@ import threading
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import ScaleError, Upscaler, cli
+from fsrcnn_rt import ScaleError, Upscaler
 from fsrcnn_rt.y4m import TruncatedError, Y4MError, upscale_y4m
 from numpy.testing import assert_array_equal
 
@@ -260,23 +260,7 @@ print(peak(2000) - first)
 # The command
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(model_file, capfd):
-    """Call the command with the small model; gives the exit code and the lines on stderr."""
-
-    def call(*arguments):
-        code = cli.main(["-m", str(model_file), *map(str, arguments)])
-        out, err = capfd.readouterr()
-        assert out == ""
-        return code, err.splitlines()
-
-    return call
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def command(model_file, *arguments):
@@ -359,32 +343,32 @@ def test_interrupted_while_it_waits(model_file):
         assert process.stderr.read() == b"fsrcnn-rt: interrupted\n"
 
 
-def test_files(run, folder, model):
+def test_files(run_silent, folder, model):
     frames = frames_of()
     (folder / "größe.y4m").write_bytes(stream(frames))
-    assert run("größe.y4m") == (0, [])
+    assert run_silent("größe.y4m") == (0, [])
     assert (folder / "größe_x2.y4m").read_bytes() == expected(frames, model, 2)
-    code, lines = run("größe.y4m", "größe_x2.y4m", "-s", "3", "-o", "new/", "-v")
+    code, lines = run_silent("größe.y4m", "größe_x2.y4m", "-s", "3", "-o", "new/", "-v")
     assert code == 0
     assert lines[0].startswith("größe.y4m -> new/größe_x3.y4m (3 frames, ")
     assert lines[0].endswith(" x real time)")
     assert names(folder / "new") == ["größe_x2_x3.y4m", "größe_x3.y4m"]
-    assert run("-i", "größe.y4m", "-o", "b.y4m", "-s", "3", "--overwrite") == (0, [])
+    assert run_silent("-i", "größe.y4m", "-o", "b.y4m", "-s", "3", "--overwrite") == (0, [])
     assert (folder / "b.y4m").read_bytes() == (folder / "new" / "größe_x3.y4m").read_bytes()
 
 
-def test_a_truncated_file_is_delivered_and_reported(run, folder, model):
+def test_a_truncated_file_is_delivered_and_reported(run_silent, folder, model):
     frames = frames_of()
     (folder / "a.y4m").write_bytes(stream(frames)[:-1])
-    assert run("a.y4m") == (1, ["fsrcnn-rt: a.y4m: ends within frame 2, counted from 0"])
+    assert run_silent("a.y4m") == (1, ["fsrcnn-rt: a.y4m: ends within frame 2, counted from 0"])
     assert (folder / "a_x2.y4m").read_bytes() == expected(frames[:2], model, 2)
     assert names(folder) == ["a.y4m", "a_x2.y4m"]
 
 
-def test_no_output_of_a_bad_file_and_the_others_are_done(run, folder):
+def test_no_output_of_a_bad_file_and_the_others_are_done(run_silent, folder):
     (folder / "a.y4m").write_bytes(b"YUV4MPEG2 W8 H8 It\n")
     (folder / "b.y4m").write_bytes(stream(frames_of()))
-    code, lines = run("none.y4m", "a.y4m", "b.y4m")
+    code, lines = run_silent("none.y4m", "a.y4m", "b.y4m")
     assert code == 1
     assert lines[0] == "fsrcnn-rt: none.y4m: No such file or directory"
     assert lines[1].startswith("fsrcnn-rt: a.y4m: is interlaced (It)")
@@ -412,24 +396,24 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run, folder):
         (["a.y4m", "--crf", "20"], "--crf is for video files other than Y4M"),
     ],
 )
-def test_wrong_usage_is_one_line_and_nothing_written(run, folder, arguments, message):
+def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, arguments, message):
     (folder / "c").mkdir()
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     (folder / "old.y4m").write_bytes(b"precious")
-    code, lines = run(*arguments)
+    code, lines = run_silent(*arguments)
     assert (code, len(lines)) == (2, 1)
     assert message in lines[0]
     assert names(folder) == ["a.y4m", "c", "old.y4m"]
     assert (folder / "old.y4m").read_bytes() == b"precious"
 
 
-def test_other_video_without_pyav(run, folder, monkeypatch):
+def test_other_video_without_pyav(run_silent, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "fsrcnn_rt.video", raising=False)
     monkeypatch.delattr(fsrcnn_rt, "video", raising=False)
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     words = "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'"
-    assert run("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])
+    assert run_silent("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])
     assert names(folder) == ["a.y4m"]
     with pytest.raises(ModuleNotFoundError) as caught:
         fsrcnn_rt.upscale_video("b.mp4", "c.mp4")
