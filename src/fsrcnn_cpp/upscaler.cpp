@@ -19,7 +19,6 @@ constexpr std::ptrdiff_t kMinStripWidth = 64;
 // A band recomputes a few rows that its neighbour also computes, so bands are tall unless the picture is small.
 constexpr std::ptrdiff_t kBandRows = 256;
 constexpr std::ptrdiff_t kMinBandRows = 8;
-constexpr int kMaxTaps = 2 * kDeconvKernel;
 
 // Columns that a convolution and the pointwise one after it compute at a time.
 constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
@@ -257,7 +256,7 @@ void Upscaler::Strip::produce(int i, std::ptrdiff_t y) {
   const Range range = columns(i);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
   const std::ptrdiff_t first = in_blocks(i) ? align_down(range.begin, upscaler_->extents_[i].anchor) : range.begin;
-  const float* src_rows[kMaxTaps];
+  const float* src_rows[kMaxKernel];
   gather(rings_[i - 1], y - conv.kernel / 2, rows_read(conv), column(first) - conv.kernel / 2, Head::kFullBorder,
          src_rows);
   const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
@@ -338,7 +337,7 @@ void Upscaler::Strip::pad(const Ring& ring, std::ptrdiff_t y, Range range, int r
 /// Pointers to index `at` of rows first .. first + count - 1 of a ring, or of what stands for them outside the picture.
 void Upscaler::Strip::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
                              const float** rows) {
-  std::ptrdiff_t indices[kMaxTaps];
+  std::ptrdiff_t indices[kMaxKernel];
   gather_rows(first, count, src_.height, upscaler_->padding_, border, indices);
   for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zero_row_ : ring.row(indices[k])) + at;
 }
@@ -354,7 +353,7 @@ void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
     }
   }
   const std::ptrdiff_t phases = head.stride * head.stride;
-  const float* src_rows[kMaxTaps];
+  const float* src_rows[kMaxKernel];
   if (head.subpixel) {
     const PackedConv& conv = *head.subpixel;
     gather(features, y - conv.kernel / 2, rows_read(conv), column(x0_) - conv.kernel / 2, head.border, src_rows);

@@ -13,7 +13,7 @@
 namespace fsrcnn {
 
 inline constexpr int kMaxLanes = 16;     // floats in the widest vector of any table
-inline constexpr int kMaxKernel = 15;    // largest convolution kernel, in rows
+inline constexpr int kMaxKernel = 15;    // most rows that a kernel reads: the largest convolution
 inline constexpr int kDeconvKernel = 9;  // rows and columns of every transposed convolution
 inline constexpr int kMaxStride = 4;
 
