@@ -69,6 +69,8 @@ class Recipe:
     """Held out of training: evenly spread over the sorted names of ``validation_dataset``."""
     evaluate_every: int
     """Steps between two evaluations; each also writes a checkpoint."""
+    optimizer: Literal["adam", "soap", "sgd"]
+    """Adam, SOAP (Vyas et al. 2024), or stochastic gradient descent with momentum 0.9."""
     average: float
     """Decay of the running average of the weights, which is evaluated and exported; 0: no average."""
     clip: float
@@ -101,6 +103,7 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
         validation_dataset=data.folder("validation_dataset"),
         validation_images=data.integer("validation_images", 1),
         evaluate_every=training.integer("evaluate_every", 1),
+        optimizer=training.choice("optimizer", ("adam", "soap", "sgd")),  # type: ignore[arg-type]
         average=training.number("average", 0.0, 0.999999),
         clip=training.number("clip", 1e-9, math.inf),
         head_rate=training.number("head_rate", 1e-9, math.inf),
