@@ -49,8 +49,12 @@ PackedConv pack_linear(ConvLayer layer, const KernelTable& kernels) {
 /// The transposed convolution as a convolution: channels exchanged, kernel turned by half a circle.
 ConvLayer transpose(const ConvLayer& layer) {
   const int taps = layer.kernel * layer.kernel;
-  ConvLayer result{layer.oc, layer.ic, layer.kernel, std::vector<float>(layer.weight.size()),
-                   std::vector<float>(layer.ic), std::vector<float>(layer.ic)};
+  ConvLayer result{layer.oc,
+                   layer.ic,
+                   layer.kernel,
+                   std::vector<float>(layer.weight.size()),
+                   std::vector<float>(layer.ic),
+                   std::vector<float>(layer.ic)};
   for (int o = 0; o < layer.oc; ++o) {
     for (int c = 0; c < layer.ic; ++c) {
       for (int t = 0; t < taps; ++t) {
@@ -119,8 +123,7 @@ class Pass {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
       for (int c = 0; c < layer.conv->ic && layer.reach(); ++c) replicate(inputs_[i] + c * g.plane());
-      convolve(layer.forward, inputs_[i] + g.corner(layer.reach()), g.span(0),
-               outputs_[i] + g.corner(0));
+      convolve(layer.forward, inputs_[i] + g.corner(layer.reach()), g.span(0), outputs_[i] + g.corner(0));
       if (i + 1 == layers_.size()) break;
       for (int c = 0; c < layer.conv->oc; ++c) {
         const std::ptrdiff_t at = c * g.plane() + g.corner(0);
@@ -172,8 +175,8 @@ class Pass {
         float* plane = gradient_ + c * g.plane();
         fold(plane, layer.reach());
         sums.slopes[i - 1].data()[c] +=
-            kernels_.prelu_backward(outputs_[i - 1] + c * g.plane() + g.corner(0),
-                                    layers_[i - 1].conv->slope[c], g.span(0), plane + g.corner(0));
+            kernels_.prelu_backward(outputs_[i - 1] + c * g.plane() + g.corner(0), layers_[i - 1].conv->slope[c],
+                                    g.span(0), plane + g.corner(0));
       }
     }
   }
@@ -192,8 +195,8 @@ class Pass {
       }
     }
     b_.push_back(ones_);
-    kernels_.correlate({a_.data(), b_.data(), layer.conv->oc, static_cast<int>(b_.size()), g.span(0),
-                        sums.weights[index].data()});
+    kernels_.correlate(
+        {a_.data(), b_.data(), layer.conv->oc, static_cast<int>(b_.size()), g.span(0), sums.weights[index].data()});
   }
 
   void convolve(const PackedConv& conv, const float* src, std::ptrdiff_t width, float* dst) const {
@@ -213,8 +216,7 @@ class Pass {
     }
     for (std::ptrdiff_t y = 0; y < g.margin; ++y) {
       std::copy_n(plane + g.margin * g.pitch(), g.pitch(), plane + y * g.pitch());
-      std::copy_n(plane + (g.margin + g.side - 1) * g.pitch(), g.pitch(),
-                  plane + (g.margin + g.side + y) * g.pitch());
+      std::copy_n(plane + (g.margin + g.side - 1) * g.pitch(), g.pitch(), plane + (g.margin + g.side + y) * g.pitch());
     }
   }
 
