@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from fsrcnn_rt import _core
+from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.evaluate import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.metrics import psnr
@@ -25,13 +26,13 @@ from fsrcnn_rt.model import HEAD_KERNEL
 from fsrcnn_rt.runtime import resolve_isa
 from fsrcnn_rt.training.config import Recipe, Stage
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
+from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.least_squares import solve_head
 from fsrcnn_rt.training.network import (
     HEAD_DEVIATION,
     TrainableFsrcnn,
     Weights,
     loss_and_gradients,
-    upscale,
 )
 from fsrcnn_rt.training.soap import Soap
 
@@ -187,7 +188,9 @@ class Training:
 
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
-        result = {s: validation_psnr(self.average, self._validation[s], s) for s in stage.scales}
+        model = to_model(self.average, self.recipe, {})
+        upscaler = Upscaler(model, threads=torch.get_num_threads())
+        result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -253,13 +256,9 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def validation_psnr(weights: Weights, pairs: list[Pair], scale: int) -> float:
+def mean_psnr(upscaler: Upscaler, pairs: list[Pair], scale: int) -> float:
     """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
-    values = []
-    with torch.no_grad():
-        for hr, lr in pairs:
-            result = upscale(weights, torch.from_numpy(lr)[None, None], scale)[0, 0]
-            values.append(psnr(to_8bit(result.numpy()), hr, shave=scale))
+    values = [psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
     return float(np.mean(values))
 
 
