@@ -15,6 +15,7 @@ from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, 
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
+    "compare": "fsrcnn_rt.compare",
     "info": "fsrcnn_rt.cli",
     "eval": "fsrcnn_rt.evaluate",
     "train": "fsrcnn_rt.training",
@@ -22,7 +23,6 @@ _SUBCOMMANDS = {
     "export": "fsrcnn_rt.export",
     "video": "fsrcnn_rt.video_command",
 }
-_FUTURE_SUBCOMMANDS = ("compare",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in _SUBCOMMANDS:
             return _subcommand(arguments[0], arguments[1:])
-        if arguments and arguments[0] in _FUTURE_SUBCOMMANDS:
-            raise UsageError(f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})")
         known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
         if any(map(is_video, [*known.inputs, *known.more_inputs])):
             return _subcommand("video", arguments)
@@ -179,7 +177,7 @@ def _upscale_files(options: argparse.Namespace) -> int:
     if not inputs:
         raise UsageError("no input (see fsrcnn-rt --help)")
     for name in inputs:
-        if name in _SUBCOMMANDS or name in _FUTURE_SUBCOMMANDS:
+        if name in _SUBCOMMANDS:
             raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
 
     if options.overwrite and options.skip_existing:
