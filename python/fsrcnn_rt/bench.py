@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_output(plot, options.overwrite)
         if plot.suffix.lower() != ".svg":
             raise ValueError(f"{plot}: {plot.suffix or 'no suffix'!r} is not .svg")
-    measured = []
+    measured: list[tuple[FpsReport, float]] = []
     for report, peak in _measure(options):
         if not options.json:
             print(_row(report, peak) if measured else f"{_header(report)}\n{_row(report, peak)}", flush=True)

@@ -16,6 +16,7 @@ from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
     "compare": "fsrcnn_rt.compare",
+    "completion": "fsrcnn_rt.cli",
     "info": "fsrcnn_rt.cli",
     "eval": "fsrcnn_rt.evaluate",
     "train": "fsrcnn_rt.training",
@@ -134,6 +135,8 @@ def _subcommand(name: str, arguments: list[str]) -> int:
 
     if name == "info":
         return _info(arguments)
+    if name == "completion":
+        return _completion(arguments)
     try:
         module = import_module(_SUBCOMMANDS[name])
     except ModuleNotFoundError as error:
@@ -148,9 +151,38 @@ def _subcommand(name: str, arguments: list[str]) -> int:
     return code
 
 
-def _info(arguments: list[str]) -> int:
+def _info_parser() -> ArgumentParser:
     description = "Print what is installed and what this machine offers."
-    ArgumentParser(prog="fsrcnn-rt info", description=description).parse_args(arguments)
+    return ArgumentParser(prog="fsrcnn-rt info", description=description)
+
+
+def _completion_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="fsrcnn-rt completion",
+        description="Print a script by which a shell completes this command.",
+        epilog="Write it to ~/.local/share/bash-completion/completions/fsrcnn-rt, as _fsrcnn-rt to a folder "
+        "of zsh's $fpath, or to ~/.config/fish/completions/fsrcnn-rt.fish.",
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="shell that is to read the script")
+    return parser
+
+
+def _completion(arguments: list[str]) -> int:
+    shell = _completion_parser().parse_args(arguments).shell
+    from importlib import import_module
+
+    from fsrcnn_rt.completion import script
+
+    own = {"completion": _completion_parser, "info": _info_parser}
+    parsers = {
+        name: (own.get(name) or import_module(module)._parser)() for name, module in _SUBCOMMANDS.items()
+    }
+    print(script(shell, _parser(), parsers), end="")
+    return 0
+
+
+def _info(arguments: list[str]) -> int:
+    _info_parser().parse_args(arguments)
     import fsrcnn_rt
     from fsrcnn_rt.model import SHIPPED
     from fsrcnn_rt.runtime import resolve_isa, resolve_threads
