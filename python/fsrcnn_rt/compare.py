@@ -11,7 +11,7 @@ import argparse
 import base64
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -52,10 +52,11 @@ class _Crop(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A picture file and that of its ground truth: the same where the picture is to be made smaller first."""
+    """A picture file, and that of its ground truth; ``shrink``: it is that itself, and made smaller first."""
 
     path: Path
-    truth: Path | None
+    truth: Path | None = None
+    shrink: bool = False
 
 
 class _Loaded(NamedTuple):
@@ -109,7 +110,7 @@ def _sources(inputs: Sequence[Path], truth: Path | None, downscale: bool) -> lis
     """Find the pictures, and the ground truth of each; ``ValueError`` where one has none, or several."""
     paths = [path for name in inputs for path in (list_images(name) if name.is_dir() else [name])]
     if truth is None:
-        return [_Source(path, path if downscale else None) for path in paths]
+        return [_Source(path, shrink=downscale) for path in paths]
     if not truth.is_dir():
         if len(paths) > 1:
             raise ValueError(f"--hr {truth}: is no folder, and {len(paths)} pictures need one")
@@ -125,19 +126,15 @@ def _sources(inputs: Sequence[Path], truth: Path | None, downscale: bool) -> lis
 
 
 def _read(source: _Source, scale: int, crop: _Crop | None) -> tuple[_Loaded, _Loaded | None]:
-    """Read a picture and its ground truth, ``scale`` times as large; ``_PictureError`` where it is not."""
-    small, truth = _load(source.path), None
-    if source.truth == source.path:
-        small = small._replace(array=_cut(source.path, small.array, crop))
-        if min(small.array.shape[:2]) < scale:
-            raise _PictureError(f"{source.path}: is smaller than {scale}x{scale} pixels")
-        truth = small._replace(array=modcrop(small.array, scale))
-        height, width = (side // scale for side in truth.array.shape[:2])
-        resized = _resize(truth.array, (height, width), BICUBIC_REACH * scale)
-        small = small._replace(array=_rounded(resized, small.array.dtype.name))
-    elif source.truth is not None:
+    """Read a picture and its ground truth, ``scale`` times as large: twice the same if it is to be shrunk.
+
+    Raises ``_PictureError`` for what cannot be read, compared or measured.
+    """
+    given, truth = _load(source.path), None
+    height, width = given.array.shape[:2]
+    rows, columns = _part(source.path, given.array, crop)
+    if source.truth is not None:
         truth = _load(source.truth)
-        height, width = small.array.shape[:2]
         # What does not divide by the scale is mostly cut off before a picture is made smaller.
         spare = np.subtract(truth.array.shape[:2], (scale * height, scale * width))
         if spare.min() < 0 or spare.max() >= scale:
@@ -145,17 +142,17 @@ def _read(source: _Source, scale: int, crop: _Crop | None) -> tuple[_Loaded, _Lo
                 f"{source.truth}: is {truth.array.shape[1]}x{truth.array.shape[0]}, and the ground truth of "
                 f"{source.path} ({width}x{height}) at scale {scale} is {scale * width}x{scale * height}"
             )
-        large = crop and _Crop(*(None if value is None else scale * value for value in crop))  # type: ignore[arg-type]
-        truth = truth._replace(
-            array=_cut(source.truth, truth.array[: scale * height, : scale * width], large)
-        )
-        small = small._replace(array=_cut(source.path, small.array, crop))
-    else:
-        small = small._replace(array=_cut(source.path, small.array, crop))
+        large = (slice(scale * axis.start, scale * axis.stop) for axis in (rows, columns))
+        truth = truth._replace(array=truth.array[tuple(large)])
+    given = given._replace(array=given.array[rows, columns])
+    measured = given if source.shrink else truth
     least = _SSIM_WINDOW + 2 * scale
-    if truth is not None and min(truth.array.shape[:2]) < least:
-        raise _PictureError(f"{source.truth}: is too small for SSIM, which takes {least}x{least} pixels")
-    return small, truth
+    if measured is not None and min(measured.array.shape[:2]) // scale * scale < least:
+        path = source.truth or source.path
+        raise _PictureError(f"{path}: is too small for SSIM, which takes {least}x{least} pixels")
+    if source.shrink:
+        given = truth = given._replace(array=modcrop(given.array, scale))
+    return given, truth
 
 
 def _load(path: Path) -> _Loaded:
@@ -176,26 +173,33 @@ def _load(path: Path) -> _Loaded:
     return _Loaded(array, profile, notes)
 
 
-def _cut(path: Path, array: AnyArray, crop: _Crop | None) -> AnyArray:
-    if crop is None:
-        return array
+def _part(path: Path, array: AnyArray, crop: _Crop | None) -> tuple[slice, slice]:
+    """Rows and columns that ``crop`` leaves of a picture; ``_PictureError`` where it is not inside."""
     height, width = array.shape[:2]
+    if crop is None:
+        return slice(0, height), slice(0, width)
     left = (width - crop.width) // 2 if crop.left is None else crop.left
     top = (height - crop.height) // 2 if crop.top is None else crop.top
     if min(left, top) < 0 or left + crop.width > width or top + crop.height > height:
         raise _PictureError(f"{path}: --crop is not inside its {width}x{height} pixels")
-    return array[top : top + crop.height, left : left + crop.width]
+    return slice(top, top + crop.height), slice(left, left + crop.width)
 
 
-def _resize(array: AnyArray, shape: tuple[int, int], reach: int) -> npt.NDArray[np.float64]:
-    """Resize by MATLAB's bicubic filter, which reads ``reach`` pixels around each; alpha as the network's."""
-    visible = extend_colour(array, reach)
+def _resize(
+    array: AnyArray, shape: tuple[int, int], reach: int, finish: Callable[[AnyArray, str], AnyArray]
+) -> AnyArray:
+    """Resize by MATLAB's bicubic filter, which reads ``reach`` pixels around each; alpha as the network's.
+
+    ``finish`` makes of a channel in float64, and the dtype that its range is of, what is wanted.
+    """
+    visible = np.moveaxis(np.atleast_3d(extend_colour(array, reach)), -1, 0)
     # Channel by channel: float64 of all of them at once would be most of the memory.
-    channels = [imresize(channel, shape=shape) for channel in np.moveaxis(np.atleast_3d(visible), -1, 0)]
+    channels = [finish(imresize(channel, shape=shape), array.dtype.name) for channel in visible]
     return channels[0] if array.ndim == 2 else np.stack(channels, -1)
 
 
-def _rounded(samples: npt.NDArray[np.float64], dtype: str) -> AnyArray:
+def _rounded(samples: AnyArray, dtype: str) -> AnyArray:
+    """Bring samples, of the range of ``dtype``, to it."""
     if dtype == "float32":
         return samples.astype(np.float32)
     return np.clip(np.floor(samples + 0.5), 0, _FULL_SCALE[dtype]).astype(dtype)
@@ -230,7 +234,8 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
     from fsrcnn_rt import __version__
 
     model = upscaler.model
-    with_truth = sources[0].truth is not None
+    shrink = sources[0].shrink
+    with_truth = shrink or sources[0].truth is not None
     count = "" if len(sources) == 1 else f"{len(sources)} pictures · "
     threads = "1 thread" if upscaler.threads == 1 else f"{upscaler.threads} threads"
     notes = ""
@@ -239,7 +244,7 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
             "PSNR and SSIM compare the luma of each picture as it is shown with that of the ground truth, "
             f"without a border of {scale} pixels."
         )
-    if sources[0].truth == sources[0].path:
+    if shrink:
         notes += " The input is the ground truth made smaller by MATLAB's bicubic filter, in as many bits."
     text = {
         "generator": f"fsrcnn-rt {__version__}",
@@ -255,9 +260,13 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
     yield before
     results = []
     for source in sources:
-        layers, caption = _compare(source, scale, upscaler, crop)
+        try:
+            layers, caption = _compare(source, scale, upscaler, crop)
+            figure = _figure(source.path.name, layers, caption)
+        except (ValueError, MemoryError) as error:
+            raise _PictureError(f"{source.path}: {one_line(error)}") from error
         results.append([(layer.name, layer.figures) for layer in layers if layer.figures])
-        yield _figure(source.path.name, layers, caption)
+        yield figure
     if with_truth and len(sources) > 1:
         means = [(rows[0][0], mean([figures for _, figures in rows])) for rows in zip(*results, strict=True)]
         yield f"<section>\n<h2>Mean of {len(sources)} pictures</h2>\n{_table(means)}</section>\n"
@@ -267,19 +276,19 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
 def _compare(source: _Source, scale: int, upscaler: Upscaler, crop: _Crop | None) -> tuple[list[_Layer], str]:
     """Upscale a picture; gives what there is to see, and a line about it."""
     small, truth = _read(source, scale, crop)
+    if source.shrink:
+        shape = (small.array.shape[0] // scale, small.array.shape[1] // scale)
+        shrunk = _resize(small.array, shape, BICUBIC_REACH * scale, _rounded)
+        small = small._replace(array=shrunk)
     dtype = small.array.dtype.name
-    try:
-        start = perf_counter()
-        large = upscaler.upscale(small.array, scale)
-        seconds = perf_counter() - start
-        by_model = _shown(large, dtype)
-        by_bicubic = _shown(_resize(small.array, large.shape[:2], BICUBIC_REACH), dtype)
-    except (ValueError, MemoryError) as error:
-        raise _PictureError(f"{source.path}: {one_line(error)}") from error
+    start = perf_counter()
+    large = upscaler.upscale(small.array, scale)
+    seconds = perf_counter() - start
+    bicubic = _resize(small.array, large.shape[:2], BICUBIC_REACH, _shown)
     layers = [
         _Layer("input", _shown(small.array, dtype), small.profile),
-        _Layer("bicubic", by_bicubic, small.profile, "left"),
-        _Layer(upscaler.model.name, by_model, small.profile, "right"),
+        _Layer("bicubic", bicubic, small.profile, "left"),
+        _Layer(upscaler.model.name, _shown(large, dtype), small.profile, "right"),
     ]
     if truth is not None:
         reference = _shown(truth.array, truth.array.dtype.name)
