@@ -31,6 +31,13 @@ def _parser() -> ArgumentParser:
     )
     add = parser.add_argument
     add("config", metavar="CONFIG", type=Path, help="recipe (TOML), such as weights/fsrcnn.toml")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the recipe: network.m=2, training.optimizer='adam', stage.steps=1000",
+    )
     add("--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, else ../shared/data)")
     add("-o", "--output", metavar="FILE", type=Path, help="model file (default: named as CONFIG, here)")
     add("--resume", action="store_true", help="continue from the checkpoint beside the model file")

@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
             raise ConfigError(f"--output: no folder {output.parent}")
         if options.steps_limit is not None and options.steps_limit < 1:
             raise ConfigError(f"--steps-limit: expected at least 1, got {options.steps_limit}")
-        recipe = read_recipe(options.config)
+        recipe = read_recipe(options.config, options.set)
         if checkpoint.exists() and not options.resume:
             raise ConfigError(f"{checkpoint} exists: continue it with --resume, or delete it")
     except (ConfigError, OSError) as error:
