@@ -74,7 +74,7 @@ def start(profile, *switches, **logs):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for switch in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "hide-scrollbars"),
+        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
         *("disable-background-networking", "disable-component-update", "disable-sync"),
         f"user-data-dir={profile}",
         *switches,
@@ -280,7 +280,7 @@ def test_tab_reaches_the_divider(browser, page):
 
 def test_zoom_shows_real_pixels(browser, page):
     browser.open(page)
-    assert browser.find(1, ".zoom button").text == "Fit 91 %"
+    assert browser.find(1, ".zoom button").text == "Fit 89 %"
     browser.zoom(1, "1:1")
     assert min(browser.check(1)) > 100000
     for text, pixels in (("2×", 2), ("4×", 4), ("8×", 8)):
@@ -376,8 +376,26 @@ def test_after_the_window_has_changed(browser, page):
     browser.resize(700, 600)
     browser.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     browser.check(0)
-    assert browser.find(1, ".zoom button").text == "Fit 48 %"
+    assert browser.find(1, ".zoom button").text == "Fit 46 %"
     assert browser.run("return document.documentElement.scrollWidth") <= 700
+
+
+def test_a_scroll_bar_takes_no_room_from_the_stage(browser, model_file, tmp_path):
+    Image.new("RGB", (100, 60), "teal").save(tmp_path / "a.png")
+    output = tmp_path / "page.html"
+    assert cli.main(["compare", str(tmp_path / "a.png"), "-m", str(model_file), "-o", str(output)]) == 0
+    browser.open(output)
+    assert browser.run("return document.documentElement.scrollHeight") <= 1000
+    browser.zoom(0, "8×")
+    assert browser.run("return document.documentElement.scrollHeight") > 1000
+    at, bar = (
+        browser.geometry(0),
+        browser.run(
+            "const r = arguments[0].getBoundingClientRect(); return [r.left, r.right]",
+            browser.find(0, ".bar"),
+        ),
+    )
+    assert [at.left, at.left + at.width] == bar
 
 
 def test_holes_show_a_checkerboard(browser, page):
