@@ -141,24 +141,30 @@ def extend_colour(image: AnyArray, reach: int) -> AnyArray:
 
 def _extend_band(band: AnyArray, reach: int) -> None:
     """Extend the colour of a band in place; its outermost pixels have alpha 0 and stay as they are."""
-    visible = band[..., -1] != 0
-    band[~visible] = 0
+    hidden = band[..., -1] == 0
+    band[hidden] = 0
+    # What is not finite is spread no further than filters spread it.
+    sound = ~hidden & np.isfinite(band).all(axis=-1) if band.dtype.kind == "f" else ~hidden
     for _ in range(reach):
-        beside = visible.copy()
-        beside[:, 1:] |= visible[:, :-1]
-        beside[:, :-1] |= visible[:, 1:]
+        beside = sound.copy()
+        beside[:, 1:] |= sound[:, :-1]
+        beside[:, :-1] |= sound[:, 1:]
         near = beside.copy()
         near[1:] |= beside[:-1]
         near[:-1] |= beside[1:]
-        y, x = np.nonzero(near[1:-1, 1:-1] & ~visible[1:-1, 1:-1])
+        y, x = np.nonzero((near & hidden)[1:-1, 1:-1])
         if len(y) == 0:
             break
         neighbours = [(y + i, x + j) for i, j in np.ndindex(3, 3)]
-        # Hidden pixels are 0, so the sum is that of the visible ones.
-        total = sum(band[where][:, :-1].astype(np.float32) for where in neighbours)
-        mean = total / sum(visible[where].astype(np.float32) for where in neighbours)[:, None]
+        weights = [sound[where][:, None] for where in neighbours]
+        total = sum(
+            np.where(weight, band[where][:, :-1], 0).astype(np.float32)
+            for where, weight in zip(neighbours, weights, strict=True)
+        )
+        mean = total / sum(weight.astype(np.float32) for weight in weights)
         band[y + 1, x + 1, :-1] = mean if band.dtype.kind == "f" else np.floor(mean + 0.5)
-        visible[y + 1, x + 1] = True
+        sound[y + 1, x + 1] = True
+        hidden[y + 1, x + 1] = False
 
 
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:

@@ -191,8 +191,8 @@ void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
     const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc();
     const bool read_in_blocks = i < stage_count() && consumer(i).winograd;
     std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : rows_read(consumer(i));
-    // Blocks end just where a staggered block stops reading; any other reader finds up to a block more.
-    if (in_blocks(i) && !read_in_blocks) rows += kBlock - 1;
+    // Blocks end `late` rows after a staggered block stops reading; any other reader finds up to a block more.
+    if (in_blocks(i)) rows += read_in_blocks ? upscaler_->extents_[i].late : kBlock - 1;
     rings_[i].carve(arena, channels, rows, stride_);
     max_channels = std::max(max_channels, channels);
     if (i > 0) {
@@ -395,15 +395,21 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
 
   int reach = 0;  // of all heads, so that the bits of one do not depend on which others run with it
   for (const PackedHead& head : heads_) reach = std::max(reach, head.reach());
-  extents_.assign(stages_.size() + 1, {reach, reach, 0});
+  extents_.assign(stages_.size() + 1, {reach, reach, 0, 0});
   for (std::size_t i = stages_.size(); i-- > 0;) {
     Extent& out = extents_[i + 1];
     const int radius = stages_[i].conv->kernel / 2;
     if (stages_[i].conv->winograd) {
+      // What whole blocks cover beyond what is read goes to the side that reaches less far: a sample that is not finite
+      // spoils every tile it is in, and the tiles that read those, so this bounds how far it is seen.
+      const int needed = out.before + out.after;
+      const int more = static_cast<int>(round_up(needed, kWinogradTile)) - needed;
+      out.late = out.after < out.before ? more : 0;
+      out.before += more - out.late;
+      out.after += out.late;
       out.anchor = out.after % kWinogradTile;
-      out.before = static_cast<int>(round_up(out.before + out.anchor, kWinogradTile)) - out.anchor;
     }
-    extents_[i] = {out.before + radius, out.after + radius, 0};
+    extents_[i] = {out.before + radius, out.after + radius, 0, 0};
   }
 }
 

@@ -69,9 +69,9 @@ class Upscaler {
   /// What ring i (the luma, or the output of stage i - 1) must hold around a block of output pixels whose start and end
   /// are multiples of kWinogradTile, for the farthest-reaching head: `before` its start and `after` its end. Both axes
   /// are alike. Blocks of a Winograd stage start where (position - anchor) is a multiple of kWinogradTile; the anchors
-  /// are staggered so that each stage's blocks end just where the next stage stops reading.
+  /// are staggered so that each stage's blocks end just where the next stage stops reading, or `late` rows after it.
   struct Extent {
-    int before, after, anchor;
+    int before, after, anchor, late;
   };
   std::vector<PackedConv> layers_;
   std::vector<Stage> stages_;
