@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -106,12 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     measured = _measure(options)
     if options.json:
-        json.dump(
-            [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured],
-            sys.stdout,
-            indent=1,
-        )
-        print()
+        lines = [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured]
+        print(json.dumps(lines, indent=1))
         return 0
     for line, (report, peak) in enumerate(measured):
         if line == 0:
