@@ -460,17 +460,18 @@ void Upscaler::give_back(std::unique_ptr<Context> context) const {
   list.contexts.push_back(std::move(context));
 }
 
-void Upscaler::run(const ImageView& src, std::span<const Target> targets, int threads,
-                   std::ptrdiff_t strip_width) const {
+void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end,
+                   int threads, std::ptrdiff_t strip_width) const {
+  const std::ptrdiff_t rows = end - begin;
   strip_width = strip_width == 0 ? choose_strip_width(src.width) : round_up(strip_width, kBlock);
   strip_width = std::min(strip_width, src.width);
 
   const std::ptrdiff_t strips = ceil_div(src.width, strip_width);
-  const std::ptrdiff_t workers = std::min<std::ptrdiff_t>(threads, strips * ceil_div(src.height, kMinBandRows));
+  const std::ptrdiff_t workers = std::min<std::ptrdiff_t>(threads, strips * ceil_div(rows, kMinBandRows));
   const std::ptrdiff_t bands =
-      workers == 1 ? 1
-                   : std::min(ceil_div(src.height, kMinBandRows),
-                              workers * std::max<std::ptrdiff_t>(1, src.height / (workers * kBandRows)));
+      workers == 1
+          ? 1
+          : std::min(ceil_div(rows, kMinBandRows), workers * std::max<std::ptrdiff_t>(1, rows / (workers * kBandRows)));
 
   std::unique_ptr<Context> context = take_context();
   if (static_cast<std::ptrdiff_t>(context->strips.size()) < workers) context->strips.resize(workers);
@@ -483,8 +484,8 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, int th
     for (std::ptrdiff_t task; (task = next_task++) < strips * bands;) {
       const std::ptrdiff_t x0 = task % strips * strip_width;
       const std::ptrdiff_t band = task / strips;
-      const auto band_start = [&](std::ptrdiff_t b) { return align_down(src.height * b / bands, 0); };
-      const std::ptrdiff_t y1 = band + 1 == bands ? src.height : band_start(band + 1);
+      const auto band_start = [&](std::ptrdiff_t b) { return begin + align_down(rows * b / bands, 0); };
+      const std::ptrdiff_t y1 = band + 1 == bands ? end : band_start(band + 1);
       strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
     }
   });

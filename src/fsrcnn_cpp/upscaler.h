@@ -35,10 +35,12 @@ class Upscaler {
   const KernelTable& kernels() const { return kernels_; }
   bool has_scale(int scale) const { return find_head(scale) != nullptr; }
 
-  /// Upscales `src` into every target in one pass of the convolutions, on up to `threads` threads. The images must
-  /// agree in size, channels and type, and not overlap. `strip_width` (0 chooses) and `threads` never change a bit of
-  /// the result. Allocates only at the first call of a geometry.
-  void run(const ImageView& src, std::span<const Target> targets, int threads, std::ptrdiff_t strip_width) const;
+  /// Upscales rows `begin` to `end` - 1 of `src` into their place in every target, in one pass of the convolutions, on
+  /// up to `threads` threads. The images must agree in size, channels and type, and not overlap; `begin`, and `end`
+  /// unless it is the height, are multiples of kWinogradTile. Neither these nor `strip_width` (0 chooses) nor `threads`
+  /// ever change a bit of the result. Allocates only at the first call of a geometry.
+  void run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end, int threads,
+           std::ptrdiff_t strip_width) const;
 
   /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
   void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
