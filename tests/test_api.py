@@ -306,6 +306,34 @@ def test_quotas_limit_the_threads(groups, files, cpus, tmp_path, monkeypatch):
     assert runtime.usable_cpus(tmp_path) == cpus
 
 
+@pytest.mark.parametrize(
+    ("affinity", "environment", "arguments", "threads"),
+    [
+        (False, {}, "threads=1", 1),
+        (False, {}, "threads=3", 3),
+        (False, {"FSRCNN_RT_THREADS": "4"}, "", 4),
+        (True, {}, "", 1),
+        (True, {}, "threads=2", 2),
+    ],
+)
+def test_no_more_threads_run_than_were_asked_for(model_file, affinity, environment, arguments, threads):
+    """Counted by the system, where affinity leaves one processor to the process or not."""
+    code = f"""
+import os
+import numpy as np
+import fsrcnn_rt
+if {affinity}:
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+before = len(os.listdir("/proc/self/task"))
+fsrcnn_rt.upscale(np.zeros((200, 300, 3), np.uint8), model={str(model_file)!r}, {arguments})
+print(1 + len(os.listdir("/proc/self/task")) - before)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert result.stdout.strip() == str(threads), result.stderr
+
+
 def test_one_upscaler_serves_several_threads(model):
     upscaler = Upscaler(model, threads=2)
     rng = np.random.default_rng(1)
