@@ -30,7 +30,9 @@ def of_mode(mode):
     if mode == "F":
         return Image.fromarray(drawing().astype(np.float32))
     if mode[0] == "I":
-        deep = np.round(65535 * drawing()).astype({"I": "i4", "I;16B": ">u2", "I;16N": "=u2"}.get(mode, "<u2"))
+        deep = np.round(65535 * drawing()).astype(
+            {"I": "i4", "I;16B": ">u2", "I;16N": "=u2"}.get(mode, "<u2")
+        )
         return Image.frombytes(mode, deep.shape[::-1], deep.tobytes())
     grey = Image.fromarray(np.round(255 * drawing()).astype(np.uint8))
     if mode == "LAB":
