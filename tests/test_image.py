@@ -136,7 +136,7 @@ def test_a_logo_of_any_mode_gets_no_fringe(upscaler, mode, scale):
     np.testing.assert_array_equal(result[visible][:, :3], expected[visible])
 
 
-# Levels of 255: no more than rounding. Where colour is stored times alpha, what is faint has two or three bits.
+# Levels of 255: mere rounding. Where colour is stored times alpha, what is faint has two or three bits.
 FRINGE = {"RGBa": 4, "La": 24}
 BACKGROUNDS = [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 200, 60)]
 
