@@ -1,12 +1,18 @@
 """The pages in docs/ say what is so: tables are carried out line by line, commands as they stand."""
 
+import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, y4m
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -131,3 +137,145 @@ def test_dtypes(upscaler, row):
     expected = fsrcnn_rt.upscale(image.astype(np.float32))
     difference = large.astype(float) / top - (expected.clip(0, 1) if clipped else expected)
     assert np.abs(difference).max() <= {"uint8": 0.51 / 255, "float16": 1e-3}.get(dtype, 1e-5)
+
+
+def blocks(page, language):
+    """Code of a page."""
+    return re.findall(f"^```{language}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+FFMPEG = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg here")
+
+
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True)
+
+
+def streams(path):
+    """What is in a file: per stream, what ffprobe tells."""
+    command = ["ffprobe", "-v", "error", "-count_frames", "-show_streams", "-of", "json", path]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["streams"]
+
+
+@pytest.fixture
+def shell(folder, monkeypatch):
+    """Run a script with ``fsrcnn-rt`` in the path, where there is a film, ``in.mkv``."""
+    (folder / "bin").mkdir()
+    command = folder / "bin" / "fsrcnn-rt"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fsrcnn_rt "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    inputs = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4"]
+    ffmpeg(*inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", *tags, "-c:a", "flac", "in.mkv")
+
+    def call(script):
+        result = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", script], capture_output=True, text=True, timeout=120
+        )
+        assert result.returncode == 0, result.stderr
+        return result
+
+    return call
+
+
+# What the output of a command has; of the film, 10 frames of 64 x 48.
+MADE = {
+    "film.mkv": {
+        "width": 128,
+        "height": 96,
+        "pix_fmt": "yuv420p",
+        "color_space": "bt709",
+        "codec_name": "h264",
+    },
+    "ten_bits.mkv": {"width": 128, "height": 96, "pix_fmt": "yuv420p10le", "codec_name": "hevc"},
+    "progressive.mkv": {"width": 192, "height": 144, "pix_fmt": "yuv420p"},
+    "part_large.y4m": {"width": 256, "height": 192, "pix_fmt": "yuv420p"},
+    "direct.mkv": {
+        "width": 128,
+        "height": 96,
+        "pix_fmt": "yuv420p",
+        "color_space": "bt709",
+        "codec_name": "h264",
+    },
+}
+
+
+@FFMPEG
+@pytest.mark.parametrize("script", blocks("ffmpeg.md", "sh"))
+def test_commands_with_ffmpeg(shell, script):
+    outputs = [name for name in MADE if name in script]
+    if "direct.mkv" in outputs:
+        pytest.importorskip("av", reason="video files need PyAV")
+    result = shell(script)
+    for name in outputs:
+        video, *others = streams(name)
+        assert MADE[name].items() <= video.items()
+        assert int(video["nb_read_frames"]) == 10
+        assert [stream["codec_name"] for stream in others] == ["flac"] * (name in ("film.mkv", "direct.mkv"))
+    if not outputs:
+        assert "(10 frames, " in result.stderr
+        assert "fsrcnn-s" in result.stdout
+
+
+def test_every_output_of_a_command_is_looked_at():
+    text = "".join(blocks("ffmpeg.md", "sh"))
+    assert all(name in text for name in MADE)
+    assert set(re.findall(r"(\S+\.(?:mkv|y4m))", text)) == {*MADE, "in.mkv", "part.y4m"}
+
+
+FORMATS = table("ffmpeg.md", "`-pix_fmt` | `C` of the stream | bits | chroma")
+
+
+@FFMPEG
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row[0])
+def test_pixel_formats_of_ffmpeg(upscaler, folder, row):
+    (pix_fmt,), (tag,), bits, chroma = code(row[0]), code(row[1]), int(row[2]), row[3]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=18x10:d=0.04"]
+    siting = [] if "centred" in chroma else ["-chroma_sample_location", "left"]
+    ffmpeg(*source, "-pix_fmt", pix_fmt, *siting, "-strict", "-1", "a.y4m")
+    with open("a.y4m", "rb") as source, open("b.y4m", "wb") as sink:  # noqa: PTH123
+        assert f" C{tag} " in source.readline().decode().replace("\n", " ")
+        source.seek(0)
+        header = y4m.read_header(source)
+        source.seek(0)
+        assert y4m.upscale_y4m(source, sink, 2, model=upscaler.model).frames == 1
+    assert header.layout.bits == bits
+    subsampling = {"4:2:0": (2, 2), "4:2:2": (2, 1), "4:4:4": (1, 1), "4:1:1": (4, 1), "none": (1, 1)}
+    assert header.layout.subsampling == subsampling[chroma.split(",")[0]]
+    assert (header.planes == 1) == (chroma == "none")
+    assert (header.layout.chroma_location == "center") == ("centred" in chroma)
+    (video,) = streams("b.y4m")
+    assert (video["width"], video["height"]) == (36, 20)
+    assert video["pix_fmt"].replace("yuvj", "yuv") == pix_fmt.replace("yuvj", "yuv")
+
+
+def test_no_tag_is_missing():
+    text = (DOCS / "ffmpeg.md").read_text()
+    others = {"420", "420paldv", "mono14"}  # told of in words: without a C is 420jpeg
+    assert {tag for row in FORMATS for tag in code(row[1])} | others == set(y4m._CHROMA)
+    assert all(f"`{tag}`" in text for tag in others - {"420"})
+
+
+@FFMPEG
+def test_y4m_of_a_variable_rate_has_other_frames(folder):
+    """The caveat of the page: frames are repeated for the sake of one rate."""
+    select = "select='not(between(n,3,11))'"
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=32x24:r=25:d=1",
+        "-vf",
+        select,
+        "-vsync",
+        "vfr",
+        "-c:v",
+        "ffv1",
+        "vfr.mkv",
+    )
+    (video,) = streams("vfr.mkv")
+    assert int(video["nb_read_frames"]) == 16
+    ffmpeg("-i", "vfr.mkv", "a.y4m")
+    (video,) = streams("a.y4m")
+    assert int(video["nb_read_frames"]) == 25
