@@ -279,3 +279,51 @@ def test_y4m_of_a_variable_rate_has_other_frames(folder):
     ffmpeg("-i", "vfr.mkv", "a.y4m")
     (video,) = streams("a.y4m")
     assert int(video["nb_read_frames"]) == 25
+
+
+def test_figures_are_those_of_the_readme():
+    readme = (DOCS.parent / "README.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in readme.splitlines()
+        if line[:1] == "|"
+    ]
+    for size, model, fps in table("ffmpeg.md", "from, to | model | frames per second"):
+        name = {"`fsrcnn`": "FSRCNN", "`fsrcnn-s`": "FSRCNN-s"}[model]
+        (row,) = [row for row in rows if row[0] == f"{name}, {size}, RGB uint8"]
+        assert row[3] == fps
+    opencv = (DOCS / "from-opencv.md").read_text()
+    for row in rows:
+        if row[0] in ("Set5, bicubic", "Set5, `fsrcnn`", "Set5, `fsrcnn-s`"):
+            figures = " | ".join(figure.split()[0] for figure in row[1:])
+            assert f"| {row[0].removeprefix('Set5, ')} | {figures} |" in opencv
+        if row[0].startswith("OpenCV 5 dnn"):
+            assert all(figure in opencv for figure in row[1:])
+
+
+def test_snippets_for_users_of_opencv(folder):
+    cv2 = pytest.importorskip("cv2", reason="the snippets are for users of OpenCV")
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (36, 48, 3), np.uint8)
+    deep = rng.integers(0, 65536, (18, 24, 4), np.uint16)
+    cv2.imwrite("deep.png", deep)
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 25, (48, 36))
+    for _ in range(3):
+        writer.write(frame)
+    writer.release()
+    names = {"cv2": cv2, "fsrcnn_rt": fsrcnn_rt, "frame": frame}
+    first, *others = blocks("from-opencv.md", "python")
+    assert len(first.splitlines()) == 2
+    assert len(blocks("from-opencv.md", "")[0].splitlines()) == 3
+    exec(first, names)
+    np.testing.assert_array_equal(names["large"][..., ::-1], fsrcnn_rt.upscale(frame[..., ::-1], 3))
+    for snippet in others:
+        exec(snippet, names)
+    expected = fsrcnn_rt.upscale(deep[..., [2, 1, 0, 3]], 2)[..., [2, 1, 0, 3]]
+    np.testing.assert_array_equal(cv2.imread("deep_x2.png", cv2.IMREAD_UNCHANGED), expected)
+    assert [cv2.imread(f"photo_x{scale}.png").shape for scale in (2, 3, 4)] == [
+        (72, 96, 3),
+        (108, 144, 3),
+        (144, 192, 3),
+    ]
+    assert names["shown"].shape == (72, 96, 3)
