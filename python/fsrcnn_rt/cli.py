@@ -49,10 +49,11 @@ def _main(arguments: list[str]) -> int:
             return _subcommand(arguments[0], arguments[1:])
         if arguments and arguments[0] in _FUTURE_SUBCOMMANDS:
             raise UsageError(f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})")
-        known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
+        parser = _parser()
+        known, _ = parser.parse_known_intermixed_args(arguments)  # video has options of its own
         if any(map(is_video, [*known.inputs, *known.more_inputs])):
             return _subcommand("video", arguments)
-        return _upscale_files(_parser().parse_intermixed_args(arguments))
+        return _upscale_files(parser.parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
         return exit_.code if isinstance(exit_.code, int) else 2
     except UsageError as error:
