@@ -358,6 +358,17 @@ def test_outputs_have_ordinary_permissions(run, folder):
     assert (folder / "a_x3.png").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_picture_loads_little(model_file, folder):
+    """What takes long to load and is not needed for a common picture: it would be half of the time."""
+    picture("a.jpg")
+    code = "import sys; from fsrcnn_rt import cli; cli.main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "-m", str(model_file), "a.jpg", "-f", "png"]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert {"fsrcnn_rt.batch", "PIL.PngImagePlugin"} <= loaded
+    assert not {"tqdm", "statistics", "secrets", "fsrcnn_rt.bench", "PIL.WebPImagePlugin"} & loaded
+    assert names(folder) == ["a.jpg", "a_x3.png"]
+
+
 def test_progress_is_for_terminals_only(model_file, folder):
     picture("a.png")
 
