@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import threading
+from pathlib import Path
 
 import fsrcnn_rt
 import numpy as np
@@ -294,6 +295,21 @@ def test_pipe_gives_frames_before_the_input_ends(model, model_file):
         assert process.stdout.read(early) == want[:early]
         process.stdin.close()
         assert process.stdout.read() == want[early:]
+    assert process.returncode == 0
+
+
+def test_pipes_hold_more_than_64_kilobytes(model_file):
+    most = int(Path("/proc/sys/fs/pipe-max-size").read_text())
+    with subprocess.Popen(
+        command(model_file, "-", "-o", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdin.write(stream(frames_of()))
+        process.stdin.flush()
+        process.stdout.read(1)
+        for pipe in (process.stdin, process.stdout):
+            assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= min(1 << 20, most)
+        process.stdin.close()
+        process.stdout.read()
     assert process.returncode == 0
 
 
