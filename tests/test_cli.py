@@ -4,6 +4,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -385,7 +386,7 @@ def test_progress_is_for_terminals_only(model_file, folder):
         os.close(ours)
         return shown
 
-    assert b"image" in stderr()
+    assert re.search(rb"1/1 \[[0-9:]+<[0-9:]+, .*(image/s|s/image)\]", stderr())  # time gone and left, rate
     assert stderr("-q") == b"end"
 
 

@@ -1,4 +1,7 @@
-"""More than 2**31 rows, bytes and strides: 64-bit sizes everywhere. Files with holes keep it cheap."""
+"""More than 2**31 rows, bytes and strides, by files with holes: 64-bit sizes everywhere. And memory."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -92,3 +95,25 @@ def test_the_far_end_of_long_pictures(upscaler, shape):
     (expected,) = np.split(upscaler.upscale(end, 2), [2 * margin], axis)[1:]
     (far,) = np.split(result, [2 * (length - 256 + margin)], axis)[1:]
     np.testing.assert_array_equal(far, expected)
+
+
+@pytest.mark.parametrize(("channels", "holes"), [(3, False), (4, False), (4, True)])
+def test_memory_is_the_picture_its_result_and_little_else(channels, holes):
+    """With holes there is a copy of the picture, whose hidden colour is another one."""
+    code = f"""
+import resource
+import numpy as np
+from fsrcnn_rt import Upscaler
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+upscaler = Upscaler("fsrcnn-s", threads=2)
+image = np.full((1000, 2000, {channels}), 200, np.uint8)
+if {holes}:
+    image[::50, :, 3] = 0
+upscaler.upscale(image[:10, :10], 3)
+before = peak()
+result = upscaler.upscale(image, 3)
+print((peak() - before - result.nbytes - {holes} * image.nbytes) / 2**20)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(result.stdout) < (40 if holes else 16)
