@@ -21,10 +21,10 @@ def changed(one, other):
     return differ.any(axis=-1) if differ.ndim == 3 else differ
 
 
-def far_from(place, scale):
-    """Pixels of the large picture that are of pixels farther than ``FARTHEST`` from ``place``."""
+def far_from(place, scale, farthest=FARTHEST):
+    """Pixels of the large picture that are of pixels farther than that from ``place``."""
     y, x = np.indices((HEIGHT * scale, WIDTH * scale)) // scale
-    return np.maximum(abs(y - place[0]), abs(x - place[1])) > FARTHEST
+    return np.maximum(abs(y - place[0]), abs(x - place[1])) > farthest
 
 
 def floats(*channels):
@@ -52,12 +52,15 @@ def test_samples_that_are_not_finite_stay_local(isa, name, channels):
 def test_colour_that_is_not_finite_does_not_spread_under_alpha_0(value):
     image = floats(4)
     image[10:66, :40, 3] = 0
-    place = (38, 40)  # beside pixels of alpha 0, which take the colour of visible ones
+    place = (38, 40)  # beside pixels of alpha 0, which take the colour of visible ones, as far as 10 pixels
+    upscaler = Upscaler("fsrcnn", threads=1)
+    sound = upscaler.upscale(image, (2, 3, 4))
     image[(*place, 1)] = value
-    for scale, result in Upscaler("fsrcnn", threads=1).upscale(image, (2, 3, 4)).items():
+    for scale, result in upscaler.upscale(image, (2, 3, 4)).items():
         spoilt = ~np.isfinite(result).all(axis=-1)
         assert spoilt[place[0] * scale, place[1] * scale]
         assert not (spoilt & far_from(place, scale)).any()
+        assert not (changed(result, sound[scale]) & far_from(place, scale, FARTHEST + 10)).any()
 
 
 def test_hidden_colour_is_the_mean_of_what_is_finite():
