@@ -5,6 +5,7 @@
 #include "deconv2d-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
+#include "resample-inl.h"
 #include "simd-inl.h"
 #include "winograd3-inl.h"
 #include "winograd5-inl.h"
@@ -49,6 +50,8 @@ const KernelTable FSRCNN_TABLE = {
     rgb_to_cbcr,
     ycbcr_to_rgb,
     blend4,
+    blend,
+    resample,
     fma_loop,
 };
 
