@@ -73,10 +73,10 @@ class Network:
     ) -> None:
         """Make ``src`` as large as ``dst``, of any size from its own on. Releases the GIL.
 
-        Luma goes through the network once for each of ``scales`` (1 to 4 of them, whose product reaches the size
-        of ``dst`` and exceeds no side of it by more than 32) and then by the antialiased bicubic filter down to
-        size; chroma and alpha by the bicubic filter alone. Nothing is rounded in between. Otherwise as ``run``;
-        ``strip_width`` is that of the last pass.
+        Luma goes through the network once for each of ``scales`` (1 to 4 of them, whose product reaches the
+        size of ``dst`` and exceeds no side of it by more than a factor of 32) and then by the antialiased
+        bicubic filter down to size; chroma and alpha by the bicubic filter alone. Nothing is rounded in
+        between. Otherwise as ``run``; ``strip_width`` is that of the last pass.
         """
 
     def bicubic_resize(
