@@ -93,21 +93,27 @@ def name_of(goal: Goal) -> str:
 def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
     """Size of what becomes of a picture of the size ``source``.
 
-    Sides that are not given outright are rounded to the nearest pixel, halves up, and to multiples of
-    ``step`` (the luma samples for each of chroma) where they are no integer multiple of the source's.
-    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MOST` times as
-    large.
+    Sides that are not given outright are rounded to the nearest pixel, halves up; those of no integer
+    multiple to multiples of ``step``, the luma samples for each of chroma, and a box that is not stretched
+    to is taken for the largest such one in it. ``ValueError`` for a size that is smaller than the picture,
+    its own, or more than :data:`MOST` times as large.
     """
     width, height = source
     if not isinstance(goal, Box):
         size = _nearest(width * goal, step[0], width, goal), _nearest(height * goal, step[1], height, goal)
     elif goal.width and goal.height and goal.stretch:
         size = goal.width, goal.height
-    elif goal.width and (not goal.height or goal.width * height <= goal.height * width):
-        size = goal.width, _beside(height, goal.width, width, step[1], goal.height)
+    elif goal.width and goal.height:
+        w, h = goal.width - goal.width % step[0], goal.height - goal.height % step[1]
+        if w * height <= h * width:
+            size = w, min(h, _beside(height, w, width, step[1]))
+        else:
+            size = min(w, _beside(width, h, height, step[0])), h
+    elif goal.width:
+        size = goal.width, _beside(height, goal.width, width, step[1])
     else:
         assert goal.height is not None
-        size = _beside(width, goal.height, height, step[0], goal.width), goal.height
+        size = _beside(width, goal.height, height, step[0]), goal.height
     what = f"{name_of(goal)} makes {width}x{height} to {size[0]}x{size[1]}, which is"
     if size[0] < width or size[1] < height:
         raise ValueError(f"{what} smaller")
@@ -167,16 +173,20 @@ def _box(size: object) -> Box:
 
 def _nearest(length: float, step: int, source: int, factor: float) -> int:
     """Round a side that a factor gives."""
-    if factor == int(factor):
-        return int(length)
-    return max(step * math.floor(length / step + 0.5), step * -(-source // step) if step > 1 else source)
+    return int(length) if factor == int(factor) else max(_up(source, step), _rounded(length / step) * step)
 
 
-def _beside(source: int, given: int, of: int, step: int, most: int | None) -> int:
-    """Compute the side that keeps the shape where the other, ``of``, becomes ``given``; at most ``most``."""
-    if source * given % of == 0 and source * given // of % source == 0:
-        return source * given // of
-    side = step * ((2 * source * given + of * step) // (2 * of * step))
-    if side < source <= given * source // of:
-        side += step
-    return side - step if most is not None and side > most else side
+def _beside(source: int, given: int, of: int, step: int) -> int:
+    """Compute the side that keeps the shape where the other, ``of``, becomes ``given``."""
+    if given % of == 0:
+        return source * (given // of)
+    side = (2 * source * given + of * step) // (2 * of * step) * step
+    return max(_up(source, step), side) if given >= of else side
+
+
+def _rounded(value: float) -> int:
+    return math.floor(value + 0.5)
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
