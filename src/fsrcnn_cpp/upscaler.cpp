@@ -52,10 +52,6 @@ struct Ring {
   float* row(std::ptrdiff_t y) const { return data + y % rows * channels * stride; }
 };
 
-}  // namespace
-
-namespace {
-
 /// A picture cut into strips of columns and bands of rows, and how many workers share them.
 struct Tiling {
   /// `height`: rows that make the work, of which bands are made.
