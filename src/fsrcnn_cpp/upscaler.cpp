@@ -107,29 +107,28 @@ int rows_read(const PackedConv& conv) { return conv.winograd ? winograd_points(c
 /// `column(x)` of every row, so all layers of a strip share one coordinate.
 class Upscaler::Strip {
  public:
-  struct Range {
-    std::ptrdiff_t begin, end;
-  };
-
   /// Sizes the scratch for strips of up to `width` columns. Allocates only if it has to grow.
   void prepare(const Upscaler& upscaler, const ImageView& src, std::span<const Target> targets, std::ptrdiff_t width);
   /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1. Starts, and ends inside the picture, are multiples of kBlock.
   void run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1);
 
-  /// The same for luma alone, which is handed out and not stored. It comes from the picture, or, where `before` is
-  /// given, from that strip, which has then been prepared first. `keep`: rows of the result that stay valid behind the
-  /// last one asked for.
+  /// As `prepare`, for luma alone, which is handed out and not stored. It comes from the picture or, where `before` is
+  /// given, from that strip, which has been prepared first. `keep`: rows of the result that stay valid behind the last
+  /// one asked for.
   void prepare_luma(const Upscaler& upscaler, const ImageView& src, Strip* before, int scale, int keep,
                     std::ptrdiff_t width);
-  /// Goes to columns x0 .. x1 - 1, and to the row y0.
+  /// Goes to columns x0 .. x1 - 1, from row y0 on; where these may be is as in `run`.
   void begin(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0);
-  /// Row y of the result, from the column scale * x0; of y0 or below, and asked for in ascending order.
+  /// Row y of the result, scale * y0 or later, from the column scale * x0 on; rows are asked for in ascending order.
   const float* luma_row(std::ptrdiff_t y);
 
  private:
   struct Output {
     const PackedHead* head;
     std::optional<RowSink> sink;  // none where luma is handed out
+  };
+  struct Range {
+    std::ptrdiff_t begin, end;
   };
 
   void start_over(const Upscaler& upscaler, std::ptrdiff_t height, std::ptrdiff_t width);
@@ -350,17 +349,13 @@ const float* Upscaler::Strip::luma_row(std::ptrdiff_t y) {
     const std::ptrdiff_t end = std::min(height_, next_block_ + kBlock) * scale;
     for (std::ptrdiff_t row = next_block_ * scale; row < end; ++row) {
       const float* planes[kMaxStride];
-      for (std::ptrdiff_t i = 0; i < scale; ++i)
+      for (std::ptrdiff_t i = 0; i < scale; ++i) {
         planes[i] = phases_ + ((row - next_block_ * scale) * scale + i) * stride_;
-      // The float store merges phases, here into a row of ours.
-      upscaler_->kernels_.store[static_cast<int>(SampleType::f32)]({planes,
-                                                                    head.stride,
-                                                                    1,
-                                                                    x1_ - x0_,
-                                                                    reinterpret_cast<unsigned char*>(luma_.row(row)),
-                                                                    sizeof(float),
-                                                                    sizeof(float),
-                                                                    {1, 1}});
+      }
+      // To store floats is to merge phases; this is a row of ours.
+      auto* const merged = reinterpret_cast<unsigned char*>(luma_.row(row));
+      const StoreArgs args{planes, head.stride, 1, x1_ - x0_, merged, sizeof(float), sizeof(float), {1, 1}};
+      upscaler_->kernels_.store[static_cast<int>(SampleType::f32)](args);
     }
   }
   return luma_.row(y);
