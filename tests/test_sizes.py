@@ -145,16 +145,16 @@ def test_scales_of_the_network_keep_their_bits(upscaler, scale, channels):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_threads_and_strips_change_no_bit(model, isa, dtype):
     rng = np.random.default_rng(4)
-    image = (rng.uniform(0.1, 1, (61, 83, 4)) * oracle.full_scale(dtype)).astype(dtype)
+    image = (rng.uniform(0.1, 1, (37, 51, 4)) * oracle.full_scale(dtype)).astype(dtype)
     for factors in ((1.5, 1.5), (5, 5), (1, 3.3)):
-        size = target((61, 83), factors)
+        size = target((37, 51), factors)
         want = Upscaler(model, threads=1, isa=isa).upscale(image, size=size)
         network = Upscaler(model, isa=isa)._network
-        for threads in (2, 3, 8):
+        for threads in (2, 5):
             assert_array_equal(Upscaler(model, threads=threads, isa=isa).upscale(image, size=size), want)
-            for strip_width in (4, 12, 40):
+            for strip_width in (4, 40):
                 result = np.zeros_like(want)
-                chain = passes((83, 61), size, (2, 3, 4))
+                chain = passes((51, 37), size, (2, 3, 4))
                 network.resize(image, result, chain, threads, strip_width=strip_width)
                 assert_array_equal(result, want)
 

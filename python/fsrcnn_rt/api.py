@@ -181,10 +181,9 @@ class Upscaler:
         """Upscale frames as they come, several at a time, and give the results in order.
 
         ``frames``: pictures as :meth:`upscale` takes them, of any sizes; ``scale`` or ``size``: as there, one
-        for all. Each is computed on one thread, and
-        as many at once as this upscaler has threads: no rows are computed twice where threads would meet, and
-        none waits for another. At most that many frames and results are held, and at least two, so that one
-        is ready when the next is asked for.
+        for all. Each is computed on one thread, and as many at once as this upscaler has threads: no rows are
+        computed twice where threads would meet, and none waits for another. At most that many frames and
+        results are held, and at least two, so that one is ready when the next is asked for.
 
         Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
         the frames behind it are then dropped.
