@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
             raise ConfigError(f"--output: no folder {output.parent}")
         if options.steps_limit is not None and options.steps_limit < 1:
             raise ConfigError(f"--steps-limit: expected at least 1, got {options.steps_limit}")
-        recipe = read_recipe(options.config)
+        recipe = read_recipe(options.config, options.set)
         if checkpoint.exists() and not options.resume:
             raise ConfigError(f"{checkpoint} exists: continue it with --resume, or delete it")
     except (ConfigError, OSError) as error:
@@ -64,6 +64,13 @@ def _parser() -> ArgumentParser:
     )
     add = parser.add_argument
     add("config", metavar="CONFIG", type=Path, help="recipe (TOML), such as weights/fsrcnn.toml")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the recipe: network.m=2, training.optimizer='adam', stage.steps=1000",
+    )
     add("--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, else ../shared/data)")
     add("-o", "--output", metavar="FILE", type=Path, help="model file (default: named as CONFIG, here)")
     add("--resume", action="store_true", help="continue from the checkpoint beside the model file")

@@ -145,6 +145,17 @@ constexpr ptrdiff_t resample_scratchpad(ptrdiff_t taps) {
   return kResampleRows * (span + kMaxLanes + kResampleColumns);
 }
 
+// ---- training -----------------------------------------------------------------------------------------------------
+
+/// dst[r][c] += sum over x of a[r][x] * b[c][x]. Whole vectors are read: past `n`, `a` is zero and `b` finite.
+struct CorrelateArgs {
+  const float* const* a;
+  const float* const* b;
+  int rows, columns;
+  ptrdiff_t n;
+  float* dst;  // [rows][columns]
+};
+
 struct KernelTable {
   const char* isa;
   int max_block;                            // output channels that conv2d and winograd_conv2d compute at a time
@@ -166,6 +177,11 @@ struct KernelTable {
   /// The same of `count` sources, 1 or more: down rows, where what is larger is made smaller.
   void (*blend)(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst);
   void (*resample)(const ResampleArgs&);
+  void (*correlate)(const CorrelateArgs&);
+  void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
+  /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the
+  /// one with respect to the slope. Whole vectors: past `n`, the gradient is zero.
+  float (*prelu_backward)(const float* z, float slope, ptrdiff_t n, float* gradient);
   /// `iterations` rounds of independent multiply-adds; returns how many floating-point operations they were.
   double (*fma_loop)(long iterations);
 };

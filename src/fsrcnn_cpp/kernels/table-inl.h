@@ -3,6 +3,7 @@
 
 #include "conv2d-inl.h"
 #include "deconv2d-inl.h"
+#include "gradient-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
 #include "resample-inl.h"
@@ -52,6 +53,9 @@ const KernelTable FSRCNN_TABLE = {
     blend4,
     blend,
     resample,
+    correlate,
+    prelu_forward,
+    prelu_backward,
     fma_loop,
 };
 
