@@ -107,9 +107,9 @@ def test_several_scales_come_as_a_dict_in_the_order_asked(upscaler):
     assert list(upscaler.upscale(IMAGE, range(2, 4))) == [2, 3]
 
 
-@pytest.mark.parametrize("scale", [0, 1, 5, -2, (2, 5)])
-def test_scales_without_a_head(upscaler, scale):
-    with pytest.raises(ScaleError, match=r"scale=-?\d is not offered by model 'random', only 2, 3, 4"):
+@pytest.mark.parametrize("scale", [0, 1, 17, -2, (2, 17)])
+def test_scales_out_of_range(upscaler, scale):
+    with pytest.raises(ScaleError, match=r"scale=-?\d+ is not above 1 and up to 16"):
         upscaler.upscale(IMAGE, scale)
 
 
@@ -119,8 +119,8 @@ def test_scales_that_are_no_set(upscaler, scale):
         upscaler.upscale(IMAGE, scale)
 
 
-@pytest.mark.parametrize("scale", [3.0, "3", True, None, (2, 3.0), [True], {2, 3}])
-def test_scales_that_are_no_integers(upscaler, scale):
+@pytest.mark.parametrize("scale", ["3", True, 3j, (2, "3"), [True], {2, 3}])
+def test_scales_that_are_no_numbers(upscaler, scale):
     with pytest.raises(TypeError, match="scale="):
         upscaler.upscale(IMAGE, scale)
 

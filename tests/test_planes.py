@@ -96,7 +96,7 @@ def test_out_and_strides_and_threads(model):
         ({"subsampling": (3, 1)}, ValueError, "subsampling=(3, 1)"),
         ({"subsampling": (1, 1)}, ValueError, "planes[1] has shape"),
         ({"chroma_location": "right"}, ValueError, "chroma_location='right'"),
-        ({"scale": 5}, ScaleError, "scale=5"),
+        ({"scale": 17}, ScaleError, "scale=17"),
         ({"planes": []}, ValueError, "0 planes"),
         ({"planes": [np.zeros((0, 4), np.uint8)]}, ValueError, "planes[0] has shape (0, 4)"),
         ({"out": []}, ValueError, "out has 0 planes"),
@@ -147,4 +147,4 @@ def test_map_raises_in_turn(upscaler):
     with pytest.raises(TypeError, match="int64"):
         next(results)
     with pytest.raises(ScaleError):
-        upscaler.map([good], 7)
+        upscaler.map([good], 17)

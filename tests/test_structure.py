@@ -13,7 +13,7 @@ CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
     **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
-    **dict.fromkeys(["model", "pixel_io", "fma_peak"], 2),
+    **dict.fromkeys(["model", "pixel_io", "resize", "fma_peak"], 2),
     **{"packing": 3, "upscaler": 4, "gradient": 4, "bindings": 5},
 }
 

@@ -362,7 +362,7 @@ FAULTS = {
     "no crf": (good, ["--codec", "ffv1", "--crf", "20"], 1, "a.mkv: crf=20: ffv1 has no such option"),
     "subtitles": (with_subtitles, ["-o", "b.mp4"], 1, "(subtitle, srt) does not fit a container of mp4"),
     "damaged": (damaged, [], 1, "a.mkv: cannot be decoded"),
-    "scale": (good, ["-s", "5"], 2, "scale=5 is not offered by model 'random', only 2, 3, 4"),
+    "scale": (good, ["-s", "17"], 2, "scale=17 is not above 1 and up to 16"),
     "siting": (good, ["--chroma-location", "right"], 2, "argument --chroma-location: invalid choice"),
 }
 
@@ -424,8 +424,8 @@ def test_errors_of_the_api_come_before_work(model):
         upscale_frames("a.mkv", 2, model=model)
     with pytest.raises(FileNotFoundError):
         upscale_frames("b.mkv", 2, model=model)
-    with pytest.raises(ScaleError, match="scale=7"):
-        upscale_frames("a.mkv", 7, model=model)
+    with pytest.raises(ScaleError, match="scale=17"):
+        upscale_frames("a.mkv", 17, model=model)
 
 
 def test_frames_may_be_left_alone(model):

@@ -85,6 +85,42 @@ class Network:
         for the height. The calls for all rows together write what one call writes.
         """
 
+    def resize(
+        self,
+        src: npt.NDArray[Any],
+        dst: npt.NDArray[Any],
+        scales: Sequence[int],
+        threads: int,
+        *,
+        strip_width: int = 0,
+        bits: int = 0,
+    ) -> None:
+        """Make ``src`` as large as ``dst``, of any size from its own on. Releases the GIL.
+
+        Luma goes through the network once for each of ``scales`` (1 to 4 of them, whose product reaches the
+        size of ``dst`` and exceeds no side of it by more than a factor of 32) and then by the antialiased
+        bicubic filter down to size; chroma and alpha by the bicubic filter alone. Nothing is rounded in
+        between. Otherwise as ``run``; ``strip_width`` is that of the last pass.
+        """
+
+    def bicubic_resize(
+        self,
+        src: npt.NDArray[Any],
+        dst: npt.NDArray[Any],
+        source_size: tuple[float, float],
+        result_size: tuple[float, float],
+        threads: int,
+        *,
+        bits: int = 0,
+        siting: tuple[float, float] = (0.5, 0.5),
+    ) -> None:
+        """Upscale the plane ``src`` (H, W) to that of ``dst`` by the bicubic filter alone. Releases the GIL.
+
+        ``source_size`` and ``result_size``: (width, height) of the frames that the planes belong to, in any
+        unit: their ratio says where samples lie, since those of the planes are rounded up. ``siting`` as in
+        ``bicubic``.
+        """
+
     def bicubic(
         self,
         src: npt.NDArray[Any],

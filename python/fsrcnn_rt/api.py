@@ -31,6 +31,7 @@ from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
 from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.sizes import Box, Goal, Size, exact_scale, goal_of, goals_of, passes, reach, size_of
 from fsrcnn_rt.streams import in_order
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
 Frame = TypeVar("Frame", AnyArray, "Image")
 PictureProgress: TypeAlias = Callable[[float], object]
+Factor = TypeVar("Factor", int, float)
 
+_SCALE, _VIDEO_SCALE = 3, 2  # where neither scale nor size is given
 # What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
@@ -111,8 +114,9 @@ class Upscaler:
     def upscale(
         self,
         image: ArrayLike,
-        scale: int = 3,
+        scale: float | None = None,
         *,
+        size: Size | Box | None = None,
         out: AnyArray | None = None,
         channel_order: ChannelOrder = "rgb",
         progress: PictureProgress | None = None,
@@ -121,31 +125,48 @@ class Upscaler:
     def upscale(
         self,
         image: ArrayLike,
-        scale: Sequence[int],
+        scale: Sequence[Factor],
         *,
-        out: Mapping[int, AnyArray] | None = None,
+        out: Mapping[Factor, AnyArray] | None = None,
         channel_order: ChannelOrder = "rgb",
         progress: PictureProgress | None = None,
-    ) -> dict[int, AnyArray]: ...
+    ) -> dict[Factor, AnyArray]: ...
     @overload
     def upscale(
-        self, image: "Image", scale: int = 3, *, progress: PictureProgress | None = None
+        self,
+        image: "Image",
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        progress: PictureProgress | None = None,
     ) -> "Image": ...
     @overload
     def upscale(
-        self, image: "Image", scale: Sequence[int], *, progress: PictureProgress | None = None
-    ) -> "dict[int, Image]": ...
+        self, image: "Image", scale: Sequence[Factor], *, progress: PictureProgress | None = None
+    ) -> "dict[Factor, Image]": ...
 
     def upscale(
         self,
         image: "ArrayLike | Image",
-        scale: int | Sequence[int] = 3,
+        scale: float | Sequence[float] | None = None,
         *,
-        out: AnyArray | Mapping[int, AnyArray] | None = None,
+        size: Size | Box | None = None,
+        out: AnyArray | Mapping[Any, AnyArray] | None = None,
         channel_order: ChannelOrder = "rgb",
         progress: PictureProgress | None = None,
-    ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
-        """Upscale a picture by ``scale``, or by each of several scales in one pass of the trunk.
+    ) -> Any:
+        """Upscale a picture by ``scale``, by each of several scales, or to ``size``.
+
+        ``scale``: a factor above 1 and up to 16, or a sequence of them; default 3. ``size``: (width, height)
+        of the result in pixels, exactly, or a :class:`~fsrcnn_rt.sizes.Box` that it fits into; at most 16
+        times as large as ``image`` and nowhere smaller. Only one of both is given. Sides that a factor or a
+        shape gives are rounded to the nearest pixel, halves up.
+
+        A scale of the model (:attr:`scales`) is what the network gives, and several of them take one pass of
+        its trunk. Any other size comes from the next larger product of scales: the network runs once for each
+        factor of it (x6 is x2, then x3; x5 is that, made smaller), and an antialiased bicubic filter (that of
+        MATLAB's imresize) brings its luma down to size. Nothing is rounded or clipped before the result is
+        stored. Chroma and alpha are brought to size by the bicubic filter directly.
 
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
@@ -161,40 +182,44 @@ class Upscaler:
         the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
 
         ``progress``: called by this thread with the part that is done, more each time and at last 1.0; once
-        for a small picture, else every second or so. What it raises ends the call, as Ctrl-C does then;
-        ``out`` is left as far as it was written.
+        for a small picture, else every second or so; sizes that are no scale of the model are one piece each.
+        What it raises ends the call, as Ctrl-C does then; ``out`` is left as far as it was written.
 
-        Returns the same kind of image, dtype and rank, scale times as high and wide (``out`` where given);
-        for a sequence of scales a dict of them, keyed by scale. The GIL is released meanwhile.
+        Returns the same kind of image, dtype and rank, of the size asked for (``out`` where given); for a
+        sequence of scales a dict of them, keyed by scale. The GIL is released meanwhile.
 
-        Raises ``ScaleError`` for a scale the model does not have, ``TypeError`` for a wrong type or dtype,
-        ``ValueError`` for a wrong shape; nothing has been written then.
+        Raises ``ScaleError`` for a scale out of range, ``TypeError`` for a wrong type or dtype,
+        ``ValueError`` for a wrong shape, for ``scale`` and ``size`` together, and for a size that is smaller
+        than the picture, its own, or more than 16 times as large; nothing has been written then.
         """
-        return self._upscale(image, scale, out, self._threads, channel_order, progress)
+        return self._upscale(image, scale, size, out, self._threads, channel_order, progress)
 
-    def map(self, frames: "Iterable[Frame]", scale: int = 3) -> "Iterator[Frame]":
+    def map(
+        self, frames: "Iterable[Frame]", scale: float | None = None, *, size: Size | Box | None = None
+    ) -> "Iterator[Frame]":
         """Upscale frames as they come, several at a time, and give the results in order.
 
-        ``frames``: pictures as :meth:`upscale` takes them, of any sizes. Each is computed on one thread, and
-        as many at once as this upscaler has threads: no rows are computed twice where threads would meet, and
-        none waits for another. At most that many frames and results are held, and at least two, so that one
-        is ready when the next is asked for.
+        ``frames``: pictures as :meth:`upscale` takes them, of any sizes; ``scale`` or ``size``: as there, one
+        for all. Each is computed on one thread, and as many at once as this upscaler has threads: no rows are
+        computed twice where threads would meet, and none waits for another. At most that many frames and
+        results are held, and at least two, so that one is ready when the next is asked for.
 
         Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
         the frames behind it are then dropped.
         """
-        check_scales(scale, self._model)
+        goal_of(scale, size, _SCALE)
 
         def enlarge(frame: "Frame") -> Any:
-            return self._upscale(frame, scale, None, 1)
+            return self._upscale(frame, scale, size, None, 1)
 
         return in_order(enlarge, frames, self._threads, max(2, self._threads))
 
     def upscale_planes(
         self,
         planes: Sequence[AnyArray],
-        scale: int = 2,
+        scale: float | None = None,
         *,
+        size: Size | Box | None = None,
         bits: int = 8,
         subsampling: tuple[int, int] = (2, 2),
         chroma_location: ChromaLocation = "left",
@@ -209,15 +234,19 @@ class Upscaler:
         ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
         MPEG-1) or "topleft". ``out``: the arrays to write to.
 
-        Returns the planes of the frame ``scale`` times as high and wide, in the dtype they came in.
+        ``scale`` (default 2) or ``size``, (width, height) of luma: as in :meth:`upscale`. Where chroma is
+        subsampled, sides that a fraction gives are rounded to whole samples of chroma.
+
+        Returns the planes of the larger frame, in the dtype they came in.
 
         Raises as :meth:`upscale` does.
         """
-        check_scales(scale, self._model)
+        goal = goal_of(scale, size, _VIDEO_SCALE)
         layout = Layout(bits, subsampling, chroma_location)
         height, width = luma_shape(planes)
         layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
-        shapes = layout.shapes((scale * height, scale * width), len(planes))
+        target = size_of(goal, (width, height), layout.step(len(planes)))
+        shapes = layout.shapes(target[::-1], len(planes))
         if out is None:
             out = [allocate(shape, layout.dtype) for shape in shapes]
         layout.check(out, shapes, "out")
@@ -227,79 +256,122 @@ class Upscaler:
         for one, other in combinations([*planes, *out], 2):
             if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
                 raise ValueError("out overlaps planes or itself in memory")
-        self._network.run(planes[0], {scale: out[0]}, self._threads, bits=bits)
+        exact = exact_scale((width, height), target, self.scales)
+        if exact:
+            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits)
+        else:
+            chain = passes((width, height), target, self.scales)
+            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits)
         for plane, result in zip(planes[1:], out[1:], strict=True):
-            self._network.bicubic(plane, result, scale, self._threads, bits=bits, siting=layout.siting)
+            if exact:
+                self._network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
+            else:
+                self._network.bicubic_resize(
+                    plane, result, (width, height), target, self._threads, bits=bits, siting=layout.siting
+                )
         return list(out)
 
     def _upscale(
         self,
         image: "ArrayLike | Image",
-        scale: int | Sequence[int],
-        out: AnyArray | Mapping[int, AnyArray] | None,
+        scale: float | Sequence[float] | None,
+        size: Size | Box | None,
+        out: AnyArray | Mapping[Any, AnyArray] | None,
         threads: int,
         channel_order: ChannelOrder = "rgb",
         progress: PictureProgress | None = None,
-    ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
-        scales = check_scales(scale, self._model)
-        several = isinstance(scale, Sequence)
+    ) -> Any:
+        goals, several = goals_of(scale, size, _SCALE)
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)
-            results = self._run(array, scales, by_scale(out, scales, several), threads, bgr, progress)
-            return results if several else results[scales[0]]
+            results = self._run(array, goals, by_scale(out, goals, several), threads, bgr, progress)
+            return results if several else results[goals[0]]
         if out is not None or channel_order != "rgb":
             name = "channel_order" if out is None else "out"
             raise TypeError(f"{name} is for arrays, and image is a Pillow image")
         array, restore = from_pil(image)
-        results = self._run(array, scales, None, threads, progress=progress)
-        pictures = {key: restore(result) for key, result in results.items()}
-        return pictures if several else pictures[scales[0]]
+        results = self._run(array, goals, None, threads, progress=progress)
+        pictures = {goal: restore(result) for goal, result in results.items()}
+        return pictures if several else pictures[goals[0]]
 
     def _run(
         self,
         image: AnyArray,
-        scales: Sequence[int],
-        out: Mapping[int, AnyArray] | None,
+        goals: Sequence[Goal],
+        out: Mapping[Goal, AnyArray] | None,
         threads: int,
         bgr: bool = False,
         progress: PictureProgress | None = None,
-    ) -> dict[int, AnyArray]:
+    ) -> dict[Goal, AnyArray]:
         check_array(image)
-        shapes = {
-            scale: (scale * image.shape[0], scale * image.shape[1], *image.shape[2:]) for scale in scales
-        }
+        source = (image.shape[1], image.shape[0])
+        sizes = {goal: size_of(goal, source) for goal in goals}
+        shapes = {goal: (*size[::-1], *image.shape[2:]) for goal, size in sizes.items()}
         if out is not None:
             check_outputs(out, shapes, image)
-        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-        src = extend_colour(to_compute(swapped(image) if bgr else image), self._model.reach + BICUBIC_REACH)
+        computed = to_compute(swapped(image) if bgr else image)
         dst = {
-            scale: out[scale] if out and is_computed_directly(out[scale]) else allocate(shape, src.dtype)
-            for scale, shape in shapes.items()
+            goal: out[goal] if out and is_computed_directly(out[goal]) else allocate(shape, computed.dtype)
+            for goal, shape in shapes.items()
         }
         # Of three channels the core writes through a reversed view; of four there is none to write through.
         reverse = bgr and image.shape[2] == 3
-        views = {scale: swapped(array) if reverse else array for scale, array in dst.items()}
-        height, width = src.shape[:2]
-        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
-        for first in range(0, height, step):
-            end = min(height, first + step)
-            self._network.run(src, views, threads, rows=(first, end))
-            if progress:
-                progress(end / height)
+        views = {goal: swapped(array) if reverse else array for goal, array in dst.items()}
+        self._compute(computed, source, sizes, views, threads, progress)
         if bgr and not reverse:
             for array in dst.values():
                 array[..., :3] = array[..., 2::-1]
         if out is None:
-            return {scale: from_compute(array, image.dtype) for scale, array in dst.items()}
-        for scale, array in dst.items():
-            if array is not out[scale]:
-                out[scale][...] = from_compute(array, image.dtype)
-        return {scale: out[scale] for scale in scales}
+            return {goal: from_compute(array, image.dtype) for goal, array in dst.items()}
+        for goal, array in dst.items():
+            if array is not out[goal]:
+                out[goal][...] = from_compute(array, image.dtype)
+        return {goal: out[goal] for goal in goals}
+
+    def _compute(
+        self,
+        image: AnyArray,
+        source: Size,
+        sizes: Mapping[Goal, Size],
+        views: Mapping[Goal, AnyArray],
+        threads: int,
+        progress: PictureProgress | None,
+    ) -> None:
+        """Write into ``views`` what ``image`` becomes."""
+        together: dict[int, AnyArray] = {}
+        others: list[Goal] = []
+        for goal, size in sizes.items():
+            exact = exact_scale(source, size, self.scales)
+            if exact and exact not in together:
+                together[exact] = views[goal]
+            else:
+                others.append(goal)
+        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
+        if together:
+            src = extend_colour(image, self._model.reach + BICUBIC_REACH)
+            width, height = source
+            step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
+            for first in range(0, height, step):
+                end = min(height, first + step)
+                self._network.run(src, together, threads, rows=(first, end))
+                if progress:
+                    progress(end / height / (1 + len(others)))
+        for number, goal in enumerate(others, 2 if together else 1):
+            exact = exact_scale(source, sizes[goal], self.scales)
+            if exact:  # by another goal, too, that differs by less than a pixel
+                views[goal][...] = together[exact]
+            else:
+                chain = passes(source, sizes[goal], self.scales)
+                around = reach(self._model.reach, source, sizes[goal], chain)
+                src = extend_colour(image, around + BICUBIC_REACH)
+                self._network.resize(src, views[goal], chain, threads)
+            if progress:
+                progress(number / (len(others) + bool(together)))
 
 
 def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
-    """List the scales; ``ScaleError`` or ``TypeError`` unless ``model`` offers them, each named once."""
+    """List the scales; ``ScaleError`` or ``TypeError`` unless they are the model's own, each named once."""
     scales = list(scale) if isinstance(scale, Sequence) else [scale]
     for value in scales:
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -315,8 +387,9 @@ def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
 @overload
 def upscale(
     image: ArrayLike,
-    scale: int = 3,
+    scale: float | None = None,
     *,
+    size: Size | Box | None = ...,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
@@ -326,19 +399,20 @@ def upscale(
 @overload
 def upscale(
     image: ArrayLike,
-    scale: Sequence[int],
+    scale: Sequence[Factor],
     *,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     channel_order: ChannelOrder = ...,
     progress: PictureProgress | None = ...,
-) -> dict[int, AnyArray]: ...
+) -> dict[Factor, AnyArray]: ...
 @overload
 def upscale(
     image: "Image",
-    scale: int = 3,
+    scale: float | None = None,
     *,
+    size: Size | Box | None = ...,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
@@ -347,25 +421,26 @@ def upscale(
 @overload
 def upscale(
     image: "Image",
-    scale: Sequence[int],
+    scale: Sequence[Factor],
     *,
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     progress: PictureProgress | None = ...,
-) -> "dict[int, Image]": ...
+) -> "dict[Factor, Image]": ...
 
 
 def upscale(
     image: "ArrayLike | Image",
-    scale: int | Sequence[int] = 3,
+    scale: float | Sequence[float] | None = None,
     *,
+    size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
     threads: int | None = None,
     isa: str | None = None,
     channel_order: ChannelOrder = "rgb",
     progress: PictureProgress | None = None,
-) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
+) -> Any:
     """Upscale a picture: ``Upscaler(model, threads=threads, isa=isa).upscale(image, scale, ...)``.
 
     The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
@@ -380,7 +455,7 @@ def upscale(
         status = source.stat()
         identity = (status.st_mtime_ns, status.st_size)
     upscaler = _cached_upscaler(source, identity, resolve_threads(threads), resolve_isa(isa))
-    return upscaler._upscale(image, scale, None, upscaler.threads, channel_order, progress)
+    return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.

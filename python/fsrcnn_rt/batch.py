@@ -11,6 +11,7 @@ from fsrcnn_rt import pictures
 from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.plan import Job
+from fsrcnn_rt.sizes import Goal, size_of
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
@@ -99,14 +100,14 @@ class _Line:
                 picture = pictures.read(job.source, strip_metadata=self._style.strip_metadata)
             # Held from before the results exist until they are written, so that memory follows the limit and
             # not the length of the line.
-            needed = sum(picture.nbytes * scale * scale for scale in job.outputs)
+            needed = sum(_larger(picture, goal) for goal in job.outputs)
             with self._memory.hold(needed):
                 with self._turn(self._computing):
                     upscaler = self._together if self._few or needed > self._large else self._alone
                     results = pictures.upscale(picture, upscaler, list(job.outputs))
                 with self._turn(self._saving):
-                    for scale, path in job.outputs.items():
-                        pictures.write(results.pop(scale), path, quality=self._style.quality)
+                    for goal, path in job.outputs.items():
+                        pictures.write(results.pop(goal), path, quality=self._style.quality)
         except (OSError, ValueError, TypeError, MemoryError) as error:
             return Outcome(job, error=one_line(error))
         return Outcome(job, picture.size, perf_counter() - start)
@@ -117,6 +118,12 @@ class _Line:
             if self.stopped.is_set():
                 raise CancelledError
             yield
+
+
+def _larger(picture: pictures.Picture, goal: Goal) -> int:
+    """Memory of the pixels of the result, in bytes."""
+    (width, height), (w, h) = picture.size, size_of(goal, picture.size)
+    return picture.nbytes * w * h // (width * height)
 
 
 class _Memory:

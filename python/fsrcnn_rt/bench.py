@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from fsrcnn_rt import _core
-from fsrcnn_rt.api import ModelLike, Upscaler
+from fsrcnn_rt.api import ModelLike, Upscaler, check_scales
 from fsrcnn_rt.arguments import ArgumentParser, check_output
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SHIPPED
@@ -73,6 +73,7 @@ def measure_fps(
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"seconds={seconds!r} is not a time")
     upscaler = Upscaler(model, threads=threads, isa=isa)
+    check_scales(scale, upscaler.model)
     width, height = int(size[0]), int(size[1])
     shape = (height, width) if channels == "luma" else (height, width, 3)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

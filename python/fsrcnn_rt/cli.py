@@ -13,7 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, one_line
+from fsrcnn_rt.arguments import (
+    ArgumentParser,
+    UsageError,
+    add_goal_options,
+    complain,
+    goals_asked,
+    is_video,
+    one_line,
+)
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
@@ -105,7 +113,7 @@ def _parser() -> ArgumentParser:
 
     add = parser.add_argument_group("output").add_argument
     add("-o", "--output", metavar="PATH", help="file to write; for several, folder that gets a mirrored tree")
-    add("--suffix", default="_x{scale}", metavar="TEXT", help="put behind each name (default: _x{scale})")
+    add("--suffix", metavar="TEXT", help="put behind each name (default: _x{scale}, of a size _{scale})")
     add("-f", "--format", metavar="EXT", help="png, jpg, webp, ... (default: as the input)")
     add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP and AVIF (default: 95)")
     add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
@@ -113,7 +121,7 @@ def _parser() -> ArgumentParser:
     add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
     add = parser.add_argument_group("how").add_argument
-    add("-s", "--scale", default="3", metavar="N[,N]", help="scale, or several at once: 2,3,4 (default: 3)")
+    add_goal_options(add, 3, several=True)
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
     add(
         *("-j", "--threads"),
@@ -257,8 +265,7 @@ def _upscale_files(options: argparse.Namespace) -> int:
     )
     try:
         upscaler = Upscaler(options.model, threads=proc, isa=options.isa)
-        scales = _scales(options.scale, upscaler.scales)
-        jobs = plan.make_plan(inputs, scales, naming, recursive=options.recursive)
+        jobs = plan.make_plan(inputs, goals_asked(options, 3), naming, recursive=options.recursive)
     except OSError as error:
         raise UsageError(f"{error.filename}: {one_line(error)}") from error
     except ValueError as error:
@@ -279,18 +286,3 @@ def _upscale_files(options: argparse.Namespace) -> int:
             for outcome in outcomes:
                 report.add(outcome)
     return 1 if report.failed else 0
-
-
-def _scales(text: str, offered: tuple[int, ...]) -> list[int]:
-    try:
-        scales = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"scale={text!r} is not a number, nor several with commas between") from None
-    for scale in scales:
-        if scale not in offered:
-            raise UsageError(
-                f"scale={scale} is not offered by the model, only {', '.join(map(str, offered))}"
-            )
-    if len(set(scales)) < len(scales):
-        raise UsageError(f"scale={text!r} names a scale twice")
-    return scales

@@ -87,7 +87,14 @@ def start(target: OutputContainer, encoder: VideoStream) -> None:
         context.open()
     except av.FFmpegError as error:
         options = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ValueError(f"{context.name} refuses {encoder.pix_fmt}, {options}: {error.strerror}") from error
+        odd = f"{context.width}x{context.height}" if context.width % 2 or context.height % 2 else ""
+        hint = (
+            f"; it may want even sides, and these are {odd}: give a size (--size WIDTHxHEIGHT, --stretch for "
+            "exactly that) or another codec, such as ffv1 in .mkv"
+        )
+        raise ValueError(
+            f"{context.name} refuses {encoder.pix_fmt}, {options}: {error.strerror}{hint if odd else ''}"
+        ) from error
     unknown = [name for name in ("crf", "preset") if name in context.options]
     if unknown:
         raise ValueError(f"{unknown[0]}={given[unknown[0]]}: {context.name} has no such option")

@@ -6,4 +6,4 @@ class ModelError(ValueError):
 
 
 class ScaleError(ValueError):
-    """A scale that the model has no head for; the message lists the scales there are."""
+    """A scale that cannot be had; the message says which can."""

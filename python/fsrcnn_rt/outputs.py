@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt.sizes import Goal, name_of
+
 AnyArray = npt.NDArray[Any]
 
 
@@ -19,8 +21,8 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
 
 
 def by_scale(
-    out: AnyArray | Mapping[int, AnyArray] | None, scales: Sequence[int], several: bool
-) -> Mapping[int, AnyArray] | None:
+    out: AnyArray | Mapping[Any, AnyArray] | None, scales: Sequence[Goal], several: bool
+) -> Mapping[Goal, AnyArray] | None:
     """Key ``out`` by scale; it must be one array for one scale, a mapping of them where there are several."""
     if out is None:
         return None
@@ -31,23 +33,23 @@ def by_scale(
     if not isinstance(out, Mapping) or not all(isinstance(array, np.ndarray) for array in out.values()):
         raise TypeError("out is not a mapping of numpy arrays, which several scales write to")
     if out.keys() != set(scales):
-        raise ValueError(f"out has the scales {sorted(out)}, not {sorted(scales)}")
+        raise ValueError(f"out has the scales {sorted(out)}, not {sorted(scales)}")  # type: ignore[type-var]
     return out
 
 
 def check_outputs(
-    out: Mapping[int, AnyArray], shapes: Mapping[int, tuple[int, ...]], image: AnyArray
+    out: Mapping[Goal, AnyArray], shapes: Mapping[Goal, tuple[int, ...]], image: AnyArray
 ) -> None:
     """``ValueError`` unless the arrays of ``out`` can take the results of ``image``, of these ``shapes``."""
-    for scale, shape in shapes.items():
-        array = out[scale]
+    for goal, shape in shapes.items():
+        array = out[goal]
         if array.shape != shape or array.dtype != image.dtype:
             raise ValueError(
                 f"out has shape {array.shape} and dtype {array.dtype}, "
-                f"not {shape} and {image.dtype} as scale={scale} needs"
+                f"not {shape} and {image.dtype} as {name_of(goal)} needs"
             )
         if not array.flags.writeable:
-            raise ValueError(f"out for scale={scale} is read-only")
+            raise ValueError(f"out for {name_of(goal)} is read-only")
     for one, other in combinations([image, *out.values()], 2):
         if np.may_share_memory(one, other):
             raise ValueError("out overlaps image or another out in memory")

@@ -18,6 +18,7 @@ from fsrcnn_rt import deep
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.image import KEPT_INFO, AnyArray
+from fsrcnn_rt.sizes import Box, Goal
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -137,10 +138,17 @@ def read(path: Path, *, strip_metadata: bool = False) -> Picture:
     return replace(picture, info=info)
 
 
-def upscale(picture: Picture, upscaler: "Upscaler", scales: Sequence[int]) -> dict[int, Picture]:
-    """Upscale every frame by each scale."""
-    results = [upscaler.upscale(frame, scales) for frame in picture.frames]
-    return {scale: replace(picture, frames=[result[scale] for result in results]) for scale in scales}
+def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> dict[Goal, Picture]:
+    """Upscale every frame by each scale and to each size."""
+    scales = [goal for goal in goals if not isinstance(goal, Box)]
+    frames: dict[Goal, list[Frame]] = {goal: [] for goal in goals}
+    for frame in picture.frames:
+        results: dict[Any, Any] = upscaler.upscale(frame, scales) if scales else {}
+        for goal in goals:
+            if isinstance(goal, Box):
+                results[goal] = upscaler.upscale(frame, size=goal)
+            frames[goal].append(results[goal])
+    return {goal: replace(picture, frames=frames[goal]) for goal in goals}
 
 
 def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fsrcnn_rt.arguments import UsageError
+from fsrcnn_rt.arguments import UsageError, default_suffix
 from fsrcnn_rt.pictures import format_of
+from fsrcnn_rt.sizes import Goal
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA"}
@@ -19,10 +20,10 @@ _SCALE = "{scale}"
 
 @dataclass(frozen=True)
 class Job:
-    """One picture file and its output per scale; with no outputs there is nothing left to do."""
+    """One picture file and its output per scale or size; with no outputs there is nothing left to do."""
 
     source: Path
-    outputs: dict[int, Path]
+    outputs: dict[Goal, Path]
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Naming:
     """How outputs are called.
 
     ``output``: the file, or the folder that gets a mirror of each input tree; beside the input if None.
-    ``suffix`` is put behind the name, with {scale} for the scale; ``extension`` replaces that of the input.
+    ``suffix`` is put behind the name, with {scale} for the scale, as 1.5, or for the size that was asked
+    for, as 1920x1080, 1920w or 1080h; by default _x{scale}, of a size _{scale}. What is asked for names a
+    file, and not what a picture of some shape gets: names are known before any picture is read.
+    ``extension`` replaces that of the input.
     ``existing``: what becomes of outputs that are there already.
     """
 
     output: str | None = None
-    suffix: str = "_x{scale}"
+    suffix: str | None = None
     extension: str | None = None
     existing: Literal["refuse", "skip", "overwrite"] = "refuse"
 
@@ -48,7 +52,7 @@ class _Source(NamedTuple):
     found: bool
 
 
-def make_plan(inputs: Sequence[str], scales: Sequence[int], naming: Naming, *, recursive: bool) -> list[Job]:
+def make_plan(inputs: Sequence[str], goals: Sequence[Goal], naming: Naming, *, recursive: bool) -> list[Job]:
     """Every output of every input, and the folders for them made; nothing else is written.
 
     ``inputs``: files, folders (pictures in them, with ``recursive`` in all folders below) and patterns with
@@ -56,13 +60,13 @@ def make_plan(inputs: Sequence[str], scales: Sequence[int], naming: Naming, *, r
     ``UsageError`` where not all could be written: an input that is not there, an output that exists, is an
     input, or is the output of two; a format that cannot be written.
     """
-    if os.sep in naming.suffix:
+    if os.sep in (naming.suffix or ""):
         raise UsageError(f"suffix={naming.suffix!r} has a {os.sep!r} in it; -o names the folder")
     sources = list(_sources(inputs, naming.output, recursive))
-    several = len(sources) * len(scales) > 1 or any(source.found for source in sources)
+    several = len(sources) * len(goals) > 1 or any(source.found for source in sources)
     folder, file = _output(naming.output, several)
     jobs = [
-        Job(source.path, {scale: file or _name(source, scale, naming, folder) for scale in scales})
+        Job(source.path, {goal: file or _name(source, goal, naming, folder) for goal in goals})
         for source in sources
     ]
     owners = {os.path.realpath(path): job for job in jobs for path in job.outputs.values()}
@@ -139,9 +143,10 @@ def _output(output: str | None, several: bool) -> tuple[Path | None, Path | None
     return path, None
 
 
-def _name(source: _Source, scale: int, naming: Naming, folder: Path | None) -> Path:
+def _name(source: _Source, goal: Goal, naming: Naming, folder: Path | None) -> Path:
     extension = f".{naming.extension.lstrip('.')}" if naming.extension else source.path.suffix
-    name = source.path.stem + naming.suffix.replace(_SCALE, str(scale)) + extension
+    suffix = default_suffix(goal) if naming.suffix is None else naming.suffix.replace(_SCALE, str(goal))
+    name = source.path.stem + suffix + extension
     return (source.path.parent if folder is None else folder / source.place.parent) / name
 
 
@@ -153,8 +158,8 @@ def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
     taken: dict[str, Path] = {}  # output -> input it is of
     inputs = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
-        wanted = {}
-        for scale, path in job.outputs.items():
+        wanted: dict[Goal, Path] = {}
+        for goal, path in job.outputs.items():
             if format_of(path) not in Image.SAVE:
                 raise UsageError(
                     f"{path}: {path.suffix or 'no suffix'!r} is not an image format that can be written"
@@ -172,6 +177,6 @@ def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
             if path.exists() and naming.existing == "refuse":
                 raise UsageError(f"{path}: exists already (see --overwrite and --skip-existing)")
             if naming.existing == "overwrite" or not path.exists():
-                wanted[scale] = path
+                wanted[goal] = path
         checked.append(Job(job.source, wanted))
     return checked

@@ -43,6 +43,10 @@ class Layout:
         top = self.chroma_location == "topleft"
         return (0.5 / x if left else 0.5, 0.5 / y if top else 0.5)
 
+    def step(self, count: int) -> tuple[int, int]:
+        """Luma samples for each of chroma, (horizontal, vertical), in a frame of ``count`` planes."""
+        return self.subsampling if count > 1 else (1, 1)
+
     def shapes(self, luma: tuple[int, int], count: int) -> list[tuple[int, int]]:
         """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up."""
         (height, width), (x, y) = luma, self.subsampling

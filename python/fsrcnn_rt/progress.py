@@ -17,8 +17,9 @@ class Report:
     """Tells of ``jobs`` within a ``with`` block; errors and what else is for people goes to stderr.
 
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed", "outputs": {scale: path}},
-    if done also "size": [width, height] of the input and "seconds", if failed "error"; at the end {"done",
-    "skipped", "failed", "seconds"} with the counts. ``summary``: the counts for people.
+    where the scale may be a size as it was asked for; if done also "size": [width, height] of the input and
+    "seconds", if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    ``summary``: the counts for people.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Report:
             self._line(input=source, status="failed", outputs={}, error=outcome.error)
             return
         self.done += 1
-        outputs = {scale: str(path) for scale, path in outcome.job.outputs.items()}
+        outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
         seconds = outcome.seconds
         if self._verbose:
             with self._without_bar():

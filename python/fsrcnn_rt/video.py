@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.api import ModelLike, Upscaler, check_scales
+from fsrcnn_rt.api import ModelLike, Upscaler
 from fsrcnn_rt.files import atomic_path
 from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
+from fsrcnn_rt.sizes import Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.y4m import read_header
 
@@ -52,8 +53,9 @@ _MISSING = (0.5, 0.05)
 
 def upscale_frames(
     source: str | os.PathLike[str],
-    scale: int = 2,
+    scale: float | None = None,
     *,
+    size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
     threads: int | None = None,
     isa: str | None = None,
@@ -64,18 +66,18 @@ def upscale_frames(
     ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
     network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
     plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`.
     ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
     them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
     has, mostly "left".
 
-    Yields frames ``scale`` times as high and wide, with the pixel format, time and colour tags of the
-    original.
+    Yields the larger frames, with the pixel format, time and colour tags of the original.
 
     Raises ``OSError`` for a file that cannot be read, ``ValueError`` for one without video of such a kind and
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    enlarge = _Enlarger(scale, model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, 2), model, threads, isa)
     container, stream = _open(Path(source), enlarge.threads)
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
@@ -84,8 +86,9 @@ def upscale_frames(
 def upscale_video(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    scale: int = 2,
+    scale: float | None = None,
     *,
+    size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
     threads: int | None = None,
     isa: str | None = None,
@@ -103,6 +106,10 @@ def upscale_video(
     every frame are copied; streams of other data are not. ``output``: its suffix chooses the container. It is
     written under another name beside it, and renamed when it is complete.
 
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
+    as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
+    outright can be odd.
+
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
     ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
@@ -116,7 +123,7 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    enlarge = _Enlarger(scale, model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, 2), model, threads, isa)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
@@ -130,6 +137,9 @@ def upscale_video(
         raise ValueError("has no frames")
     if first.interlaced_frame:
         warnings.warn(f"{source} is interlaced, and upscaling mixes its fields", stacklevel=2)
+    enlarge.first = first
+    if first.rotation % 180 and isinstance(enlarge.goal, Box):
+        enlarge.goal = enlarge.goal.turned()
     total, announced = _announced(container, stream)
     encoding = Encoding(
         codec=codec,
@@ -137,7 +147,7 @@ def upscale_video(
         preset=preset,
         pix_fmt=pix_fmt,
         computed=_FULL_RANGE.get(first.format.name, first.format.name),
-        size=(scale * first.width, scale * first.height),
+        size=enlarge.size_of(first),
         threads=enlarge.threads,
         chroma_location=enlarge.chroma_location,
     )
@@ -152,7 +162,6 @@ def upscale_video(
                 start(target, encoder)
                 done = Progress(0, total, 0.0)
                 for frame in results:
-                    _check_unchanged(frame, first, scale)
                     _copy_packets(target, others, copies)
                     target.mux(encoder.encode(frame))
                     done = Progress(done.frames + 1, total, _end(frame) - _start(first))
@@ -173,11 +182,17 @@ def upscale_video(
 class _Enlarger:
     """Makes frames larger, one on a thread."""
 
-    def __init__(self, scale: int, model: ModelLike, threads: int | None, isa: str | None) -> None:
+    def __init__(self, goal: Goal, model: ModelLike, threads: int | None, isa: str | None) -> None:
+        self.goal = goal
         self.threads = resolve_threads(threads)
         self.chroma_location: ChromaLocation = "left"
+        self.first: av.VideoFrame | None = None  # which all the others have to resemble
         self._upscaler = Upscaler(model, threads=1, isa=isa)
-        (self._scale,) = check_scales([scale], self._upscaler.model)
+
+    def size_of(self, frame: av.VideoFrame) -> Size:
+        """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""
+        layout = _layout(frame.format.name, self.chroma_location)
+        return size_of(self.goal, (frame.width, frame.height), layout.step(len(frame.planes)))
 
     def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
@@ -185,14 +200,15 @@ class _Enlarger:
         return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
 
     def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self.first is not None:
+            _check_unchanged(frame, self.first)
         layout = _layout(frame.format.name, self.chroma_location)
         name = frame.format.name
-        result = av.VideoFrame(
-            self._scale * frame.width, self._scale * frame.height, _FULL_RANGE.get(name, name)
-        )
+        size = self.size_of(frame)
+        result = av.VideoFrame(*size, _FULL_RANGE.get(name, name))
         self._upscaler.upscale_planes(
             _planes(frame, layout),
-            self._scale,
+            size=size,
             bits=layout.bits,
             subsampling=layout.subsampling,
             chroma_location=layout.chroma_location,
@@ -290,12 +306,14 @@ def _copy_packets(target: av.container.OutputContainer, packets: Packets, stream
             target.mux_one(packet)
 
 
-def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame, scale: int) -> None:
-    name = _FULL_RANGE.get(first.format.name, first.format.name)
-    now, before = (frame.width // scale, frame.height // scale), (first.width, first.height)
-    if now != before or frame.format.name != name:
+def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
+    now, before = (
+        (each.width, each.height, _FULL_RANGE.get(each.format.name, each.format.name))
+        for each in (frame, first)
+    )
+    if now != before:
         raise ValueError(
-            f"changes from {before[0]}x{before[1]} {name} to {now[0]}x{now[1]} {frame.format.name} "
+            f"changes from {before[0]}x{before[1]} {before[2]} to {now[0]}x{now[1]} {now[2]} "
             f"at {frame.time:.3f} s, and the output can hold only one of them"
         )
 

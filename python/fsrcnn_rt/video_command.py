@@ -17,19 +17,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
-from fsrcnn_rt.api import check_scales
 from fsrcnn_rt.arguments import (
     PIPE,
     VIDEO_SUFFIXES,
     Y4M_SUFFIX,
     ArgumentParser,
+    add_goal_options,
     check_output,
+    default_suffix,
+    goals_asked,
     is_video,
 )
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import Model, load
 from fsrcnn_rt.planes import ChromaLocation
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.sizes import Box
 from fsrcnn_rt.streams import Progress
 from fsrcnn_rt.y4m import TruncatedError, upscale_y4m
 
@@ -58,7 +61,9 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_intermixed_args(argv)
     model = load(options.model)
-    check_scales(options.scale, model)
+    (options.goal, *others) = goals_asked(options, 2)
+    if others:
+        raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
     options.threads, options.isa = resolve_threads(options.threads), resolve_isa(options.isa)
     jobs = _plan(options)
     failed = False
@@ -88,7 +93,7 @@ def _parser() -> ArgumentParser:
     add(
         "-o", "--output", metavar="PATH", help="- for stdout, file, or folder where there are several outputs"
     )
-    add("-s", "--scale", type=int, default=2, metavar="N", help="scale (default: 2)")
+    add_goal_options(add, 2)
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
@@ -183,12 +188,13 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
     if name == PIPE:
         raise ValueError("- has no name that its output could have in a folder (see -o)")
     path = Path(name)
-    return str((folder or path.parent) / f"{path.stem}_x{options.scale}{path.suffix}")
+    return str((folder or path.parent) / f"{path.stem}{default_suffix(options.goal)}{path.suffix}")
 
 
 def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
     start = perf_counter()
     common: dict[str, Any] = {"model": model, "threads": options.threads, "isa": options.isa}
+    common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
             done = _upscale_y4m(job, options, progress=show, **common)
@@ -211,11 +217,11 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
     source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
     with source:
         if job.output == PIPE:
-            return upscale_y4m(source, io.FileIO(1, "w", closefd=False), options.scale, **keywords)
+            return upscale_y4m(source, io.FileIO(1, "w", closefd=False), **keywords)
         truncated = None
         with atomic_write(Path(job.output)) as sink:
             try:
-                done = upscale_y4m(source, sink, options.scale, **keywords)
+                done = upscale_y4m(source, sink, **keywords)
             except TruncatedError as error:  # what has come is delivered
                 truncated = error
         if truncated is not None:
@@ -230,7 +236,7 @@ def _upscale_file(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pr
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_, **__: _complain(message)
-        return upscale_video(job.source, job.output, options.scale, overwrite=options.overwrite, **keywords)
+        return upscale_video(job.source, job.output, overwrite=options.overwrite, **keywords)
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.api import ModelLike, Upscaler, check_scales
+from fsrcnn_rt.api import ModelLike, Upscaler
 from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
+from fsrcnn_rt.sizes import Box, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 
 _MAGIC = b"YUV4MPEG2"
@@ -106,20 +107,25 @@ class Header:
             rate=Fraction(frames, seconds) if frames and seconds else None,
         )
 
-    def line(self, scale: int) -> bytes:
-        """Write the header of the stream ``scale`` times as large, newline included."""
-        sizes = {b"W": scale * self.width, b"H": scale * self.height}
+    @property
+    def size(self) -> Size:
+        """(width, height) of a frame."""
+        return self.width, self.height
+
+    def line(self, size: Size) -> bytes:
+        """Write the header of the same stream with frames of ``size``, newline included."""
+        sizes = dict(zip((b"W", b"H"), size, strict=True))
         tokens = [
             b"%b%d" % (token[:1], sizes[token[:1]]) if token[:1] in sizes else token
             for token in self.parameters
         ]
         return b" ".join([_MAGIC, *tokens]) + b"\n"
 
-    def allocate(self, scale: int = 1) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
-        """Make the samples of one frame ``scale`` times as large, as the bytes of a stream and as planes."""
-        shapes = self.layout.shapes((scale * self.height, scale * self.width), self.planes)
-        size = self.layout.dtype.itemsize
-        lengths = [size * rows * columns for rows, columns in shapes]
+    def allocate(self, size: Size) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
+        """Make the samples of one frame of ``size``, as the bytes of a stream and as planes."""
+        shapes = self.layout.shapes(size[::-1], self.planes)
+        sample = self.layout.dtype.itemsize
+        lengths = [sample * rows * columns for rows, columns in shapes]
         buffer = np.empty(sum(lengths), np.uint8)
         parts = np.split(buffer, np.cumsum(lengths)[:-1])
         return buffer, [
@@ -141,7 +147,7 @@ def read_frames(source: Source, header: Header) -> Generator[Frame, None, None]:
     while line := _read_line(source, len(_FRAME) + 1):
         if not (_FRAME + b"\n").startswith(line[: len(_FRAME)]):
             raise Y4MError(f"has something else where frame {number}, counted from 0, should begin")
-        buffer, planes = header.allocate()
+        buffer, planes = header.allocate(header.size)
         if not line.endswith(b"\n") or _read_into(source, buffer.data) < len(buffer):
             raise TruncatedError(f"ends within frame {number}, counted from 0")
         yield Frame(line[len(_FRAME) : -1], planes)
@@ -151,8 +157,9 @@ def read_frames(source: Source, header: Header) -> Generator[Frame, None, None]:
 def upscale_y4m(
     source: Source,
     sink: Sink,
-    scale: int = 2,
+    scale: float | None = None,
     *,
+    size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
     threads: int | None = None,
     isa: str | None = None,
@@ -160,6 +167,7 @@ def upscale_y4m(
 ) -> Progress:
     """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
 
+    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`.
     Reading, computing and writing overlap; each frame is computed on one thread, ``threads`` of them at once,
     and a few more are held. Parameters of the stream and of its frames are passed on, but for the size. The
     siting of chroma is that of the C parameter. ``progress`` is called after each frame.
@@ -173,15 +181,16 @@ def upscale_y4m(
     """
     upscaler = Upscaler(model, threads=1, isa=isa)
     threads = resolve_threads(threads)
-    check_scales(scale, upscaler.model)
+    goal = goal_of(scale, size, 2)
     header = read_header(source)
     layout = header.layout
+    target = size_of(goal, header.size, layout.step(header.planes))
 
     def enlarge(frame: Frame) -> tuple[bytes, npt.NDArray[np.uint8]]:
-        buffer, out = header.allocate(scale)
+        buffer, out = header.allocate(target)
         upscaler.upscale_planes(
             frame.planes,
-            scale,
+            size=target,
             bits=layout.bits,
             subsampling=layout.subsampling,
             chroma_location=layout.chroma_location,
@@ -189,7 +198,7 @@ def upscale_y4m(
         )
         return frame.parameters, buffer
 
-    _write(sink, memoryview(header.line(scale)))
+    _write(sink, memoryview(header.line(target)))
     done = Progress(0, None, 0.0)
     frames = read_ahead(read_frames(source, header), 2)
     # Beyond one frame a thread: one that is written meanwhile, and one that is ready behind it.

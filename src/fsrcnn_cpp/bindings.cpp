@@ -11,6 +11,7 @@
 #include "fma_peak.h"
 #include "gradient.h"
 #include "kernels/dispatch.h"
+#include "resize.h"
 #include "upscaler.h"
 
 namespace py = pybind11;
@@ -136,6 +137,47 @@ class Network {
     }
     py::gil_scoped_release release;
     upscaler_.run(source, std::span<const Target>(targets, count), begin, end, threads, strip_width);
+  }
+
+  void resize(const py::array& src, const py::array& dst, const std::vector<int>& scales, int threads,
+              std::ptrdiff_t strip_width, int bits) const {
+    require_threads(threads);
+    if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
+    if (scales.empty() || scales.size() > static_cast<std::size_t>(kMaxChain)) {
+      throw py::value_error("scales has " + std::to_string(scales.size()) + " scales, not 1 to " +
+                            std::to_string(kMaxChain));
+    }
+    std::ptrdiff_t product = 1;
+    for (const int scale : scales) {
+      if (!upscaler_.has_scale(scale)) {
+        throw py::value_error("scales: the model has no head for " + std::to_string(scale));
+      }
+      product *= scale;
+    }
+    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
+    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
+    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
+      return size >= of && size <= of * product && of * product <= kMaxTaps / 4 * size;
+    };
+    if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
+    py::gil_scoped_release release;
+    upscaler_.run_resized(source, view, scales, threads, strip_width);
+  }
+
+  void bicubic_resize(const py::array& src, const py::array& dst, const std::pair<double, double>& from,
+                      const std::pair<double, double>& to, int threads, int bits,
+                      const std::pair<double, double>& siting) const {
+    require_threads(threads);
+    if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
+    const auto grows = [](double of, double size) { return of > 0 && size >= of && size < 1e15; };
+    if (!grows(from.first, to.first) || !grows(from.second, to.second)) {
+      throw py::value_error("source_size and result_size are not sizes, of which the second is no smaller");
+    }
+    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
+    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
+    py::gil_scoped_release release;
+    upscaler_.run_bicubic_resized(source, view, {from.first, from.second}, {to.first, to.second},
+                                  {siting.first, siting.second}, threads);
   }
 
   void bicubic(const py::array& src, const py::array& dst, int scale, int threads, int bits,
@@ -270,6 +312,11 @@ PYBIND11_MODULE(_core, m) {
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none())
+      .def("resize", &Network::resize, py::arg("src"), py::arg("dst"), py::arg("scales"), py::arg("threads"),
+           py::kw_only(), py::arg("strip_width") = 0, py::arg("bits") = 0)
+      .def("bicubic_resize", &Network::bicubic_resize, py::arg("src"), py::arg("dst"), py::arg("source_size"),
+           py::arg("result_size"), py::arg("threads"), py::kw_only(), py::arg("bits") = 0,
+           py::arg("siting") = std::pair(0.5, 0.5))
       .def("bicubic", &Network::bicubic, py::arg("src"), py::arg("dst"), py::arg("scale"), py::arg("threads"),
            py::kw_only(), py::arg("bits") = 0, py::arg("siting") = std::pair(0.5, 0.5));
 }

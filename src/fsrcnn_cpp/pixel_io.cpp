@@ -12,14 +12,6 @@ struct BicubicPhase {
   float weights[4];
 };
 
-// Keys' cubic convolution, a = -0.5, in double: the four weights then sum to 1 within float rounding.
-double keys(double x) {
-  x = x < 0 ? -x : x;
-  if (x <= 1) return (1.5 * x - 2.5) * x * x + 1;
-  if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
-  return 0;
-}
-
 // Sample `phase` of the `scale` that an LR sample becomes lies at (phase + siting) / scale - siting from it.
 BicubicPhase bicubic_phase(int phase, int scale, double siting = Siting{}.x) {
   const double position = (phase + siting) / scale - siting;
@@ -29,6 +21,14 @@ BicubicPhase bicubic_phase(int phase, int scale, double siting = Siting{}.x) {
 }
 
 }  // namespace
+
+// In double: four weights then sum to 1 within float rounding.
+double keys(double x) {
+  x = x < 0 ? -x : x;
+  if (x <= 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+  return 0;
+}
 
 void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
   if (!image_.has_colour()) return;

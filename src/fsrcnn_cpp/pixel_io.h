@@ -33,6 +33,9 @@ using MutableImageView = BasicImageView<unsigned char>;
 /// How far the bicubic filter reads around a pixel.
 inline constexpr int kBicubicReach = 2;
 
+/// Its kernel: Keys' cubic convolution, a = -0.5.
+double keys(double x);
+
 /// Where a sample lies in its cell of the picture: 0.5 is the centre, 0.25 the left (or top) of the two luma samples
 /// that a subsampled chroma sample stands for.
 struct Siting {

@@ -1,12 +1,14 @@
 #include "upscaler.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <optional>
 
 #include "aligned_buffer.h"
 #include "arena.h"
 #include "common.h"
+#include "resize.h"
 #include "thread_pool.h"
 
 namespace fsrcnn {
@@ -19,6 +21,10 @@ constexpr std::ptrdiff_t kMinStripWidth = 64;
 // A band recomputes a few rows that its neighbour also computes, so bands are tall unless the picture is small.
 constexpr std::ptrdiff_t kBandRows = 256;
 constexpr std::ptrdiff_t kMinBandRows = 8;
+// Columns of a strip where there is no network: those of every plane and row in work fit the second-level cache.
+constexpr std::ptrdiff_t kBicubicColumns = 2048;
+
+constexpr double kCentre = Siting{}.x;
 
 // Columns that a convolution and the pointwise one after it compute at a time.
 constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
@@ -44,6 +50,39 @@ struct Ring {
     data = arena.take(channels * rows * stride);
   }
   float* row(std::ptrdiff_t y) const { return data + y % rows * channels * stride; }
+};
+
+/// A picture cut into strips of columns and bands of rows, and how many workers share them.
+struct Tiling {
+  /// `height`: rows that make the work, of which bands are made.
+  Tiling(const MutableImageView& dst, std::ptrdiff_t strip_count, std::ptrdiff_t rows, int threads)
+      : height(dst.height), width(dst.width), strips(strip_count) {
+    const std::ptrdiff_t most = std::min(height, ceil_div(rows, kMinBandRows));
+    workers = std::min<std::ptrdiff_t>(threads, strips * most);
+    bands = workers == 1 ? 1 : std::min(most, workers * std::max<std::ptrdiff_t>(1, rows / (workers * kBandRows)));
+  }
+
+  Tile tile(std::ptrdiff_t index) const {
+    const std::ptrdiff_t strip = index % strips, band = index / strips;
+    return {width * strip / strips, width * (strip + 1) / strips, height * band / bands, height * (band + 1) / bands};
+  }
+
+  /// Calls `work(worker, next_tile)` for each worker; `next_tile(tile)` gives tiles until it returns false.
+  template <typename Work>
+  void run(const Work& work) const {
+    std::atomic<int> next_worker{0};
+    std::atomic<std::ptrdiff_t> next_index{0};
+    ThreadPool::instance().run(static_cast<int>(workers), [&] {
+      work(next_worker++, [&](Tile& next) {
+        const std::ptrdiff_t index = next_index++;
+        if (index >= strips * bands) return false;
+        next = tile(index);
+        return true;
+      });
+    });
+  }
+
+  std::ptrdiff_t height, width, strips, bands, workers;
 };
 
 }  // namespace
@@ -73,15 +112,28 @@ class Upscaler::Strip {
   /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1. Starts, and ends inside the picture, are multiples of kBlock.
   void run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1);
 
+  /// As `prepare`, for luma alone, which is handed out and not stored. It comes from the picture or, where `before` is
+  /// given, from that strip, which has been prepared first. `keep`: rows of the result that stay valid behind the last
+  /// one asked for.
+  void prepare_luma(const Upscaler& upscaler, const ImageView& src, Strip* before, int scale, int keep,
+                    std::ptrdiff_t width);
+  /// Goes to columns x0 .. x1 - 1, from row y0 on; where these may be is as in `run`.
+  void begin(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0);
+  /// Row y of the result, scale * y0 or later, from the column scale * x0 on; rows are asked for in ascending order.
+  const float* luma_row(std::ptrdiff_t y);
+
  private:
   struct Output {
     const PackedHead* head;
-    RowSink sink;
+    std::optional<RowSink> sink;  // none where luma is handed out
   };
   struct Range {
     std::ptrdiff_t begin, end;
   };
 
+  void start_over(const Upscaler& upscaler, std::ptrdiff_t height, std::ptrdiff_t width);
+  void add_output(const PackedHead* head);
+  void size_scratch(std::ptrdiff_t width, std::ptrdiff_t channels, SampleType type);
   void carve(Arena& arena, std::ptrdiff_t width);
   std::ptrdiff_t column(std::ptrdiff_t x) const { return margin_ + x - x0_; }
   int stage_count() const { return static_cast<int>(upscaler_->stages_.size()); }
@@ -93,7 +145,7 @@ class Upscaler::Strip {
   /// The columns of the picture that ring i holds for this strip.
   Range columns(int i) const {
     const Extent& extent = upscaler_->extents_[i];
-    return {std::max<std::ptrdiff_t>(0, x0_ - extent.before), std::min(src_.width, x1_ + extent.after)};
+    return {std::max<std::ptrdiff_t>(0, x0_ - extent.before), std::min(width_, x1_ + extent.after)};
   }
   void produce_until(int i, std::ptrdiff_t y);
   void produce(int i, std::ptrdiff_t y);
@@ -103,11 +155,14 @@ class Upscaler::Strip {
   void produce_extras_until(std::ptrdiff_t y);
   void pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border);
   void gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border, const float** rows);
-  void run_head(const Output& output, std::ptrdiff_t y);
+  void load_luma(std::ptrdiff_t y, Range range, float* dst);
+  void run_head(const PackedHead& head, std::ptrdiff_t y);
+  void store(const Output& output, std::ptrdiff_t y);
 
   const Upscaler* upscaler_ = nullptr;
-  ImageView src_{};
-  std::optional<RowSource> source_;  // made anew for every picture, as the outputs are
+  std::ptrdiff_t height_ = 0, width_ = 0;  // of what goes in
+  std::optional<RowSource> source_;        // made anew for every picture, as the outputs are
+  Strip* before_ = nullptr;                // or where the luma comes from
   std::vector<Output> outputs_;
   int reach_ = 0;                // rows that the heads in use read around a block
   int pad_reach_ = 0;            // columns that they read around the picture, whole tiles included
@@ -124,14 +179,26 @@ class Upscaler::Strip {
   float* phases_ = nullptr;      // phase planes of one head, for a block of rows
   float* scratchpad_ = nullptr;  // of the Winograd kernels
   float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one
-  std::ptrdiff_t geometry_[4] = {};
+  std::ptrdiff_t geometry_[5] = {};
+
+  Ring luma_;  // rows that are handed out, phases merged
+  std::ptrdiff_t next_block_ = 0;
+  int keep_ = 0;
 
   std::ptrdiff_t x0_ = 0, x1_ = 0;
+};
+
+/// What one thread needs for any size: a strip for each network pass, each of which feeds the next.
+struct Upscaler::Resizer {
+  std::array<Strip, kMaxChain> passes;
+  AlignedBuffer memory;  // of the sink
 };
 
 struct Upscaler::Context {
   std::vector<Strip> strips;                // one a thread
   std::vector<AlignedBuffer> bicubic_rows;  // one a thread
+  std::vector<Resizer> resizers;            // one a thread
+  ResizeFilters filters, plane_filters;     // as the last call had them
 };
 
 struct Upscaler::FreeList {
@@ -142,34 +209,63 @@ struct Upscaler::FreeList {
 
 void Upscaler::Strip::prepare(const Upscaler& upscaler, const ImageView& src, std::span<const Target> targets,
                               std::ptrdiff_t width) {
-  upscaler_ = &upscaler;
-  src_ = src;
+  start_over(upscaler, src.height, src.width);
   source_.emplace(src, upscaler.kernels_);
+  extras_.channels = src.extras();
+  for (const Target& target : targets) {
+    add_output(upscaler.find_head(target.scale));
+    outputs_.back().sink.emplace(target.image, target.scale, upscaler.kernels_);
+  }
+  size_scratch(width, src.channels, src.type);
+}
+
+void Upscaler::Strip::prepare_luma(const Upscaler& upscaler, const ImageView& src, Strip* before, int scale, int keep,
+                                   std::ptrdiff_t width) {
+  const int enlarged = before ? before->outputs_.front().head->stride : 1;
+  start_over(upscaler, before ? before->height_ * enlarged : src.height,
+             before ? before->width_ * enlarged : src.width);
+  before_ = before;
+  if (!before) source_.emplace(src, upscaler.kernels_);
+  add_output(upscaler.find_head(scale));
+  keep_ = keep;
+  size_scratch(width, before ? 0 : src.channels, src.type);
+}
+
+void Upscaler::Strip::start_over(const Upscaler& upscaler, std::ptrdiff_t height, std::ptrdiff_t width) {
+  upscaler_ = &upscaler;
+  height_ = height;
+  width_ = width;
+  source_.reset();
+  before_ = nullptr;
   outputs_.clear();
+  extras_.channels = 0;
   reach_ = 0;
   pad_reach_ = 0;
   borders_differ_ = false;
-  int scales = 0;
-  for (const Target& target : targets) {
-    const PackedHead* head = upscaler.find_head(target.scale);
-    outputs_.push_back({head, RowSink(target.image, target.scale, upscaler.kernels_)});
-    reach_ = std::max(reach_, head->reach());
-    pad_reach_ = std::max(pad_reach_, head->subpixel ? column_reach(*head->subpixel) : head->reach());
-    borders_differ_ |= head->border != outputs_.front().head->border;
-    scales |= 1 << target.scale;
-  }
+  keep_ = 0;
+}
 
-  const Extent& widest = upscaler.extents_[0];
+void Upscaler::Strip::add_output(const PackedHead* head) {
+  outputs_.push_back({head, std::nullopt});
+  reach_ = std::max(reach_, head->reach());
+  pad_reach_ = std::max(pad_reach_, head->subpixel ? column_reach(*head->subpixel) : head->reach());
+  borders_differ_ |= head->border != outputs_.front().head->border;
+}
+
+void Upscaler::Strip::size_scratch(std::ptrdiff_t width, std::ptrdiff_t channels, SampleType type) {
+  const Extent& widest = upscaler_->extents_[0];
   margin_ = round_up(std::max(widest.before, kBicubicReach) + kWinogradTile, kCacheLineFloats);
   // An odd number of cache lines between channels: a power of two would map all of them to a few cache sets.
   stride_ = ceil_div(margin_ + width + std::max(widest.after, kBicubicReach) + kWinogradOverrun, kCacheLineFloats);
   stride_ = (stride_ | 1) * kCacheLineFloats;
-  rings_.resize(upscaler.stages_.size() + 1);
+  rings_.resize(upscaler_->stages_.size() + 1);
   next_.resize(rings_.size());
 
   Arena count(nullptr);
   carve(count, width);
-  const std::ptrdiff_t geometry[] = {width, src.channels, scales, static_cast<std::ptrdiff_t>(src.type)};
+  int scales = 0;
+  for (const Output& output : outputs_) scales |= 1 << output.head->stride;
+  const std::ptrdiff_t geometry[] = {width, channels, scales, static_cast<std::ptrdiff_t>(type), keep_};
   if (count.used() > memory_.size()) {
     memory_ = AlignedBuffer(count.used());
   } else if (!std::equal(std::begin(geometry), std::end(geometry), geometry_)) {
@@ -200,12 +296,16 @@ void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
       if (producer(i).pointwise) wide_channels = std::max<std::ptrdiff_t>(wide_channels, producer(i).conv->oc);
     }
   }
-  extras_.carve(arena, src_.extras(), 2 * kBicubicReach + kBlock, stride_);
-  source_->carve(arena, stride_);
+  extras_.carve(arena, extras_.channels, 2 * kBicubicReach + kBlock, stride_);
+  if (source_) source_->carve(arena, stride_);
   std::ptrdiff_t max_phases = 0;
   for (Output& output : outputs_) {
     const std::ptrdiff_t phases = output.head->stride * output.head->stride;
-    output.sink.carve(arena, width + kMaxLanes);
+    if (output.sink) {
+      output.sink->carve(arena, width + kMaxLanes);
+    } else {
+      luma_.carve(arena, 1, keep_ + kBlock * output.head->stride, output.head->stride * width + kMaxLanes);
+    }
     max_phases = std::max(max_phases, phases);
     if (output.head->subpixel) need_scratchpad(*output.head->subpixel);
   }
@@ -216,7 +316,7 @@ void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
   scratchpad_ = arena.take(scratchpad);
 }
 
-void Upscaler::Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1) {
+void Upscaler::Strip::begin(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0) {
   x0_ = x0;
   x1_ = x1;
   for (int i = 0; i <= stage_count(); ++i) {
@@ -225,11 +325,46 @@ void Upscaler::Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y
     next_[i] = in_blocks(i) ? align_down(first, extent.anchor) : first;
   }
   next_extra_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach);
+  next_block_ = y0;
+}
+
+void Upscaler::Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1) {
+  begin(x0, x1, y0);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
-    produce_until(stage_count(), std::min(src_.height, y + kBlock + reach_));
-    if (src_.extras() > 0) produce_extras_until(std::min(src_.height, y + kBlock + kBicubicReach));
-    for (const Output& output : outputs_) run_head(output, y);
+    produce_until(stage_count(), std::min(height_, y + kBlock + reach_));
+    if (extras_.channels > 0) produce_extras_until(std::min(height_, y + kBlock + kBicubicReach));
+    for (const Output& output : outputs_) {
+      run_head(*output.head, y);
+      store(output, y);
+    }
   }
+}
+
+const float* Upscaler::Strip::luma_row(std::ptrdiff_t y) {
+  const PackedHead& head = *outputs_.front().head;
+  const std::ptrdiff_t scale = head.stride;
+  for (; next_block_ * scale <= y; next_block_ += kBlock) {
+    produce_until(stage_count(), std::min(height_, next_block_ + kBlock + reach_));
+    run_head(head, next_block_);
+    const std::ptrdiff_t end = std::min(height_, next_block_ + kBlock) * scale;
+    for (std::ptrdiff_t row = next_block_ * scale; row < end; ++row) {
+      const float* planes[kMaxStride];
+      for (std::ptrdiff_t i = 0; i < scale; ++i) {
+        planes[i] = phases_ + ((row - next_block_ * scale) * scale + i) * stride_;
+      }
+      // To store floats is to merge phases; this is a row of ours.
+      auto* const merged = reinterpret_cast<unsigned char*>(luma_.row(row));
+      const StoreArgs args{planes, head.stride, 1, x1_ - x0_, merged, sizeof(float), sizeof(float), {1, 1}};
+      upscaler_->kernels_.store[static_cast<int>(SampleType::f32)](args);
+    }
+  }
+  return luma_.row(y);
+}
+
+void Upscaler::Strip::load_luma(std::ptrdiff_t y, Range range, float* dst) {
+  if (!before_) return source_->load_luma(y, range.begin, range.end - range.begin, dst);
+  const float* const row = before_->luma_row(y) + range.begin - before_->x0_ * before_->outputs_.front().head->stride;
+  std::copy(row, row + (range.end - range.begin), dst);
 }
 
 /// Makes the rows of ring i up to, not including, `end`, and what they need of the rings before it.
@@ -239,12 +374,12 @@ void Upscaler::Strip::produce_until(int i, std::ptrdiff_t end) {
     const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
     if (i == 0) {
       const Range range = columns(0);
-      source_->load_luma(y, range.begin, range.end - range.begin, rings_[0].row(y) + column(range.begin));
+      load_luma(y, range, rings_[0].row(y) + column(range.begin));
     } else {
-      produce_until(i - 1, std::min(src_.height, y + rows + producer(i).conv->kernel / 2));
+      produce_until(i - 1, std::min(height_, y + rows + producer(i).conv->kernel / 2));
       produce(i, y);
     }
-    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(src_.height, y + rows); ++r) finish_row(i, r);
+    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(height_, y + rows); ++r) finish_row(i, r);
     next_[i] += rows;
   }
 }
@@ -262,7 +397,7 @@ void Upscaler::Strip::produce(int i, std::ptrdiff_t y) {
   const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    const bool inside = y + r >= 0 && y + r < src_.height;
+    const bool inside = y + r >= 0 && y + r < height_;
     dst_rows[r] = (inside ? rings_[i].row(y + r) : spare_row_) + column(first);
   }
   if (!stage.pointwise) return convolve(conv, src_rows, stride_, dst_rows, stride_, range.end - first);
@@ -305,7 +440,7 @@ void Upscaler::Strip::finish_row(int i, std::ptrdiff_t y) {
 }
 
 void Upscaler::Strip::produce_extras_until(std::ptrdiff_t end) {
-  const Range range{std::max<std::ptrdiff_t>(0, x0_ - kBicubicReach), std::min(src_.width, x1_ + kBicubicReach)};
+  const Range range{std::max<std::ptrdiff_t>(0, x0_ - kBicubicReach), std::min(width_, x1_ + kBicubicReach)};
   for (; next_extra_ < end; ++next_extra_) {
     float* const row = extras_.row(next_extra_);
     source_->load_extras(next_extra_, range.begin, range.end - range.begin, row + column(range.begin), stride_);
@@ -313,7 +448,7 @@ void Upscaler::Strip::produce_extras_until(std::ptrdiff_t end) {
       float* const plane = row + e * stride_;
       for (int i = 1; i <= kBicubicReach; ++i) {
         if (range.begin == 0) plane[column(-i)] = plane[column(0)];
-        if (range.end == src_.width) plane[column(range.end - 1 + i)] = plane[column(range.end - 1)];
+        if (range.end == width_) plane[column(range.end - 1 + i)] = plane[column(range.end - 1)];
       }
     }
   }
@@ -321,15 +456,14 @@ void Upscaler::Strip::produce_extras_until(std::ptrdiff_t end) {
 
 /// Where the columns of a row touch the edge of the picture, writes what the next layer sees beyond it.
 void Upscaler::Strip::pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border) {
-  if (range.begin > 0 && range.end < src_.width) return;
+  if (range.begin > 0 && range.end < width_) return;
   const bool full = border == Head::kFullBorder;
   const int replicated = upscaler_->padding_ == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
   for (std::ptrdiff_t c = 0; c < ring.channels; ++c) {
     float* const plane = ring.row(y) + c * stride_;
     for (int i = 1; i <= reach; ++i) {
       if (range.begin == 0) plane[column(-i)] = i <= replicated ? plane[column(0)] : 0.0f;
-      if (range.end == src_.width)
-        plane[column(range.end - 1 + i)] = i <= replicated ? plane[column(range.end - 1)] : 0.0f;
+      if (range.end == width_) plane[column(range.end - 1 + i)] = i <= replicated ? plane[column(range.end - 1)] : 0.0f;
     }
   }
 }
@@ -338,16 +472,16 @@ void Upscaler::Strip::pad(const Ring& ring, std::ptrdiff_t y, Range range, int r
 void Upscaler::Strip::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
                              const float** rows) {
   std::ptrdiff_t indices[kMaxKernel];
-  gather_rows(first, count, src_.height, upscaler_->padding_, border, indices);
+  gather_rows(first, count, height_, upscaler_->padding_, border, indices);
   for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zero_row_ : ring.row(indices[k])) + at;
 }
 
-void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
-  const PackedHead& head = *output.head;
+/// The phase planes of a block of rows.
+void Upscaler::Strip::run_head(const PackedHead& head, std::ptrdiff_t y) {
   const Ring& features = rings_.back();
-  const std::ptrdiff_t rows = std::min(kBlock, src_.height - y);
+  const std::ptrdiff_t rows = std::min(kBlock, height_ - y);
   if (borders_differ_) {
-    const std::ptrdiff_t last = std::min(src_.height, y + rows + reach_);
+    const std::ptrdiff_t last = std::min(height_, y + rows + reach_);
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
       pad(features, r, columns(stage_count()), pad_reach_, head.border);
     }
@@ -360,24 +494,32 @@ void Upscaler::Strip::run_head(const Output& output, std::ptrdiff_t y) {
     float* dst_rows[kBlock];
     for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases_ + r * phases * stride_;
     convolve(conv, src_rows, stride_, dst_rows, stride_, x1_ - x0_);
+    return;
   }
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    float* const planes = phases_ + r * phases * stride_;
-    if (!head.subpixel) {
-      gather(features, y + r + head.first_tap(), head.last_tap() - head.first_tap() + 1, column(x0_) + head.first_tap(),
-             head.border, src_rows);
-      const Deconv2dArgs args{head.stride,         head.pad,  src_rows, stride_, head.ic,
-                              head.weights.data(), head.bias, planes,   stride_, x1_ - x0_};
-      upscaler_->kernels_.deconv2d(args);
-    }
+    gather(features, y + r + head.first_tap(), head.last_tap() - head.first_tap() + 1, column(x0_) + head.first_tap(),
+           head.border, src_rows);
+    const Deconv2dArgs args{head.stride, head.pad,
+                            src_rows,    stride_,
+                            head.ic,     head.weights.data(),
+                            head.bias,   phases_ + r * phases * stride_,
+                            stride_,     x1_ - x0_};
+    upscaler_->kernels_.deconv2d(args);
+  }
+}
+
+/// Stores them, with what bypassed the network.
+void Upscaler::Strip::store(const Output& output, std::ptrdiff_t y) {
+  const std::ptrdiff_t phases = output.head->stride * output.head->stride;
+  for (std::ptrdiff_t r = 0; r < std::min(kBlock, height_ - y); ++r) {
     const float* extra_rows[2 * kBicubicReach + 1] = {};
-    if (src_.extras() > 0) {
+    if (extras_.channels > 0) {
       for (int i = 0; i <= 2 * kBicubicReach; ++i) {
-        const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + r + i - kBicubicReach, 0, src_.height - 1);
+        const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + r + i - kBicubicReach, 0, height_ - 1);
         extra_rows[i] = extras_.row(row) + column(x0_);
       }
     }
-    output.sink.store(y + r, x0_, x1_ - x0_, planes, stride_, extra_rows, stride_);
+    output.sink->store(y + r, x0_, x1_ - x0_, phases_ + r * phases * stride_, stride_, extra_rows, stride_);
   }
 }
 
@@ -487,6 +629,142 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::p
       const auto band_start = [&](std::ptrdiff_t b) { return begin + align_down(rows * b / bands, 0); };
       const std::ptrdiff_t y1 = band + 1 == bands ? end : band_start(band + 1);
       strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
+    }
+  });
+  give_back(std::move(context));
+}
+
+void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, std::span<const int> scales, int threads,
+                           std::ptrdiff_t strip_width) const {
+  const int count = static_cast<int>(scales.size());
+  std::ptrdiff_t height = src.height, width = src.width;  // of what goes into the last pass, and then comes out of it
+  for (int i = 0; i + 1 < count; ++i) height *= scales[i], width *= scales[i];
+  strip_width = strip_width == 0 ? choose_strip_width(width) : round_up(strip_width, kBlock);
+  const std::ptrdiff_t strips = std::min(dst.width, ceil_div(width, strip_width));
+  const Tiling tiling(dst, strips, height, threads);
+  height *= scales[count - 1], width *= scales[count - 1];
+
+  std::unique_ptr<Context> context = take_context();
+  ResizeFilters& filters = context->filters;
+  const auto length = [](std::ptrdiff_t size) { return static_cast<double>(size); };
+  filters.down_x.make(width, dst.width, length(width), length(dst.width), kCentre);
+  filters.down_y.make(height, dst.height, length(height), length(dst.height), kCentre);
+  filters.extra_x.make(src.width, dst.width, length(src.width), length(dst.width), kCentre);
+  filters.extra_y.make(src.height, dst.height, length(src.height), length(dst.height), kCentre);
+
+  // What every pass must compute for a tile, from the last to the first: blocks of columns, and from which row on.
+  struct Part {
+    std::ptrdiff_t x0, x1, y0;
+  };
+  const auto parts_of = [&](const Tile& tile) {
+    std::array<Part, kMaxChain> parts{};
+    std::ptrdiff_t begin = filters.down_x.first_of(tile.x0), end = filters.down_x.end(tile.x1 - 1);
+    std::ptrdiff_t y = filters.down_y.first_of(tile.y0), enlarged = width;
+    for (int i = count; i-- > 0;) {
+      enlarged /= scales[i];
+      const std::ptrdiff_t x1 = std::min(enlarged, round_up(ceil_div(end, scales[i]), kBlock));
+      parts[i] = {align_down(begin / scales[i], 0), x1, align_down(y / scales[i], 0)};
+      const Extent& extent = extents_[0];
+      begin = std::max<std::ptrdiff_t>(0, parts[i].x0 - extent.before);
+      end = std::min(enlarged, x1 + extent.after);
+      y = std::max<std::ptrdiff_t>(0, parts[i].y0 - extent.before);
+    }
+    return parts;
+  };
+  std::ptrdiff_t widest[kMaxChain] = {}, widest_tile = 0, widest_down = 0, widest_extra = 0;
+  for (std::ptrdiff_t strip = 0; strip < strips; ++strip) {
+    const Tile tile = tiling.tile(strip);
+    const std::array<Part, kMaxChain> parts = parts_of(tile);
+    for (int i = 0; i < count; ++i) widest[i] = std::max(widest[i], parts[i].x1 - parts[i].x0);
+    const auto reads = [&](const AxisFilter& filter) { return filter.end(tile.x1 - 1) - filter.first_of(tile.x0); };
+    widest_tile = std::max(widest_tile, tile.x1 - tile.x0);
+    widest_down = std::max(widest_down, reads(filters.down_x));
+    widest_extra = std::max(widest_extra, reads(filters.extra_x));
+  }
+
+  std::vector<Resizer>& resizers = context->resizers;
+  if (static_cast<std::ptrdiff_t>(resizers.size()) < tiling.workers) resizers.resize(tiling.workers);
+  const ResizeSink sink(src, dst, filters, kernels_);
+  for (std::ptrdiff_t worker = 0; worker < tiling.workers; ++worker) {
+    Resizer& resizer = resizers[worker];
+    for (int i = 0; i < count; ++i) {
+      resizer.passes[i].prepare_luma(*this, src, i == 0 ? nullptr : &resizer.passes[i - 1], scales[i],
+                                     i + 1 == count ? filters.down_y.taps : 0, widest[i]);
+    }
+    Arena size(nullptr);
+    ResizeSink(sink).carve(size, widest_tile, widest_down, widest_extra);
+    if (resizer.memory.size() < size.used()) resizer.memory = AlignedBuffer(size.used());
+  }
+  tiling.run([&](std::ptrdiff_t worker, const auto& next_tile) {
+    Resizer& resizer = resizers[worker];
+    ResizeSink mine(sink);
+    Arena arena(resizer.memory.data());
+    mine.carve(arena, widest_tile, widest_down, widest_extra);
+    for (Tile tile; next_tile(tile);) {
+      const std::array<Part, kMaxChain> parts = parts_of(tile);
+      for (int i = 0; i < count; ++i) resizer.passes[i].begin(parts[i].x0, parts[i].x1, parts[i].y0);
+      Strip& last = resizer.passes[count - 1];
+      const std::ptrdiff_t at = filters.down_x.first_of(tile.x0) - parts[count - 1].x0 * scales[count - 1];
+      mine.begin(tile);
+      for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
+        const float* rows[kMaxTaps];
+        for (int t = 0; t < filters.down_y.taps; ++t) rows[t] = last.luma_row(filters.down_y.first_of(y) + t) + at;
+        mine.add(rows);
+      }
+      mine.finish();
+    }
+  });
+  give_back(std::move(context));
+}
+
+void Upscaler::run_bicubic_resized(const ImageView& src, const MutableImageView& dst, const Lengths& from,
+                                   const Lengths& to, Siting siting, int threads) const {
+  const Tiling tiling(dst, ceil_div(dst.width, kBicubicColumns), src.height, threads);
+  std::unique_ptr<Context> context = take_context();
+  ResizeFilters& filters = context->plane_filters;
+  filters.down_x.make(src.width, dst.width, from.x, to.x, siting.x);
+  filters.down_y.make(src.height, dst.height, from.y, to.y, siting.y);
+  std::ptrdiff_t widest_tile = 0, widest_down = 0;
+  const auto reads = [&](const Tile& tile) {
+    return filters.down_x.end(tile.x1 - 1) - filters.down_x.first_of(tile.x0);
+  };
+  for (std::ptrdiff_t strip = 0; strip < tiling.strips; ++strip) {
+    const Tile tile = tiling.tile(strip);
+    widest_tile = std::max(widest_tile, tile.x1 - tile.x0);
+    widest_down = std::max(widest_down, reads(tile));
+  }
+  const ResizeSink sink(src, dst, filters, kernels_);
+  const RowSource source(src, kernels_);
+  Ring ring;
+  const auto carve = [&](Arena& arena, ResizeSink& mine, Ring& rows) {
+    mine.carve(arena, widest_tile, widest_down, 0);
+    rows.carve(arena, 1, filters.down_y.taps, round_up(widest_down + kMaxLanes, kCacheLineFloats));
+  };
+  std::vector<AlignedBuffer>& memory = context->bicubic_rows;
+  if (static_cast<std::ptrdiff_t>(memory.size()) < tiling.workers) memory.resize(tiling.workers);
+  for (std::ptrdiff_t worker = 0; worker < tiling.workers; ++worker) {
+    Arena size(nullptr);
+    ResizeSink counted(sink);
+    carve(size, counted, ring);
+    if (memory[worker].size() < size.used()) memory[worker] = AlignedBuffer(size.used());
+  }
+  tiling.run([&](std::ptrdiff_t worker, const auto& next_tile) {
+    ResizeSink mine(sink);
+    Ring rows;
+    Arena arena(memory[worker].data());
+    carve(arena, mine, rows);
+    for (Tile tile; next_tile(tile);) {
+      mine.begin(tile);
+      std::ptrdiff_t next = filters.down_y.first_of(tile.y0);
+      for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
+        for (; next < filters.down_y.end(y); ++next) {
+          source.load_luma(next, filters.down_x.first_of(tile.x0), reads(tile), rows.row(next));
+        }
+        const float* taps[kMaxTaps];
+        for (int t = 0; t < filters.down_y.taps; ++t) taps[t] = rows.row(filters.down_y.first_of(y) + t);
+        mine.add(taps);
+      }
+      mine.finish();
     }
   });
   give_back(std::move(context));

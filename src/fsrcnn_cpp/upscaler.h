@@ -25,6 +25,14 @@ struct Target {
   MutableImageView image;
 };
 
+/// How many passes of a network may follow each other: with x2 alone, x16 takes four.
+inline constexpr int kMaxChain = 4;
+
+/// Width and height in any unit.
+struct Lengths {
+  double x, y;
+};
+
 /// Immutable once made: any number of threads may call `run` at the same time.
 class Upscaler {
  public:
@@ -42,11 +50,22 @@ class Upscaler {
   void run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end, int threads,
            std::ptrdiff_t strip_width) const;
 
+  /// Makes `src` as large as `dst`, which is at least as large: luma by the network, once for each of `scales`, 1 to
+  /// kMaxChain of them, and then by the antialiased bicubic filter down to size. The product of the scales reaches the
+  /// size of `dst` and exceeds none of its sides by more than kMaxTaps / 4. Chroma and alpha come by the bicubic filter
+  /// alone. Otherwise as `run`.
+  void run_resized(const ImageView& src, const MutableImageView& dst, std::span<const int> scales, int threads,
+                   std::ptrdiff_t strip_width) const;
+
   /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
   void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
+  /// The same to any size: what was `from` is then `to`, of which the planes are what is rounded up.
+  void run_bicubic_resized(const ImageView& src, const MutableImageView& dst, const Lengths& from, const Lengths& to,
+                           Siting siting, int threads) const;
 
  private:
   struct Context;
+  struct Resizer;
   struct FreeList;
   class Strip;
 

@@ -4,6 +4,7 @@
 #include "fma_peak.h"
 #include "kernel_check.h"
 #include "problems.h"
+#include "resize.h"
 
 namespace fsrcnn {
 namespace {
@@ -104,7 +105,7 @@ void bench(const KernelTable& table) {
                     3.0 * kWidth * channels, best_time([&] { table.store[t](args); }));
     }
   }
-  const Planes rows(memory().a, 6, kWidth, kOverrun);
+  const Planes rows(memory().a, 6, 2 * kWidth, kOverrun);
   rows.fill(Kind::mixed, 1);
   const auto row = [&](int i) { return rows.plane(i); };
   print_samples("rgb_to_y", kWidth, best_time([&] { table.rgb_to_y(row(0), row(1), row(2), kWidth, row(3)); }));
@@ -113,6 +114,22 @@ void bench(const KernelTable& table) {
   const float* const sources[] = {row(0), row(1), row(2), row(3)};
   const float weights[] = {-0.07f, 0.57f, 0.57f, -0.07f};
   print_samples("blend4", kWidth, best_time([&] { table.blend4(sources, weights, kWidth, row(4)); }));
+  // From x2 to x1.5, down the columns and along the rows of as many outputs.
+  AxisFilter filter;
+  filter.make(2 * kWidth, kWidth * 3 / 2, 4, 3, 0.5);
+  const Planes large(memory().b, kResampleRows, 2 * kWidth, kOverrun),
+      small(memory().c, kResampleRows, kWidth * 3 / 2, kOverrun);
+  large.fill(Kind::mixed, 1);
+  const float* large_rows[kResampleRows];
+  float* small_rows[kResampleRows];
+  for (int r = 0; r < kResampleRows; ++r) large_rows[r] = large.plane(r), small_rows[r] = small.plane(r);
+  print_samples("blend 6", 2 * kWidth,
+                best_time([&] { table.blend(large_rows, filter.weights_of(9), filter.taps, 2 * kWidth, row(4)); }));
+  const ResampleArgs resample_args{large_rows,          0,
+                                   filter.first.data(), filter.weights_of(0),
+                                   filter.taps,         kWidth * 3 / 2,
+                                   small_rows,          memory().scratchpad.floats(resample_scratchpad(filter.taps))};
+  print_samples("resample x2 to x1.5", kResampleRows * kWidth * 1.5, best_time([&] { table.resample(resample_args); }));
   // In place, so that the numbers grow from call to call: zeros stay small.
   std::fill(rows.data, rows.data + rows.stride * 2 + rows.used, 0.0f);
   print_samples("ycbcr_to_rgb", kWidth, best_time([&] { table.ycbcr_to_rgb(row(0), row(1), row(2), kWidth); }));

@@ -1,6 +1,7 @@
 // Loads, stores, colour and the bicubic filter against their scalar twins, and those against the definitions.
 #include "checks.h"
 #include "kernel_check.h"
+#include "resize.h"
 
 namespace fsrcnn {
 namespace {
@@ -327,6 +328,87 @@ bool check_blend4(const KernelTable& table) {
   return tally.report();
 }
 
+bool check_blend(const KernelTable& table) {
+  Tally tally(table, "blend");
+  for (const std::ptrdiff_t n : widths()) {
+    for (int turn = 0; turn < 2 * kKinds; ++turn) {
+      const Kind kind = static_cast<Kind>(turn % kKinds);
+      const int count = turn < kKinds ? random_int(1, 9) : random_int(10, kMaxTaps);
+      describe("blend n=%td count=%d %s", n, count, kKindNames[turn % kKinds]);
+      const Planes src(memory().src, count, n, kOverrun);
+      src.fill(kind, 1000);
+      std::vector<const float*> rows;
+      std::vector<float> weights;
+      for (int i = 0; i < count; ++i) {
+        rows.push_back(src.plane(i));
+        weights.push_back(kind == Kind::mixed ? mixed_sample() : static_cast<float>(random_int(-9, 9)));
+      }
+      const Planes dst(memory().dst, 1, n, kOverrun), twin(memory().twin, 1, n, kOverrun);
+      table.blend(rows.data(), weights.data(), count, n, dst.data);
+      reference().blend(rows.data(), weights.data(), count, n, twin.data);
+      for (std::ptrdiff_t x = 0; x < n; ++x) {
+        Sum sum;
+        for (int i = 0; i < count; ++i)
+          sum.add(static_cast<double>(weights[static_cast<std::size_t>(i)]) * rows[static_cast<std::size_t>(i)][x]);
+        const double want = is_reference(table) ? sum.value : static_cast<double>(twin.data[x]);
+        tally.compare(dst.data[x], want, exact(kind) ? 0 : 2 * count * (kUnit * sum.magnitude + kTiny), 0, x);
+      }
+      tally.check_surroundings(dst, kind != Kind::special);
+      tally.next_case();
+    }
+  }
+  return tally.report();
+}
+
+bool check_resample(const KernelTable& table) {
+  Tally tally(table, "resample");
+  const auto check = [&](std::ptrdiff_t width, int taps, Kind kind) {
+    // From one output to the next, as far as the taps allow: what the scratchpad is sized for.
+    const int step = random_int(0, taps / 4), origin = random_int(0, 1000);
+    describe("resample width=%td taps=%d step=%d %s", width, taps, step, kKindNames[static_cast<int>(kind)]);
+    std::vector<std::ptrdiff_t> first;
+    std::ptrdiff_t at = origin;
+    for (std::ptrdiff_t x = 0; x < width; ++x, at += random_int(0, 9) ? step : taps / 4) first.push_back(at);
+    const std::ptrdiff_t reads = first.back() + taps - origin;
+    const Planes src(memory().src, kResampleRows, reads, kOverrun);
+    src.fill(kind, 1000);
+    std::vector<float> weights;
+    for (std::ptrdiff_t i = 0; i < width * taps; ++i) {
+      weights.push_back(kind == Kind::mixed ? mixed_sample() : static_cast<float>(random_int(-9, 9)));
+    }
+    const Planes dst(memory().dst, kResampleRows, width, kOverrun), twin(memory().twin, kResampleRows, width, kOverrun);
+    const float* src_rows[kResampleRows];
+    float *dst_rows[kResampleRows], *twin_rows[kResampleRows];
+    for (int r = 0; r < kResampleRows; ++r) {
+      src_rows[r] = src.plane(r), dst_rows[r] = dst.plane(r), twin_rows[r] = twin.plane(r);
+    }
+    ResampleArgs args{src_rows, origin, first.data(), weights.data(),
+                      taps,     width,  dst_rows,     memory().scratchpad.floats(resample_scratchpad(taps))};
+    table.resample(args);
+    tally.check_before(args.scratchpad);
+    args.dst_rows = twin_rows;
+    reference().resample(args);
+    for (int r = 0; r < kResampleRows; ++r) {
+      for (std::ptrdiff_t x = 0; x < width; ++x) {
+        Sum sum;
+        for (int t = 0; t < taps; ++t) {
+          sum.add(static_cast<double>(weights[static_cast<std::size_t>(x * taps + t)]) *
+                  src_rows[r][first[static_cast<std::size_t>(x)] - origin + t]);
+        }
+        const double want = is_reference(table) ? sum.value : static_cast<double>(twin.plane(r)[x]);
+        tally.compare(dst.plane(r)[x], want, exact(kind) ? 0 : 2 * taps * (kUnit * sum.magnitude + kTiny), r, x);
+      }
+    }
+    tally.check_surroundings(dst, kind != Kind::special);
+    tally.next_case();
+  };
+  for (const std::ptrdiff_t width : widths()) {
+    for (int kind = 0; kind < kKinds; ++kind) check(width, random_int(1, 12), static_cast<Kind>(kind));
+  }
+  for (const int taps : {1, 2, 3, 4, 5, 8, 16, 64, kMaxTaps}) check(kResampleColumns + 1, taps, Kind::integers);
+  return tally.report();
+}
+
 }  // namespace
 
 bool check_pixel_io(const KernelTable& table) {
@@ -335,6 +417,8 @@ bool check_pixel_io(const KernelTable& table) {
   for (const SampleType type : kTypes) ok &= check_store(table, type);
   ok &= check_colour(table);
   ok &= check_blend4(table);
+  ok &= check_blend(table);
+  ok &= check_resample(table);
   return ok;
 }
 

@@ -244,8 +244,82 @@ void check_bicubic(const KernelTable& table) {
         }
       }
     }
+    const Picture src = make_source(g);
+    const auto resize = [&](int threads, unsigned noise) {
+      Picture dst(g.height * 7 / 3, g.width * 11 / 2, 1, g.type, noise);
+      upscaler.run_bicubic_resized(src.view(), dst.target(), {10, 30}, {55, 70}, kLeft, threads);
+      return dst;
+    };
+    const Picture expected = resize(1, 1);
+    for (const int threads : {2, 3, 8}) {
+      ++cases;
+      failures += resize(threads, 2) != expected;
+    }
   }
   report(table, "bicubic alone: threads change no bit", cases, failures);
+}
+
+struct Resize {
+  Geometry source;
+  std::ptrdiff_t height, width;
+  std::vector<int> scales;
+};
+const std::vector<Resize>& resizes() {
+  static const std::vector<Resize> list = {
+      {{23, 61, 1, SampleType::u8}, 35, 92, {2}},          {{19, 70, 3, SampleType::u16}, 48, 175, {3}},
+      {{40, 17, 4, SampleType::f32}, 200, 85, {2, 3}},     {{1, 1, 1, SampleType::f32}, 3, 5, {2, 3}},
+      {{2, 5, 2, SampleType::u8}, 2, 80, {4, 4}},          {{37, 6, 3, SampleType::u8}, 200, 7, {2, 3}},
+      {{9, 14, 3, SampleType::f32}, 144, 16, {2, 2, 2, 2}}};
+  return list;
+}
+
+Picture resize(const Upscaler& upscaler, const Resize& r, int threads, std::ptrdiff_t strip_width) {
+  static std::atomic<unsigned> noise{1};
+  const Picture src = make_source(r.source);
+  Picture dst(r.height, r.width, r.source.channels, r.source.type, ++noise);
+  upscaler.run_resized(src.view(), dst.target(), r.scales, threads, strip_width);
+  return dst;
+}
+
+/// The same of any size, where passes of the network feed each other.
+void check_resized_bits(const KernelTable& table) {
+  long cases = 0, failures = 0;
+  for (const Setup& setup : kSetups) {
+    const Model model = make_model(setup.padding, setup.border, setup.other_pads);
+    const Upscaler upscaler(model, table, setup.algorithm);
+    for (const Resize& r : resizes()) {
+      const Picture expected = resize(Upscaler(model, table, setup.algorithm), r, 1, 1 << 20);
+      for (const int threads : {1, 2, 3, 8}) {
+        for (const std::ptrdiff_t strip_width : {0, 4, 8, 20, 64}) {
+          ++cases;
+          failures += resize(upscaler, r, threads, strip_width) != expected;
+        }
+      }
+    }
+  }
+  report(table, "any size: strips and threads change no bit", cases, failures);
+}
+
+/// One pass and no filter, or one that leaves all as it is, must give what the network gives.
+void check_resized_against_run(const KernelTable& table) {
+  long cases = 0, failures = 0;
+  for (const Setup& setup : kSetups) {
+    const Upscaler upscaler(make_model(setup.padding, setup.border, setup.other_pads), table, setup.algorithm);
+    for (const int scale : {2, 3, 4}) {
+      const Geometry g{21, 43, 1, SampleType::f32};
+      ++cases;
+      failures += resize(upscaler, {g, g.height * scale, g.width * scale, {scale}}, 2, 16) !=
+                  run(upscaler, g, {scale}, 1, 0)[0];
+      // Two passes are a pass over what a pass gives.
+      const Picture once = run(upscaler, g, {2}, 1, 0)[0];
+      Picture twice(g.height * 2 * scale, g.width * 2 * scale, 1, g.type, 1);
+      const Target target{scale, twice.target()};
+      upscaler.run(once.view(), {&target, 1}, 0, once.view().height, 1, 0);
+      ++cases;
+      failures += resize(upscaler, {g, g.height * 2 * scale, g.width * 2 * scale, {2, scale}}, 3, 16) != twice;
+    }
+  }
+  report(table, "any size: a product of scales is pass upon pass", cases, failures);
 }
 
 /// Against the scalar twins, in units of full scale.
@@ -254,6 +328,15 @@ void check_numbers(const KernelTable& table) {
   constexpr double kTolerance = 1e-5;
   double worst = 0;
   long cases = 0;
+  const auto add_worst = [&](const Picture& got, const Picture& want, double passes) {
+    for (std::size_t k = 0; k < got.bytes().size(); k += sizeof(float)) {
+      float a, b;
+      std::memcpy(&a, &got.bytes()[k], sizeof a);
+      std::memcpy(&b, &want.bytes()[k], sizeof b);
+      const double error = std::abs(static_cast<double>(a) - b) / passes;
+      worst = error <= worst ? worst : error;  // NaN is worst
+    }
+  };
   for (const Setup& setup : kSetups) {
     const Model model = make_model(setup.padding, setup.border, setup.other_pads);
     const Upscaler upscaler(model, table, setup.algorithm);
@@ -262,15 +345,18 @@ void check_numbers(const KernelTable& table) {
       const Geometry g{13, 38, channels, SampleType::f32};
       const std::vector<Picture> got = run(upscaler, g, {2, 3, 4}, 2, 16), want = run(twin, g, {2, 3, 4}, 1, 0);
       for (std::size_t i = 0; i < got.size(); ++i, ++cases) {
-        for (std::size_t k = 0; k < got[i].bytes().size(); k += sizeof(float)) {
-          float a, b;
-          std::memcpy(&a, &got[i].bytes()[k], sizeof a);
-          std::memcpy(&b, &want[i].bytes()[k], sizeof b);
-          const double error = std::abs(static_cast<double>(a) - b);
-          worst = error <= worst ? worst : error;  // NaN is worst
-        }
+        add_worst(got[i], want[i], 1);
       }
     }
+  }
+  for (const Resize& r : resizes()) {
+    if (r.source.type != SampleType::f32) continue;
+    const Model model = make_model(Padding::replicate, Head::kFullBorder, false);
+    const Picture got = resize(Upscaler(model, table, Algorithm::winograd), r, 2, 16);
+    const Picture want = resize(Upscaler(model, table_by_name("reference"), Algorithm::direct), r, 1, 0);
+    // Errors of one pass go through the next, which makes them larger by as much as its weights do.
+    add_worst(got, want, static_cast<double>(r.scales.size()));
+    ++cases;
   }
   char what[80];
   std::snprintf(what, sizeof what, "scalar twins agree within %.1e (worst %.1e)", kTolerance, worst);
@@ -377,6 +463,7 @@ void check_allocations(const KernelTable& table) {
   std::printf("%-9s  allocations: skipped, a sanitizer or another C library owns the allocator\n", table.isa);
 #else
   long cases = 0, failures = 0;
+  constexpr int kPasses[] = {2, 2};
   for (const Algorithm algorithm : {Algorithm::direct, Algorithm::winograd}) {
     const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, algorithm);
     for (const int channels : {1, 3, 4}) {
@@ -387,7 +474,11 @@ void check_allocations(const KernelTable& table) {
         const Target targets[] = {{2, x2.target()}, {3, x3.target()}};
         const auto call = [&] {
           upscaler.run(src.view(), targets, 0, src.view().height, threads, 32);
-          if (channels == 1) upscaler.run_bicubic(src.view(), x2.target(), 2, {}, threads);
+          upscaler.run_resized(src.view(), x3.target(), kPasses, threads, 32);
+          if (channels == 1) {
+            upscaler.run_bicubic(src.view(), x2.target(), 2, {}, threads);
+            upscaler.run_bicubic_resized(src.view(), x3.target(), {1, 1}, {3, 3}, {}, threads);
+          }
         };
         for (int i = 0; i < 2; ++i) call();
         const long before = g_allocations;
@@ -435,6 +526,8 @@ int run_checks(int argc, char** argv) {
     found = true;
     check_numbers(*table);
     check_bits(*table);
+    check_resized_bits(*table);
+    check_resized_against_run(*table);
     check_bicubic(*table);
     check_concurrent_calls(*table);
     if (forks) check_fork(*table);

@@ -124,6 +124,27 @@ struct StoreArgs {
   SampleRange range;
 };
 
+// ---- resample: along a row, with taps of its own for every output ---------------------------------------------------
+
+inline constexpr int kResampleRows = 16;     // computed side by side: vectors run down the rows
+inline constexpr int kResampleColumns = 64;  // outputs computed at a time, at most
+
+struct ResampleArgs {
+  const float* const* src_rows;  // kResampleRows rows; tap t of output x is src_rows[r][first[x] - origin + t]
+  ptrdiff_t origin;
+  const ptrdiff_t* first;  // ascends by at most n * taps / 4 + 1 over n outputs
+  const float* weights;    // [output][taps]
+  int taps;
+  ptrdiff_t width;         // outputs
+  float* const* dst_rows;  // kResampleRows rows
+  float* scratchpad;       // resample_scratchpad(taps) floats
+};
+
+constexpr ptrdiff_t resample_scratchpad(ptrdiff_t taps) {
+  const ptrdiff_t span = kResampleColumns * taps / 4 + 1 + taps;  // of the source, under a chunk of outputs
+  return kResampleRows * (span + kMaxLanes + kResampleColumns);
+}
+
 // ---- training -----------------------------------------------------------------------------------------------------
 
 /// dst[r][c] += sum over x of a[r][x] * b[c][x]. Whole vectors are read: past `n`, `a` is zero and `b` finite.
@@ -153,6 +174,9 @@ struct KernelTable {
   void (*ycbcr_to_rgb)(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n);  // in place
   /// dst[x] = sum of weights[i] * src[i][x]: one axis of the bicubic filter, down rows or along shifted columns.
   void (*blend4)(const float* const* src, const float* weights, ptrdiff_t n, float* dst);
+  /// The same of `count` sources, 1 or more: down rows, where what is larger is made smaller.
+  void (*blend)(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst);
+  void (*resample)(const ResampleArgs&);
   void (*correlate)(const CorrelateArgs&);
   void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
   /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the

@@ -147,6 +147,7 @@ void store_samples(const StoreArgs& args) {
     return dense ? store_packed<T>(args) : store_strided<T>(args);
   } else if (dense && args.channels == 1) {
     switch (args.phases) {
+      case 1: return store_merged<1>(args);
       case 2: return store_merged<2>(args);
       case 3: return store_merged<3>(args);
       case 4: return store_merged<4>(args);

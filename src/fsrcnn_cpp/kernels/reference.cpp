@@ -111,6 +111,23 @@ void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* d
   }
 }
 
+void blend(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    dst[x] = 0;
+    for (int i = 0; i < count; ++i) dst[x] += weights[i] * src[i][x];
+  }
+}
+
+void resample(const ResampleArgs& a) {
+  for (int r = 0; r < kResampleRows; ++r) {
+    for (ptrdiff_t x = 0; x < a.width; ++x) {
+      float sum = 0;
+      for (int t = 0; t < a.taps; ++t) sum += a.weights[x * a.taps + t] * a.src_rows[r][a.first[x] - a.origin + t];
+      a.dst_rows[r][x] = sum;
+    }
+  }
+}
+
 void correlate(const CorrelateArgs& a) {
   for (int r = 0; r < a.rows; ++r) {
     for (int c = 0; c < a.columns; ++c) {
@@ -161,6 +178,8 @@ const KernelTable kReferenceTable = {
     rgb_to_cbcr,
     ycbcr_to_rgb,
     blend4,
+    blend,
+    resample,
     correlate,
     prelu_forward,
     prelu_backward,

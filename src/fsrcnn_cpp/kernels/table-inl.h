@@ -6,6 +6,7 @@
 #include "gradient-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
+#include "resample-inl.h"
 #include "simd-inl.h"
 #include "winograd3-inl.h"
 #include "winograd5-inl.h"
@@ -50,6 +51,8 @@ const KernelTable FSRCNN_TABLE = {
     rgb_to_cbcr,
     ycbcr_to_rgb,
     blend4,
+    blend,
+    resample,
     correlate,
     prelu_forward,
     prelu_backward,
