@@ -159,8 +159,8 @@ def test_the_files_of_the_authors_reach_their_quality(authors_folder, data_folde
     pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
     upscaler = fsrcnn_rt.Upscaler(convert(authors_folder / name / f"x{scale}.mat"))
     for dataset, figures in AUTHORS[name].items():
-        results = evaluate(upscaler.upscale, list_images(data_folder / dataset), [scale])
-        psnr = mean([result.model for result in results]).psnr
+        results = evaluate({scale: {name: upscaler.upscale}}, list_images(data_folder / dataset))
+        psnr = mean([result.figures for result in results]).psnr
         print(f"{name} x{scale} on {dataset}: {psnr:.3f} dB")
         assert psnr == pytest.approx(figures[scale], abs=0.01)
 

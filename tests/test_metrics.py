@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from fsrcnn_rt.evaluate import Figures, evaluate, list_images, mean
+from fsrcnn_rt.evaluate import Figures, bicubic, evaluate, list_images, mean
 from fsrcnn_rt.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 
 
@@ -197,12 +197,9 @@ BICUBIC = {
 
 @pytest.mark.parametrize("dataset", BICUBIC)
 def test_bicubic_scores_what_the_papers_print(data_folder, dataset):
-    def bicubic(luma, scale):
-        return imresize(luma, scale)
-
-    results = evaluate(bicubic, list_images(data_folder / dataset), [2, 3, 4])
+    methods = {scale: {"bicubic": bicubic} for scale in (2, 3, 4)}
+    results = evaluate(methods, list_images(data_folder / dataset))
     for scale, (expected_psnr, expected_ssim) in BICUBIC[dataset].items():
-        chosen = [result for result in results if result.scale == scale]
-        for figures in (mean([r.model for r in chosen]), mean([r.bicubic for r in chosen])):
-            assert figures.psnr == pytest.approx(expected_psnr, abs=0.006)
-            assert figures.ssim == pytest.approx(expected_ssim, abs=0.00006)
+        figures = mean([r.figures for r in results if r.scale == scale])
+        assert figures.psnr == pytest.approx(expected_psnr, abs=0.006)
+        assert figures.ssim == pytest.approx(expected_ssim, abs=0.00006)

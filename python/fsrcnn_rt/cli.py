@@ -16,7 +16,7 @@ from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
     "info": "fsrcnn_rt.cli",
-    "eval": "fsrcnn_rt.evaluate",
+    "eval": "fsrcnn_rt.evaluate_command",
     "train": "fsrcnn_rt.training",
     "convert": "fsrcnn_rt.convert",
     "export": "fsrcnn_rt.export",
