@@ -14,6 +14,7 @@ from fsrcnn_rt.evaluate import (
     mean,
     to_8bit,
 )
+from fsrcnn_rt.ifc import ifc
 from fsrcnn_rt.metrics import imresize, rgb_to_y
 from PIL import Image
 
@@ -53,7 +54,7 @@ def test_perfect_and_bicubic_upscalers(folder, perfect):
     assert [(r.image.name, r.scale, r.method) for r in results] == [
         (n, s, m) for n in ("a.bmp", "b.png") for s in (2, 3, 4) for m in methods[s]
     ]
-    assert all(r.figures == (math.inf, pytest.approx(1)) for r in results if r.method == "perfect")
+    assert all(r.figures == (math.inf, pytest.approx(1), None) for r in results if r.method == "perfect")
     by_imresize, by_bicubic = (
         [r for r in results if r.scale == 3 and r.method == m] for m in ("imresize", "bicubic")
     )
@@ -69,6 +70,13 @@ def test_pictures_are_read_once_for_all(folder, monkeypatch):
     evaluate({s: {"a": bicubic, "b": bicubic, "c": bicubic} for s in (2, 3)}, list_images(folder))
     assert read == ["a.bmp", "b.png"]
     assert shrunk == [2, 3, 2, 3]
+
+
+def test_ifc_leaves_out_a_border_of_one_pixel(tmp_path, rng):
+    Image.fromarray(rng.integers(256, size=(72, 81), dtype=np.uint8)).save(tmp_path / "noise.png")
+    (result,) = evaluate({3: {"bicubic": bicubic}}, [tmp_path / "noise.png"], with_ifc=True)
+    hr, lr = make_pair(load_luma(tmp_path / "noise.png"), 3)
+    assert result.figures.ifc == ifc(hr[1:-1, 1:-1], to_8bit(bicubic(lr, 3))[1:-1, 1:-1])
 
 
 def test_time_is_that_of_the_second_call(folder, monkeypatch):
@@ -102,7 +110,8 @@ def test_rounding_is_half_up_and_clips():
 
 
 def test_mean_of_figures():
-    assert mean([Figures(30, 0.8), Figures(34, 0.9)]) == pytest.approx((32, 0.85))
+    assert mean([Figures(30, 0.8), Figures(34, 0.9)]) == (32, pytest.approx(0.85), None)
+    assert mean([Figures(30, 0.8, 2), Figures(34, 0.9, 3)]) == (32, pytest.approx(0.85), 2.5)
 
 
 def test_luma_of_a_file(tmp_path, rng):

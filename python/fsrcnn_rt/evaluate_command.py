@@ -76,15 +76,16 @@ def main(argv: Sequence[str]) -> int:
         complain(f"eval: {error}" if isinstance(error, DatasetError) else f"eval: {path}: {error}")
 
     labels = _short([str(folder) for folder in images], lambda path: path.resolve().name)
-    results = _evaluate(methods, {labels[str(folder)]: paths for folder, paths in images.items()}, on_error)
+    named = {labels[str(folder)]: paths for folder, paths in images.items()}
+    results = _evaluate(methods, named, options.ifc, on_error)
     how = next(iter(models.values()))
     told = f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
     if "--markdown" in outputs:
-        _write(outputs["--markdown"], _markdown(results, options.scales, options.verbose, told))
+        _write(outputs["--markdown"], _markdown(results, options, told))
     if "--json" in outputs:
         _write(outputs["--json"], _json(results, how))
     if Path(PIPE) not in outputs.values():
-        print(_text(results, options.scales, options.verbose, told))
+        print(_text(results, options, told))
     if crops:
         from fsrcnn_rt.sheet import draw
 
@@ -144,7 +145,10 @@ def _methods(models: dict[str, Upscaler], scales: Sequence[int]) -> Methods:
 
 
 def _evaluate(
-    methods: Methods, images: Mapping[str, Sequence[Path]], on_error: Callable[[Path, Exception], None]
+    methods: Methods,
+    images: Mapping[str, Sequence[Path]],
+    with_ifc: bool,
+    on_error: Callable[[Path, Exception], None],
 ) -> _Tables:
     """Evaluate folder by folder, with a progress bar where stderr is a terminal."""
     from tqdm import tqdm  # type: ignore[import-untyped]
@@ -162,7 +166,8 @@ def _evaluate(
                 on_error(path, error)
 
         return {
-            name: evaluate(methods, counted(paths), on_error=complained) for name, paths in images.items()
+            name: evaluate(methods, counted(paths), with_ifc=with_ifc, on_error=complained)
+            for name, paths in images.items()
         }
 
 
@@ -175,9 +180,8 @@ def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
     for picture, group in groups.items():
         for method in dict.fromkeys(r.method for r in group):
             chosen = [r for r in group if r.method == method]
-            cells = {
-                scale: _mean([r for r in chosen if r.scale == scale]) for scale in {r.scale for r in chosen}
-            }
+            scales = dict.fromkeys(r.scale for r in chosen)
+            cells = {scale: _mean([r for r in chosen if r.scale == scale]) for scale in scales}
             lines.append(_Line(picture, method, cells))
     return lines
 
@@ -186,47 +190,51 @@ def _mean(results: Sequence[Result]) -> tuple[Figures, float]:
     return mean([r.figures for r in results]), math.fsum(r.seconds for r in results) / len(results)
 
 
-def _text(tables: _Tables, scales: Sequence[int], verbose: bool, told: str) -> str:
+def _text(tables: _Tables, options: argparse.Namespace, told: str) -> str:
     """Make tables for a terminal."""
-    lines = {folder: _lines(results, verbose) for folder, results in tables.items() if results}
+    scales, ifc = options.scales, options.ifc
+    lines = {folder: _lines(results, options.verbose) for folder, results in tables.items() if results}
     every = [line for group in lines.values() for line in group]
     first = max((len(text) for text in [*lines, *(line.picture for line in every)]), default=0)
     second = max((len(line.method) for line in every), default=0)
-    heads = "".join(f"{f'x{scale} PSNR':>11}{'SSIM':>8}{'s':>9}" for scale in scales)
+    names = ["SSIM".rjust(8), *["IFC".rjust(7)] * ifc, "s".rjust(9)]
+    heads = "".join(f"{f'x{scale} PSNR':>11}{''.join(names)}" for scale in scales)
+    formats = ("{:11.2f}", "{:8.4f}", "{:7.2f}", "{:9.4f}")
     rows = []
     for folder, group in lines.items():
         rows.append(f"{folder:{first}}  {'':{second}}{heads}")
         picture = ""
         for line in group:
             shown, picture = "" if line.picture == picture else line.picture, line.picture
-            cells = [_cell(line, scale, "{:11.2f}{:8.4f}", "{:9.4f}") for scale in scales]
-            rows.append(
-                f"{shown:{first}}  {line.method:{second}}{''.join(f'{c:28}' for c in cells)}".rstrip()
-            )
+            cells = "".join(f"{_cell(line, scale, formats):{28 + 7 * ifc}}" for scale in scales)
+            rows.append(f"{shown:{first}}  {line.method:{second}}{cells}".rstrip())
         rows.append("")
     return "\n".join([*rows, f"s: {_SECONDS}; {told}"])
 
 
-def _markdown(tables: _Tables, scales: Sequence[int], verbose: bool, told: str) -> str:
+def _markdown(tables: _Tables, options: argparse.Namespace, told: str) -> str:
     """Make one table, of which every folder is a part."""
+    scales = options.scales
     rows = ["| | " + " | ".join(f"x{scale}" for scale in scales) + " |", "|---" * (len(scales) + 1) + "|"]
     for folder, results in tables.items():
         picture = ""
-        for line in _lines(results, verbose) if results else ():
+        for line in _lines(results, options.verbose) if results else ():
             if line.picture != picture:
                 picture = line.picture
                 rows.append(f"| **{folder}, {picture}** |" + " |" * len(scales))
-            cells = [_cell(line, scale, "{:.2f} / {:.4f}", " / {:.4f}") for scale in scales]
+            formats = ("{:.2f}", " / {:.4f}", " / {:.2f}", " / {:.4f}")
+            cells = [_cell(line, scale, formats) for scale in scales]
             rows.append(f"| {line.method} | {' | '.join(cells)} |")
-    return "\n".join([*rows, "", f"PSNR in dB / SSIM / {_SECONDS}; {told}"])
+    return "\n".join([*rows, "", f"PSNR in dB / SSIM /{' IFC /' if options.ifc else ''} {_SECONDS}; {told}"])
 
 
-def _cell(line: _Line, scale: int, figures: str, seconds: str) -> str:
-    """Fill the formats in; the time of bicubic, which is not written for speed, is nobody's measure."""
+def _cell(line: _Line, scale: int, formats: Sequence[str]) -> str:
+    """Fill in what there is; the time of bicubic, which is not written for speed, is nobody's measure."""
     if scale not in line.cells:
         return ""
-    values, time = line.cells[scale]
-    return figures.format(*values) + (seconds.format(time) if line.method != _BICUBIC else "")
+    figures, seconds = line.cells[scale]
+    values = (*figures, seconds if line.method != _BICUBIC else None)
+    return "".join(f.format(v) for f, v in zip(formats, values, strict=True) if v is not None)
 
 
 def _json(tables: _Tables, how: Upscaler) -> str:
@@ -250,7 +258,8 @@ def _json(tables: _Tables, how: Upscaler) -> str:
 
 def _json_cell(method: str, scale: int, figures: Figures, seconds: float) -> dict[str, object]:
     cell: dict[str, object] = {"method": method, "scale": scale}
-    cell |= {key: value if math.isfinite(value) else None for key, value in figures._asdict().items()}
+    told = {key: value for key, value in figures._asdict().items() if value is not None}
+    cell |= {key: value if math.isfinite(value) else None for key, value in told.items()}
     return cell if method == _BICUBIC else cell | {"seconds": seconds}
 
 
@@ -282,6 +291,7 @@ def _parser() -> ArgumentParser:
     add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
+    add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")
     add("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown (-: stdout)")
     add("--json", type=Path, metavar="FILE", help="write means and every picture as JSON (-: stdout)")
     add("--sheet", type=Path, metavar="FILE", help="crops side by side: original, bicubic, models (.png)")
