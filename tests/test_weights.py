@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, load
+from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.evaluate import to_8bit
 from fsrcnn_rt.metrics import psnr
 
@@ -108,6 +108,17 @@ def test_weights_tell_how_they_were_made(shipped):
     assert provenance["data"] == sorted({name for stage in recipe.stages for name in stage.datasets})
     (figures,) = provenance["figures"].values()
     assert figures == {f"x{scale}": value for scale, value in last_figures(rows).items()}
+
+
+def test_info_tells_how_they_were_made(shipped, capsys):
+    recipe, rows, path = shipped
+    assert cli.main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith(f"model     {path.stem}: "))
+    datasets = sorted({name for stage in recipe.stages for name in stage.datasets})
+    assert lines[first + 1].strip() == f"trained on {', '.join(datasets)}, seed {recipe.seed}"
+    told = lines[first + 2].split(": ")[1].split(", ")
+    assert told == [f"x{scale} {value:.2f}" for scale, value in sorted(last_figures(rows).items())]
 
 
 def test_weights_score_what_the_log_ends_with(shipped, data_folder):
