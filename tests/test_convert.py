@@ -5,6 +5,7 @@ import sys
 import fsrcnn_rt
 import pytest
 from foreign import assert_refused, graph_file, mat_file, state_file
+from fsrcnn_rt.arguments import what_is_missing
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -37,7 +38,12 @@ def test_what_cannot_be_converted_is_one_line_and_nothing_written(
             ["scipy", "scipy.io"],
             "needs scipy, which is not installed: pip install 'fsrcnn-rt",
         ),
-        (state_file, "x3.pth", ["torch"], "needs torch, which is not installed: pip install torch"),
+        (
+            state_file,
+            "x3.pth",
+            ["torch"],
+            "needs torch, which is not installed: pip install 'fsrcnn-rt[train]'",
+        ),
         (
             graph_file,
             "x3.onnx",
@@ -82,3 +88,8 @@ def test_bad_outputs(run_convert, output, message):
     code, lines = run_convert("x3.mat", "-o", output, "--overwrite")
     assert (code, len(lines)) == (2, 1)
     assert message in lines[0]
+
+
+def test_modules_that_are_no_extra_are_not_excused():
+    with pytest.raises(ModuleNotFoundError, match="fault"):
+        what_is_missing(ModuleNotFoundError("a fault of ours", name="fsrcnn_rt.nothing"))

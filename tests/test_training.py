@@ -499,4 +499,5 @@ def test_without_pytorch_the_extra_is_named():
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
     )
     assert result.returncode == 1
-    assert result.stderr == "fsrcnn-rt train: torch is not installed: pip install 'fsrcnn-rt[train]'\n"
+    told = "needs torch, which is not installed: pip install 'fsrcnn-rt[train]'"
+    assert result.stderr == f"fsrcnn-rt train: {told}\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from fsrcnn_rt.arguments import what_is_missing
+
 __all__ = ["main"]
 
 
@@ -13,9 +15,6 @@ def main(argv: Sequence[str]) -> int:
     try:
         from fsrcnn_rt.training.command import run
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "tomli"):
-            raise
-        reason = f"{error.name} is not installed: pip install 'fsrcnn-rt[train]'"
-        print(f"fsrcnn-rt train: {reason}", file=sys.stderr)
+        print(f"fsrcnn-rt train: {what_is_missing(error)}", file=sys.stderr)
         return 1
     return run(argv)
