@@ -235,6 +235,7 @@ def test_refuses(one, model_file, only_x2, tmp_path, run):
         ([one, "-m", model_file, "--isa", "mmx"], "mmx"),
         ([one, "--json", tmp_path / "no" / "x"], "the folder"),
         ([one, "--json", "x", "--markdown", "x"], "x is given to two options"),
+        ([one, "--json", one / "x", "--markdown", one / ".." / "one" / "x"], "is given to two options"),
         ([one, "--json", "-", "--markdown", "-"], "- is given to two options"),
         ([one, "-m", model_file, "--json", model_file, "--overwrite"], "is the input"),
         ([one, "--sheet", "-", *crop], "a picture is not written to stdout"),

@@ -99,7 +99,7 @@ def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
     given = {"--markdown": options.markdown, "--json": options.json, "--sheet": options.sheet}
     outputs = {option: path for option, path in given.items() if path is not None}
     for option, path in outputs.items():
-        if list(map(str, outputs.values())).count(str(path)) > 1:
+        if [other.resolve() for other in outputs.values()].count(path.resolve()) > 1:
             raise ValueError(f"{option}: {path} is given to two options")
         if str(path) == PIPE:
             if option == "--sheet":
