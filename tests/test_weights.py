@@ -40,8 +40,9 @@ def last_figures(rows):
     return {scale: value for row in rows for scale, value in figures_of(row).items()}
 
 
-def has_early_row(rows, trainer):
-    return rows[1]["step"] == str(trainer.REPLAY_STEPS)
+def early_steps(rows, trainer):
+    """Those that the log has a row for."""
+    return {int(row["step"]) for row in rows[:3]} & set(trainer.REPLAY_STEPS)
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def test_log_follows_the_recipe(shipped, trainer, tmp_path):
     for stage in recipe.stages:
         logged = [row for row in rows if row["stage"] == stage.name]
         steps = {*range(0, stage.steps, recipe.evaluate_every), stage.steps}
-        if has_early_row(rows, trainer) and stage is recipe.stages[0]:
-            steps.add(trainer.REPLAY_STEPS)
+        if stage is recipe.stages[0]:
+            steps |= early_steps(rows, trainer)
         expected = sorted(steps)
         if stage.patience:
             expected = expected[: len(logged)]
@@ -73,28 +74,30 @@ def test_log_follows_the_recipe(shipped, trainer, tmp_path):
 
 
 def test_first_steps_are_those_of_the_log(shipped, trainer, data_folder, tmp_path):
-    """Initial weights, data, patches drawn, loss and optimiser: whatever changed would show here.
+    """Initial weights, data, patches drawn, loss: whatever changed would show here.
 
-    Bounds: rounding by other instruction sets moves the PSNR by up to 0.002 dB, another seed by more than 1.
+    PSNR before the first step and the loss of five depend on no rounding to speak of. The loss of the fifteen
+    after them does, and tells whether the optimiser makes it fall.
     """
     import torch
 
     recipe, rows, _ = shipped
-    if not has_early_row(rows, trainer):
-        pytest.skip(f"{recipe.name}: its log is older than the row at step {trainer.REPLAY_STEPS}")
+    if early_steps(rows, trainer) != set(trainer.REPLAY_STEPS):
+        pytest.skip(f"{recipe.name}: its log is older than the rows at steps {trainer.REPLAY_STEPS}")
     training = trainer.Training(recipe, data_folder, tmp_path / "checkpoint", tmp_path / "log")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        training.run(trainer.REPLAY_STEPS)
+        training.run(trainer.REPLAY_STEPS[-1])
     finally:
         torch.set_num_threads(threads)
-    first, replayed = training._rows
-    assert (first["step"], replayed["step"]) == ("0", str(trainer.REPLAY_STEPS))
-    for ours, logged in zip((first, replayed), rows, strict=False):
-        assert (ours["stage"], ours["step"]) == (logged["stage"], logged["step"])
-        assert figures_of(ours) == pytest.approx(figures_of(logged), abs=0.01)
-    assert float(replayed["loss"]) == pytest.approx(float(rows[1]["loss"]), rel=1e-3)
+    logged = rows[: len(training._rows)]
+    assert [(r["stage"], r["step"]) for r in training._rows] == [(r["stage"], r["step"]) for r in logged]
+    start, first, second = zip(training._rows, logged, strict=True)
+    for (ours, theirs), decibels in ((start, 0.001), (first, 0.3)):
+        assert figures_of(ours) == pytest.approx(figures_of(theirs), abs=decibels)
+    for (ours, theirs), share in ((first, 0.001), (second, 0.25)):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), rel=share)
 
 
 def test_weights_tell_how_they_were_made(shipped):
