@@ -395,22 +395,13 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fsrcnn-rt {fsrcnn_rt.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["compare"])
-def test_subcommands_to_come(name, capsys):
-    assert cli.main([name, "x"]) == 2
-    assert (
-        capsys.readouterr().err
-        == f"fsrcnn-rt: {name} is not available yet (a file of that name is ./{name})\n"
-    )
-
-
 def test_a_file_named_as_a_subcommand(run, folder):
     picture("bench.png")
     (folder / "bench.png").rename("bench")
     assert run("./bench", "-o", "out.png") == (0, [])
 
 
-@pytest.mark.parametrize("name", ["bench", "info", "eval", "train", "convert", "export", "video"])
+@pytest.mark.parametrize("name", ["bench", "compare", "info", "eval", "train", "convert", "export", "video"])
 def test_subcommands_have_their_own_help(name, capsys):
     if name == "train":
         pytest.importorskip("torch", reason="training needs PyTorch")

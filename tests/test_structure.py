@@ -14,7 +14,7 @@ PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
     **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
     **dict.fromkeys(["model", "pixel_io", "fma_peak"], 2),
-    **{"packing": 3, "upscaler": 4, "bindings": 5},
+    **{"packing": 3, "upscaler": 4, "gradient": 4, "bindings": 5},
 }
 
 

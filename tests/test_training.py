@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import Upscaler, cli, load
+from fsrcnn_rt import Upscaler, _core, cli, load, runtime
 from fsrcnn_rt.evaluate import DatasetError, Pair
 from fsrcnn_rt.metrics import imresize
 from PIL import Image
@@ -20,7 +21,14 @@ from fsrcnn_rt.training.config import ConfigError, parse_recipe, read_recipe  # 
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, split_validation, training_pairs  # noqa: E402
 from fsrcnn_rt.training.export import to_model  # noqa: E402
 from fsrcnn_rt.training.least_squares import solve_head  # noqa: E402
-from fsrcnn_rt.training.network import TrainableFsrcnn, deconv2d, tap_reach, upscale  # noqa: E402
+from fsrcnn_rt.training.network import (  # noqa: E402
+    HEAD_PADS,
+    TrainableFsrcnn,
+    features,
+    loss_and_gradients,
+    subpixel_weight,
+    tap_reach,
+)
 from fsrcnn_rt.training.trainer import Training  # noqa: E402
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -42,6 +50,7 @@ validation_images = 2
 
 [training]
 evaluate_every = 4
+optimizer = "adam"
 average = 0.9
 clip = 1.0
 head_rate = 1.0
@@ -186,6 +195,43 @@ def test_recipe_is_refused(document, message):
         parse_recipe(document)
 
 
+CHANGES = """
+training.optimizer='soap'
+network.m=3
+stage.steps=9
+stage.heads.scales=[4, 2]
+name = "other"
+""".strip().splitlines()
+
+
+def test_recipe_is_changed_by_options(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    recipe = read_recipe(path, CHANGES)
+    assert (recipe.optimizer, recipe.m, recipe.name) == ("soap", 3, "other")
+    assert [(stage.steps, stage.scales) for stage in recipe.stages] == [(9, (3,)), (9, (4, 2))]
+    unchanged = read_recipe(path)
+    assert (unchanged.optimizer, unchanged.d) == ("adam", recipe.d)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("network.q=3", "network.q is not in the recipe"),
+        ("network=3.5.q=1", "not KEY=VALUE"),
+        ("stage.tail.steps=1", "stage.tail.steps is not in the recipe"),
+        ("network.m", "'network.m' is not KEY=VALUE"),
+        ("training.optimizer=adam", "not KEY=VALUE with a value as TOML has it"),
+        ("training.optimizer='lion'", "training.optimizer: expected 'adam' or 'soap' or 'sgd', got 'lion'"),
+    ],
+)
+def test_change_of_a_recipe_is_refused(tmp_path, change, message):
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_recipe(path, [change])
+
+
 def test_recipe_file_is_named_in_the_error(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("name =")
@@ -238,6 +284,18 @@ def test_patches_are_aligned_and_in_all_orientations(rng):
 # --------------------------------------------------------------------------------------------- network
 
 
+def upscale(weights, x, scale):
+    weight, bias = weights[f"head.x{scale}.weight"], weights[f"head.x{scale}.bias"]
+    return apply_subpixel(features(weights, x), weight, bias, scale, HEAD_PADS[scale])
+
+
+def apply_subpixel(x, weight, bias, stride, pad):
+    before, after = tap_reach(stride, pad)
+    x = torch.nn.functional.pad(x, (before, after, before, after), mode="replicate")
+    phases = torch.nn.functional.conv2d(x, subpixel_weight(weight, stride, pad), bias.expand(stride * stride))
+    return torch.nn.functional.pixel_shuffle(phases, stride)
+
+
 @pytest.mark.parametrize(("stride", "pad"), [(2, 4), (3, 3), (3, 4), (4, 3), (4, 4)])
 def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
     random = torch.Generator().manual_seed(3)
@@ -248,7 +306,7 @@ def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
     output_padding = stride - 9 + 2 * pad
     expected = torch.nn.functional.conv_transpose2d(padded, weight, bias, stride, pad, output_padding)
     crop = slice(stride * reach, -stride * reach)
-    result = deconv2d(x, weight, bias, stride, pad)
+    result = apply_subpixel(x, weight, bias, stride, pad)
     assert result.shape == (2, 1, 7 * stride, 6 * stride)
     torch.testing.assert_close(result, expected[..., crop, crop], rtol=1e-5, atol=1e-4)
 
@@ -259,24 +317,10 @@ def test_sub_pixel_head_has_the_gradient_of_the_transposed_convolution():
     weights = [torch.randn(3, 1, 9, 9, generator=random).requires_grad_() for _ in range(2)]
     weights[1].data.copy_(weights[0].data)
     inner = (..., slice(8, -8), slice(8, -8))
-    deconv2d(x, weights[0], torch.zeros(1), 2, 4)[inner].square().sum().backward()
+    apply_subpixel(x, weights[0], torch.zeros(1), 2, 4)[inner].square().sum().backward()
     theirs = torch.nn.functional.conv_transpose2d(x, weights[1], None, 2, 4, 1)
     theirs[inner].square().sum().backward()
     torch.testing.assert_close(weights[0].grad, weights[1].grad, rtol=1e-4, atol=1e-2)
-
-
-def test_prelu_is_pytorchs():
-    from fsrcnn_rt.training.network import _prelu
-
-    random = torch.Generator().manual_seed(5)
-    x = torch.randn(2, 4, 5, 5, generator=random).requires_grad_()
-    slope = torch.tensor([0.25, -0.5, 1.5, 0.0], requires_grad=True)
-    gradients = []
-    for prelu in (_prelu, torch.nn.functional.prelu):
-        y = prelu(x, slope)
-        gradients.append((y, *torch.autograd.grad(y.sin().sum(), [x, slope])))
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs)
 
 
 def expanded_by_definition(parameters, x, scale):
@@ -303,8 +347,6 @@ def test_collapsed_network_is_the_expanded_one(recipe, model_from_parameters):
     network, x = model_from_parameters
     with torch.no_grad():
         expected = expanded_by_definition(dict(network.values), x, 3)
-        collapsed = upscale(network.weights(), x, 3)
-        torch.testing.assert_close(collapsed, expected, rtol=0, atol=1e-5)
         exported = Upscaler(to_model(network.weights(), recipe, {}), threads=1)
         result = exported.upscale(x[0, 0].numpy(), 3)
     assert result == pytest.approx(expected[0, 0].numpy(), abs=1e-5)
@@ -324,18 +366,41 @@ def model_from_parameters():
     return network, torch.rand(1, 1, 11, 13, generator=random)
 
 
-def test_network_is_that_of_the_oracle(net):
+def test_gradients_reach_what_the_weights_were_made_of(model_from_parameters):
+    network, x = model_from_parameters
+    lr = torch.cat([x[..., :11, :11], x[..., :11, 2:]])
+    hr = torch.rand(2, 1, 33, 33, generator=torch.Generator().manual_seed(7))
+    inner = (..., slice(6, -6), slice(6, -6))
+    error = expanded_by_definition(dict(network.values), lr, 3) - hr
+    expected = error[inner].square().mean()
+    names, values = zip(*network.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(expected, values)
+    value = loss_and_gradients(
+        _core.Gradients(runtime.resolve_isa(None)),
+        network.weights(),
+        lr[:, 0].numpy(),
+        hr[:, 0].numpy(),
+        3,
+        "mse",
+        2,
+    )
+    assert value == pytest.approx(float(expected.detach()), rel=1e-5)
+    for name, parameter, gradient in zip(names, values, gradients, strict=True):
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-4 * scale, msg=name)
+
+
+def test_features_are_those_of_the_oracle(net):
     weights = {}
     for index, arrays in enumerate(net.layers):
         for part, array in zip(("weight", "bias", "slope"), arrays, strict=True):
             weights[f"trunk.{index}.{part}"] = torch.from_numpy(array)
-    for scale, (weight, bias, *_) in net.heads.items():
-        weights[f"head.x{scale}.weight"] = torch.from_numpy(weight)
-        weights[f"head.x{scale}.bias"] = torch.from_numpy(bias)
     luma = np.random.default_rng(8).uniform(size=(9, 14)).astype(np.float32)
-    for scale in net.heads:
-        result = upscale(weights, torch.from_numpy(luma)[None, None], scale)[0, 0].numpy()
-        assert result == pytest.approx(oracle.forward(net, luma, scale), abs=2e-5)
+    expected = luma[None].astype(np.float64)
+    for weight, bias, slope in net.layers:
+        expected = oracle.prelu(oracle.conv2d(expected, weight, bias, "replicate"), slope)
+    result = features(weights, torch.from_numpy(luma)[None, None])[0].numpy()
+    assert result == pytest.approx(expected, abs=2e-5)
 
 
 # -------------------------------------------------------------------------------------------- training
@@ -366,13 +431,18 @@ def test_least_squares_finds_the_head_that_made_the_pictures(rng, scale):
     )
 
 
-def test_interrupted_training_ends_as_an_uninterrupted_one(data, recipe, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adam", "soap", "sgd"])
+def test_interrupted_training_ends_as_an_uninterrupted_one(data, optimizer, tmp_path):
     """Cut within a stage away from an evaluation, between two stages, and within the second."""
+    document = tomllib.loads(RECIPE)
+    document["training"]["optimizer"] = optimizer
+    document["stage"][0]["steps"] = 22 if optimizer == "soap" else 10  # its eigenvectors change at 10 and 20
+    recipe = parse_recipe(document)
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     whole, done = train(recipe, data, tmp_path / "whole")
     assert done
-    parts, done = train(recipe, data, tmp_path / "parts", limits=(3, 4, 3, 2, None))
+    parts, done = train(recipe, data, tmp_path / "parts", limits=(3, recipe.stages[0].steps - 6, 3, 2, None))
     assert done
     assert whole.average.keys() == parts.average.keys()
     for name, value in whole.average.items():
@@ -384,7 +454,8 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(data, recipe, tmp_pat
         for text in ((tmp_path / name / "x.log.csv").read_text() for name in ("whole", "parts"))
     ]
     assert without_time[0] == without_time[1]
-    steps = [*(("trunk", step) for step in (0, 4, 5, 8, 10)), *(("heads", step) for step in (0, 4, 5))]
+    trunk = (0, 4, 5, 8, 12, 16, 20, 22) if optimizer == "soap" else (0, 4, 5, 8, 10)
+    steps = [*(("trunk", step) for step in trunk), *(("heads", step) for step in (0, 4, 5))]
     assert [(row[0], int(row[1])) for row in without_time[0][1:]] == steps
 
 
@@ -419,10 +490,11 @@ def test_log_has_early_rows_once(data, tmp_path):
     assert rows[5:] == [("heads", 0), ("heads", 5), ("more", 0), ("more", 21)]
 
 
-@pytest.mark.parametrize("expansion", [0, 8])
-def test_training_learns(data, expansion, tmp_path):
+@pytest.mark.parametrize(("expansion", "optimizer"), [(0, "adam"), (8, "adam"), (8, "soap"), (0, "sgd")])
+def test_training_learns(data, expansion, optimizer, tmp_path):
     document = change_stage(0, steps=60, learning_rate=5e-3)
     document["network"]["expansion"] = expansion
+    document["training"]["optimizer"] = optimizer
     document["training"]["evaluate_every"] = 60
     del document["stage"][1]
     training, _ = train(parse_recipe(document), data, tmp_path)

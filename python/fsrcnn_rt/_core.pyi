@@ -20,6 +20,27 @@ def gather_rows(row: int, kernel: int, height: int, padding: str) -> list[int]:
 def fma_peak(isa: str, threads: int, seconds: float) -> float:
     """Best float32 rate in GFLOP/s of a loop of independent multiply-adds on ``threads`` threads."""
 
+class Gradients:
+    """Computes losses and their gradients, for training. For one caller at a time."""
+
+    def __init__(self, isa: str) -> None: ...
+    def run(
+        self,
+        layers: Sequence[tuple[_F32, _F32, _F32]],
+        lr: _F32,
+        hr: _F32,
+        loss: str,
+        border: int,
+        threads: int,
+    ) -> tuple[float, list[tuple[_F32, _F32, _F32]]]:
+        """Return the mean loss of a batch and its gradient for weight, bias and slope of every layer.
+
+        ``layers``: as of ``Network``; the last is the head in sub-pixel form, (scale**2, ic, k, k), whose
+        slope is not used. ``lr``: (N, P, P), ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of
+        what lies more than ``border`` LR pixels from the edges, which are replicated. Releases the GIL.
+        ``threads`` do not change the bits.
+        """
+
 class Network:
     """A network packed for one ISA. Immutable; ``run`` may be called from several threads at once."""
 

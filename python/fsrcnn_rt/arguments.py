@@ -32,13 +32,13 @@ def is_video(name: str) -> bool:
     return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def check_output(path: Path, overwrite: bool, source: Path) -> None:
-    """Raise ``ValueError`` unless a command may write ``path``, made of the file ``source``."""
+def check_output(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Raise ``ValueError`` unless a command may write ``path``, made of the file ``source`` if of one."""
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist")
     if path.is_dir() or (path.exists() and not overwrite):
         raise ValueError(f"{path}: exists already" + ("" if path.is_dir() else " (see --overwrite)"))
-    if path.exists() and source.exists() and path.samefile(source):
+    if source and path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the input, and would be overwritten")
 
 

@@ -3,18 +3,21 @@
 import argparse
 import dataclasses
 import json
+import math
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import groupby, product
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from fsrcnn_rt import _core
 from fsrcnn_rt.api import ModelLike, Upscaler
-from fsrcnn_rt.arguments import ArgumentParser
+from fsrcnn_rt.arguments import ArgumentParser, check_output
+from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SHIPPED
 from fsrcnn_rt.runtime import resolve_threads
 
@@ -104,20 +107,64 @@ def measure_fps(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fsrcnn-rt bench`` and return its exit code."""
     options = _parser().parse_args(argv)
-    measured = _measure(options)
+    plot: Path | None = options.plot
+    if plot:
+        check_output(plot, options.overwrite)
+        if plot.suffix.lower() != ".svg":
+            raise ValueError(f"{plot}: {plot.suffix or 'no suffix'!r} is not .svg")
+    measured: list[tuple[FpsReport, float]] = []
+    for report, peak in _measure(options):
+        if not options.json:
+            print(_row(report, peak) if measured else f"{_header(report)}\n{_row(report, peak)}", flush=True)
+        measured.append((report, peak))
     if options.json:
-        json.dump(
-            [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured],
-            sys.stdout,
-            indent=1,
-        )
+        reports = [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured]
+        json.dump(reports, sys.stdout, indent=1)
         print()
-        return 0
-    for line, (report, peak) in enumerate(measured):
-        if line == 0:
-            print(_header(report))
-        print(_row(report, peak), flush=True)
+    if plot:
+        with atomic_write(plot) as file:
+            file.write(draw([report for report, _ in measured]))
     return 0
+
+
+def draw(reports: Sequence[FpsReport]) -> bytes:
+    """Draw frames per second as bars, a group for each model and number of threads; an SVG file.
+
+    The axis is logarithmic: the largest size and the smallest differ by more than what a bar could show.
+    ``reports`` are of one scale, isa and kind of picture, one at least.
+    """
+    from fsrcnn_rt.svg import Drawing, log_ticks
+
+    groups = [(key, list(rows)) for key, rows in groupby(reports, lambda r: (r.model, r.threads))]
+    rates = [report.fps for report in reports]
+    ticks = log_ticks(min(*rates, REAL_TIME_FPS) / 2, max(*rates, REAL_TIME_FPS))
+    left, right, top, row, head = 200, 680, 76, 24, 30
+    bottom = top + head * len(groups) + row * len(reports) + 6
+
+    def x(fps: float) -> float:
+        return left + (right - left) * math.log(fps / ticks[0]) / math.log(ticks[-1] / ticks[0])
+
+    first = reports[0]
+    title = f"Frames per second, ×{first.scale}, {first.channels}, uint8, {first.isa}"
+    drawing = Drawing(760, bottom + 34, title)
+    for tick in ticks:
+        drawing.line(x(tick), top, x(tick), bottom, "grid")
+        drawing.text(x(tick), bottom + 20, f"{tick:g}", "soft", "middle")
+    y = top
+    for (model, threads), rows in groups:
+        y += head
+        drawing.text(16, y - 8, f"{model}, {threads} thread{'s' * (threads > 1)}")
+        for report in rows:
+            (width, height), scale = report.size, report.scale
+            size = f"{width}×{height} → {scale * width}×{scale * height}"
+            drawing.text(left - 10, y + 16, size, "soft", "end")
+            kind = "good" if report.real_time else "poor"
+            drawing.area(left, y + 3, x(report.fps) - left, row - 6, kind, radius=2)
+            drawing.text(744, y + 16, f"{report.fps:.1f}", "text", "end")
+            y += row
+    drawing.line(x(REAL_TIME_FPS), top - 12, x(REAL_TIME_FPS), bottom, "mark")
+    drawing.text(x(REAL_TIME_FPS), top - 18, f"real time: {REAL_TIME_FPS:g} fps", "text", "middle")
+    return drawing.encode()
 
 
 def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
@@ -181,4 +228,6 @@ def _parser() -> ArgumentParser:
     add("--channels", choices=("luma", "rgb"), default="luma", help="what is upscaled (default: luma)")
     add("--seconds", type=float, default=1.0, help="time per line (default: 1)")
     add("--json", action="store_true", help="print one JSON list instead of a table")
+    add("--plot", metavar="FILE", type=Path, help="draw the frames per second, too (.svg)")
+    add("--overwrite", action="store_true", help="replace a drawing that exists")
     return parser

@@ -15,6 +15,8 @@ from fsrcnn_rt.arguments import ArgumentParser, UsageError, complain, is_video, 
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
+    "compare": "fsrcnn_rt.compare",
+    "completion": "fsrcnn_rt.cli",
     "info": "fsrcnn_rt.cli",
     "eval": "fsrcnn_rt.evaluate_command",
     "train": "fsrcnn_rt.training",
@@ -22,7 +24,6 @@ _SUBCOMMANDS = {
     "export": "fsrcnn_rt.export",
     "video": "fsrcnn_rt.video_command",
 }
-_FUTURE_SUBCOMMANDS = ("compare",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in _SUBCOMMANDS:
             return _subcommand(arguments[0], arguments[1:])
-        if arguments and arguments[0] in _FUTURE_SUBCOMMANDS:
-            raise UsageError(f"{arguments[0]} is not available yet (a file of that name is ./{arguments[0]})")
         known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
         if any(map(is_video, [*known.inputs, *known.more_inputs])):
             return _subcommand("video", arguments)
@@ -136,6 +135,8 @@ def _subcommand(name: str, arguments: list[str]) -> int:
 
     if name == "info":
         return _info(arguments)
+    if name == "completion":
+        return _completion(arguments)
     try:
         module = import_module(_SUBCOMMANDS[name])
     except ModuleNotFoundError as error:
@@ -150,9 +151,38 @@ def _subcommand(name: str, arguments: list[str]) -> int:
     return code
 
 
-def _info(arguments: list[str]) -> int:
+def _info_parser() -> ArgumentParser:
     description = "Print what is installed and what this machine offers."
-    ArgumentParser(prog="fsrcnn-rt info", description=description).parse_args(arguments)
+    return ArgumentParser(prog="fsrcnn-rt info", description=description)
+
+
+def _completion_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="fsrcnn-rt completion",
+        description="Print a script by which a shell completes this command.",
+        epilog="Write it to ~/.local/share/bash-completion/completions/fsrcnn-rt, as _fsrcnn-rt to a folder "
+        "of zsh's $fpath, or to ~/.config/fish/completions/fsrcnn-rt.fish.",
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="shell that is to read the script")
+    return parser
+
+
+def _completion(arguments: list[str]) -> int:
+    shell = _completion_parser().parse_args(arguments).shell
+    from importlib import import_module
+
+    from fsrcnn_rt.completion import script
+
+    own = {"completion": _completion_parser, "info": _info_parser}
+    parsers = {
+        name: (own.get(name) or import_module(module)._parser)() for name, module in _SUBCOMMANDS.items()
+    }
+    print(script(shell, _parser(), parsers), end="")
+    return 0
+
+
+def _info(arguments: list[str]) -> int:
+    _info_parser().parse_args(arguments)
     import fsrcnn_rt
     from fsrcnn_rt.model import SHIPPED
     from fsrcnn_rt.runtime import resolve_isa, resolve_threads
@@ -184,7 +214,7 @@ def _upscale_files(options: argparse.Namespace) -> int:
     if not inputs:
         raise UsageError("no input (see fsrcnn-rt --help)")
     for name in inputs:
-        if name in _SUBCOMMANDS or name in _FUTURE_SUBCOMMANDS:
+        if name in _SUBCOMMANDS:
             raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
 
     if options.overwrite and options.skip_existing:

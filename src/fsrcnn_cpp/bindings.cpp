@@ -7,6 +7,7 @@
 #include <string>
 
 #include "fma_peak.h"
+#include "gradient.h"
 #include "kernels/dispatch.h"
 #include "upscaler.h"
 
@@ -182,6 +183,47 @@ class Network {
   Upscaler upscaler_;
 };
 
+FloatArray to_array(const std::vector<float>& values, const std::vector<py::ssize_t>& shape) {
+  return FloatArray(shape, values.data());
+}
+
+class Gradients {
+ public:
+  explicit Gradients(const std::string& isa) : engine_(table_by_name(isa)) {}
+
+  py::tuple run(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers, const FloatArray& lr,
+                const FloatArray& hr, const std::string& loss, int border, int threads) {
+    if (loss != "l1" && loss != "mse") throw py::value_error("loss='" + loss + "' is neither 'l1' nor 'mse'");
+    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+    if (lr.ndim() != 3 || lr.size() == 0 || lr.shape(1) != lr.shape(2)) {
+      throw py::value_error("lr: shape " + describe_shape(lr) + " is not (batch, side, side)");
+    }
+    const int scale = hr.ndim() == 3 ? static_cast<int>(hr.shape(1) / lr.shape(1)) : 0;
+    if (scale < 1 || hr.shape(0) != lr.shape(0) || hr.shape(1) != scale * lr.shape(1) || hr.shape(2) != hr.shape(1)) {
+      throw py::value_error("hr: shape " + describe_shape(hr) + " does not fit lr " + describe_shape(lr));
+    }
+    std::vector<ConvLayer> network;
+    for (const auto& [weight, bias, slope] : layers) network.push_back(to_layer(weight, bias, slope));
+    std::vector<ConvGradient> gradients;
+    double value;
+    {
+      py::gil_scoped_release release;
+      value = engine_.run(network, {lr.data(), hr.data(), lr.shape(0), lr.shape(1), scale, border},
+                          loss == "l1" ? Loss::l1 : Loss::mse, threads, gradients);
+    }
+    py::list result;
+    for (std::size_t i = 0; i < network.size(); ++i) {
+      const ConvLayer& layer = network[i];
+      result.append(py::make_tuple(to_array(gradients[i].weight, {layer.oc, layer.ic, layer.kernel, layer.kernel}),
+                                   to_array(gradients[i].bias, {layer.oc}), to_array(gradients[i].slope, {layer.oc})));
+    }
+    return py::make_tuple(value, result);
+  }
+
+ private:
+  GradientEngine engine_;
+};
+
 PYBIND11_MODULE(_core, m) {
   m.def("available_isas", [] {
     std::vector<std::string> names;
@@ -207,6 +249,10 @@ PYBIND11_MODULE(_core, m) {
         return fma_peak(table, threads, seconds);
       },
       py::arg("isa"), py::arg("threads"), py::arg("seconds"));
+  py::class_<Gradients>(m, "Gradients")
+      .def(py::init<const std::string&>(), py::arg("isa"))
+      .def("run", &Gradients::run, py::arg("layers"), py::arg("lr"), py::arg("hr"), py::arg("loss"), py::arg("border"),
+           py::arg("threads"));
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>&,
                     const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>&, const std::string&,

@@ -30,6 +30,7 @@ bool check_table(const KernelTable& table) {
   if (table.winograd3_conv2d) ok &= check_winograd_conv2d(table, 3);
   if (table.winograd5_conv2d) ok &= check_winograd_conv2d(table, 5);
   ok &= check_deconv2d(table);
+  ok &= check_gradient(table);
   ok &= check_pixel_io(table);
   return ok;
 }

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from fsrcnn_rt.arguments import ArgumentParser
 from fsrcnn_rt.evaluate import DatasetError
 from fsrcnn_rt.model import save_model
+from fsrcnn_rt.training import _parser
 from fsrcnn_rt.training.config import ConfigError, read_recipe
 from fsrcnn_rt.training.data import data_folder
 from fsrcnn_rt.training.export import to_model
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
             raise ConfigError(f"--output: no folder {output.parent}")
         if options.steps_limit is not None and options.steps_limit < 1:
             raise ConfigError(f"--steps-limit: expected at least 1, got {options.steps_limit}")
-        recipe = read_recipe(options.config)
+        recipe = read_recipe(options.config, options.set)
         if checkpoint.exists() and not options.resume:
             raise ConfigError(f"{checkpoint} exists: continue it with --resume, or delete it")
     except (ConfigError, OSError) as error:
@@ -55,17 +55,3 @@ def _fail(error: object, code: int) -> int:
         error = f"{error.filename}: {error.strerror}"
     print(f"fsrcnn-rt train: {error}", file=sys.stderr)
     return code
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="fsrcnn-rt train",
-        description="Train a model by a recipe. Log and checkpoint are written beside the model file.",
-    )
-    add = parser.add_argument
-    add("config", metavar="CONFIG", type=Path, help="recipe (TOML), such as weights/fsrcnn.toml")
-    add("--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, else ../shared/data)")
-    add("-o", "--output", metavar="FILE", type=Path, help="model file (default: named as CONFIG, here)")
-    add("--resume", action="store_true", help="continue from the checkpoint beside the model file")
-    add("--steps-limit", metavar="N", type=int, help="stop after N steps, for --resume to continue")
-    return parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,6 +69,8 @@ class Recipe:
     """Held out of training: evenly spread over the sorted names of ``validation_dataset``."""
     evaluate_every: int
     """Steps between two evaluations; each also writes a checkpoint."""
+    optimizer: Literal["adam", "soap", "sgd"]
+    """Adam, SOAP (Vyas et al. 2024), or stochastic gradient descent with momentum 0.9."""
     average: float
     """Decay of the running average of the weights, which is evaluated and exported; 0: no average."""
     clip: float
@@ -78,12 +80,41 @@ class Recipe:
     stages: tuple[Stage, ...]
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from a TOML file. Raises ``OSError``, or ``ConfigError`` naming the key and the value."""
+def read_recipe(path: Path, changes: Iterable[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file. Raises ``OSError``, or ``ConfigError`` naming the key and the value.
+
+    ``changes`` replace values: "network.m=2", "training.optimizer='adam'", "stage.L1.steps=1000" of the stage
+    of that name, "stage.steps=1000" of every one.
+    """
     try:
-        return parse_recipe(tomllib.loads(path.read_text(encoding="utf-8")))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _apply(document, change)
+        return parse_recipe(document)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _apply(document: dict[str, Any], change: str) -> None:
+    key, separator, value = change.partition("=")
+    try:
+        new = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        separator = ""
+    if not separator:
+        raise ConfigError(f"{change!r} is not KEY=VALUE with a value as TOML has it")
+    *path, last = key.strip().split(".")
+    tables: list[Any]
+    if path[:1] == ["stage"]:
+        stages = [stage for stage in document.get("stage", ()) if isinstance(stage, dict)]
+        tables = [stage for stage in stages if not path[1:] or stage.get("name") == ".".join(path[1:])]
+    else:
+        tables = [document.get(".".join(path))] if path else [document]
+    tables = [table for table in tables if isinstance(table, dict) and last in table]
+    if not tables:
+        raise ConfigError(f"{key.strip()} is not in the recipe")
+    for table in tables:
+        table[last] = new
 
 
 def parse_recipe(document: Mapping[str, Any]) -> Recipe:
@@ -101,6 +132,7 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
         validation_dataset=data.folder("validation_dataset"),
         validation_images=data.integer("validation_images", 1),
         evaluate_every=training.integer("evaluate_every", 1),
+        optimizer=training.choice("optimizer", ("adam", "soap", "sgd")),  # type: ignore[arg-type]
         average=training.number("average", 0.0, 0.999999),
         clip=training.number("clip", 1e-9, math.inf),
         head_rate=training.number("head_rate", 1e-9, math.inf),

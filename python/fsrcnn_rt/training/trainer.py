@@ -17,14 +17,24 @@ import numpy as np
 import torch
 from torch import nn
 
+from fsrcnn_rt import _core
+from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.evaluate import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.metrics import psnr
 from fsrcnn_rt.model import HEAD_KERNEL
+from fsrcnn_rt.runtime import resolve_isa
 from fsrcnn_rt.training.config import Recipe, Stage
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
+from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.least_squares import solve_head
-from fsrcnn_rt.training.network import HEAD_DEVIATION, TrainableFsrcnn, Weights, upscale
+from fsrcnn_rt.training.network import (
+    HEAD_DEVIATION,
+    TrainableFsrcnn,
+    Weights,
+    loss_and_gradients,
+)
+from fsrcnn_rt.training.soap import Soap
 
 __all__ = ["ResumeError", "Training"]
 
@@ -55,6 +65,7 @@ class Training:
         self._data, self._checkpoint, self._log = data, checkpoint, log
         self._random = np.random.default_rng(recipe.seed)
         self._network: TrainableFsrcnn | _HeadsOnFrozenTrunk
+        self._engine = _core.Gradients(resolve_isa(None))
         self._validation: dict[int, list[Pair]] = {}
         self._rows: list[dict[str, str]] = []
         self._stage_index = 0
@@ -135,13 +146,18 @@ class Training:
         scales = sorted({scale for other in r.stages if other.trains == "all" for scale in other.scales})
         return TrainableFsrcnn(r.d, r.s, r.m, scales, r.expansion, r.seed)
 
-    def _make_optimizer(self) -> torch.optim.Adam:
+    def _make_optimizer(self) -> torch.optim.Optimizer:
         heads: list[nn.Parameter] = []
         convolutions: list[nn.Parameter] = []
         for name, value in self._network.named_parameters():
             (heads if "head" in name else convolutions).append(value)
-        groups = [{"params": convolutions, "rate": 1.0}, {"params": heads, "rate": self.recipe.head_rate}]
-        return torch.optim.Adam([g for g in groups if g["params"]], betas=(0.9, 0.99), foreach=True)
+        both = [{"params": convolutions, "rate": 1.0}, {"params": heads, "rate": self.recipe.head_rate}]
+        groups: list[dict[str, Any]] = [group for group in both if group["params"]]
+        if self.recipe.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=1e-3, momentum=0.9, foreach=True)
+        if self.recipe.optimizer == "adam":
+            return torch.optim.Adam(groups, betas=(0.9, 0.99), foreach=True)
+        return Soap(groups)
 
     def _learning_rate(self, stage: Stage) -> float:
         first, final = stage.learning_rate
@@ -151,30 +167,30 @@ class Training:
         rate = self._learning_rate(stage)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["rate"]
-        lr, hr = (torch.from_numpy(array) for array in sampler.draw(self._random))
-        border = LOSS_BORDER * scale
-        inner = (..., slice(border, -border), slice(border, -border))
-
-        weights = self._network.weights()
-        error = upscale(weights, lr, scale)[inner] - hr[inner]
-        loss = error.abs().mean() if stage.loss == "l1" else error.square().mean()
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.clip, foreach=True)
+        lr, hr = sampler.draw(self._random)
+        loss = loss_and_gradients(
+            self._engine, self._network.weights(), lr[:, 0], hr[:, 0], scale, stage.loss, LOSS_BORDER
+        )
+        # The heads of other scales have no gradient.
+        trained = [value for value in self._network.parameters() if value.grad is not None]
+        nn.utils.clip_grad_norm_(trained, self.recipe.clip, foreach=True)
         self._optimizer.step()
         self._update_average()
-        return float(loss.detach())
+        return loss
 
     def _update_average(self) -> None:
         # The average starts short and grows, or it would remember the initial values for thousands of steps.
         decay = min(self.recipe.average, (1 + self._total) / (10 + self._total))
         with torch.no_grad():
-            for name, value in self._network.weights().items():
-                self.average[name].lerp_(value, 1 - decay)
+            now = self._network.weights()
+            torch._foreach_lerp_([self.average[name] for name in now], list(now.values()), 1 - decay)
 
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
-        result = {s: validation_psnr(self.average, self._validation[s], s) for s in stage.scales}
+        model = to_model(self.average, self.recipe, {})
+        upscaler = Upscaler(model, threads=torch.get_num_threads())
+        result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -240,13 +256,9 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def validation_psnr(weights: Weights, pairs: list[Pair], scale: int) -> float:
+def mean_psnr(upscaler: Upscaler, pairs: list[Pair], scale: int) -> float:
     """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
-    values = []
-    with torch.no_grad():
-        for hr, lr in pairs:
-            result = upscale(weights, torch.from_numpy(lr)[None, None], scale)[0, 0]
-            values.append(psnr(to_8bit(result.numpy()), hr, shave=scale))
+    values = [psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
     return float(np.mean(values))
 
 

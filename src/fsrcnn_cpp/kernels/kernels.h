@@ -124,6 +124,17 @@ struct StoreArgs {
   SampleRange range;
 };
 
+// ---- training -----------------------------------------------------------------------------------------------------
+
+/// dst[r][c] += sum over x of a[r][x] * b[c][x]. Whole vectors are read: past `n`, `a` is zero and `b` finite.
+struct CorrelateArgs {
+  const float* const* a;
+  const float* const* b;
+  int rows, columns;
+  ptrdiff_t n;
+  float* dst;  // [rows][columns]
+};
+
 struct KernelTable {
   const char* isa;
   int max_block;                            // output channels that conv2d and winograd_conv2d compute at a time
@@ -142,6 +153,11 @@ struct KernelTable {
   void (*ycbcr_to_rgb)(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n);  // in place
   /// dst[x] = sum of weights[i] * src[i][x]: one axis of the bicubic filter, down rows or along shifted columns.
   void (*blend4)(const float* const* src, const float* weights, ptrdiff_t n, float* dst);
+  void (*correlate)(const CorrelateArgs&);
+  void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
+  /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the
+  /// one with respect to the slope. Whole vectors: past `n`, the gradient is zero.
+  float (*prelu_backward)(const float* z, float slope, ptrdiff_t n, float* gradient);
   /// `iterations` rounds of independent multiply-adds; returns how many floating-point operations they were.
   double (*fma_loop)(long iterations);
 };

@@ -111,6 +111,30 @@ void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* d
   }
 }
 
+void correlate(const CorrelateArgs& a) {
+  for (int r = 0; r < a.rows; ++r) {
+    for (int c = 0; c < a.columns; ++c) {
+      double sum = 0;
+      for (ptrdiff_t x = 0; x < a.n; ++x) sum += static_cast<double>(a.a[r][x]) * a.b[c][x];
+      a.dst[static_cast<ptrdiff_t>(r) * a.columns + c] += static_cast<float>(sum);
+    }
+  }
+}
+
+void prelu_forward(const float* z, float slope, ptrdiff_t n, float* dst) {
+  for (ptrdiff_t x = 0; x < n; ++x) dst[x] = std::fmax(z[x], 0.0f) + slope * std::fmin(z[x], 0.0f);
+}
+
+float prelu_backward(const float* z, float slope, ptrdiff_t n, float* gradient) {
+  double sum = 0;
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    if (z[x] > 0) continue;
+    sum += static_cast<double>(gradient[x]) * z[x];
+    gradient[x] *= slope;
+  }
+  return static_cast<float>(sum);
+}
+
 double fma_loop(long iterations) {
   volatile float sink = 0;
   float value = 0.5f;  // not 1, a fixed point that the compiler would find
@@ -137,6 +161,9 @@ const KernelTable kReferenceTable = {
     rgb_to_cbcr,
     ycbcr_to_rgb,
     blend4,
+    correlate,
+    prelu_forward,
+    prelu_backward,
     fma_loop,
 };
 

@@ -3,6 +3,7 @@
 
 #include "conv2d-inl.h"
 #include "deconv2d-inl.h"
+#include "gradient-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
 #include "simd-inl.h"
@@ -49,6 +50,9 @@ const KernelTable FSRCNN_TABLE = {
     rgb_to_cbcr,
     ycbcr_to_rgb,
     blend4,
+    correlate,
+    prelu_forward,
+    prelu_backward,
     fma_loop,
 };
 

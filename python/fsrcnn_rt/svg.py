@@ -1,0 +1,82 @@
+"""Small drawings as SVG, in light and dark colours as the reader's system has them."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+__all__ = ["Drawing", "log_ticks"]
+
+# Both sets have a contrast of at least 4.5 on their own background, which is part of the drawing: what shows
+# it may be light or dark whatever the reader prefers. Colours are distinct also without red and green.
+_LIGHT = {
+    **{"page": "#ffffff", "text": "#1b1b1f", "soft": "#5a5a63", "grid": "#e3e3e8", "mark": "#1b1b1f"},
+    **{"good": "#0b5fc4", "poor": "#a85400"},
+}
+_DARK = {
+    **{"page": "#1c1c20", "text": "#ededf2", "soft": "#a6a6b2", "grid": "#37373f", "mark": "#ededf2"},
+    **{"good": "#6cb0ff", "poor": "#f0a050"},
+}
+_LINES = ("grid", "mark")
+_FONT = "font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+
+
+class Drawing:
+    """Shapes and texts on a background, in pixels from the top left.
+
+    ``kind`` of each is the name of its colour: "text", "soft" (quiet text), "good" and "poor" (of texts and
+    areas), "grid" and "mark" (of lines).
+    """
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self._elements = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" role="img">',
+            f"<title>{escape(title)}</title>",
+            f"<style>text {{ {_FONT} }} .title {{ font-size: 15px; font-weight: 600 }}",
+            *_rules(_LIGHT),
+            f"@media (prefers-color-scheme: dark) {{ {' '.join(_rules(_DARK))} }}</style>",
+        ]
+        self.area(0, 0, width, height, "page", radius=8)
+        self.text(16, 28, title, "text title")
+
+    def area(self, x: float, y: float, width: float, height: float, kind: str, radius: float = 0) -> None:
+        """Fill a rectangle."""
+        self._elements.append(
+            f'<rect x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}" rx="{radius:g}" '
+            f'class="{kind}"/>'
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
+        """Draw a line: dashed where it is a mark."""
+        self._elements.append(
+            f'<line x1="{x1:.4g}" y1="{y1:.4g}" x2="{x2:.4g}" y2="{y2:.4g}" class="{kind}"/>'
+        )
+
+    def text(self, x: float, y: float, text: str, kind: str = "text", anchor: str = "start") -> None:
+        """Write on the base line ``y``; ``anchor``: what of the text is at ``x``, start, middle or end."""
+        self._elements.append(
+            f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>'
+        )
+
+    def encode(self) -> bytes:
+        """Give the drawing as a file."""
+        return "\n".join([*self._elements, "</svg>\n"]).encode()
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of every decade from the last that is at most ``low`` to the first of at least ``high``."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
+    first = max(i for i, tick in enumerate(ticks) if tick <= low)
+    last = min(i for i, tick in enumerate(ticks) if tick >= high)
+    return ticks[first : last + 1]
+
+
+def _rules(colours: dict[str, str]) -> list[str]:
+    return [
+        f".{kind} {{ stroke: {colour}{'; stroke-dasharray: 5 4' if kind == 'mark' else ''} }}"
+        if kind in _LINES
+        else f".{kind} {{ fill: {colour} }}"
+        for kind, colour in colours.items()
+    ]
