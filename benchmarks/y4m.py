@@ -7,6 +7,7 @@ is taken between the first and the last frame out, so starting up is left out. N
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 from threading import Thread
@@ -37,11 +38,14 @@ def main() -> None:
     width, height = _SIZE
     for round_ in range(options.rounds):
         for case in _CASES:
+            before = _busy()
             fps = measure(case, options.threads, options.frames)
+            busy = 1e3 * (_busy() - before) / options.frames
             large = f"{case.scale * width}x{case.scale * height}"
             print(
                 f"round {round_ + 1}: {case.model} {width}x{height} -> {large}, {options.threads} threads: "
-                f"{fps:.1f} fps, {fps / case.target:.2f} of the target {case.target:g}",
+                f"{fps:.1f} fps, {fps / case.target:.2f} of the target {case.target:g}; "
+                f"{busy:.1f} ms of processors a frame, starting up included",
                 flush=True,
             )
 
@@ -66,6 +70,12 @@ def measure(case: _Case, threads: int, frames: int) -> float:
         seconds = perf_counter() - start
         feeder.join()
     return (frames - 1) / seconds
+
+
+def _busy() -> float:
+    """Seconds of processors that the processes which have ended were given."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _feed(pipe: IO[bytes], frames: int) -> None:

@@ -2,13 +2,16 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import fsrcnn_rt
 import numpy as np
 import oracle
+import PIL.Image
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, api, runtime, upscale
 from fsrcnn_rt.model import SHIPPED, Conv2d, Head, Model, save_model
@@ -303,6 +306,34 @@ def test_quotas_limit_the_threads(groups, files, cpus, tmp_path, monkeypatch):
     assert runtime.usable_cpus(tmp_path) == cpus
 
 
+@pytest.mark.parametrize(
+    ("affinity", "environment", "arguments", "threads"),
+    [
+        (False, {}, "threads=1", 1),
+        (False, {}, "threads=3", 3),
+        (False, {"FSRCNN_RT_THREADS": "4"}, "", 4),
+        (True, {}, "", 1),
+        (True, {}, "threads=2", 2),
+    ],
+)
+def test_no_more_threads_run_than_were_asked_for(model_file, affinity, environment, arguments, threads):
+    """Counted by the system, where affinity leaves one processor to the process or not."""
+    code = f"""
+import os
+import numpy as np
+import fsrcnn_rt
+if {affinity}:
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+before = len(os.listdir("/proc/self/task"))
+fsrcnn_rt.upscale(np.zeros((200, 300, 3), np.uint8), model={str(model_file)!r}, {arguments})
+print(1 + len(os.listdir("/proc/self/task")) - before)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert result.stdout.strip() == str(threads), result.stderr
+
+
 def test_one_upscaler_serves_several_threads(model):
     upscaler = Upscaler(model, threads=2)
     rng = np.random.default_rng(1)
@@ -369,6 +400,70 @@ assert os.waitpid(child, 0)[1] == 0 and same
         code,
     ]  # Python 3.12 dislikes any fork
     assert subprocess.run(command, timeout=60).returncode == 0
+
+
+def test_progress_of_a_large_picture(upscaler, monkeypatch):
+    image = np.random.default_rng(2).integers(0, 256, (45, 12, 4), np.uint8)
+    expected = upscaler.upscale(image, (2, 3))
+    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    for kind in (image, PIL.Image.fromarray(image)):
+        for call in (upscaler.upscale, partial(upscale, model=upscaler.model, threads=1)):
+            seen = []
+            for scale, result in call(kind, (2, 3), progress=seen.append).items():
+                np.testing.assert_array_equal(np.asarray(result), expected[scale])
+            assert seen == [8 / 45, 16 / 45, 24 / 45, 32 / 45, 40 / 45, 1.0]
+    seen = []
+    Upscaler(upscaler.model, threads=3).upscale(image, progress=seen.append)
+    assert seen == [24 / 45, 1.0]
+    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 12 * 17)  # blocks have 4 rows
+    seen = []
+    upscaler.upscale(image, progress=seen.append)
+    assert seen == [16 / 45, 32 / 45, 1.0]
+
+
+def test_progress_of_a_small_picture(upscaler):
+    seen = []
+    upscaler.upscale(IMAGE, progress=seen.append)
+    assert seen == [1.0]
+
+
+def test_what_progress_raises_ends_the_call(upscaler, monkeypatch):
+    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    image = np.full((40, 12), 200, np.uint8)
+    out = np.full((80, 24), 7, np.uint8)
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(done):
+        if done > 0.3:
+            raise EnoughError(done)
+
+    with pytest.raises(EnoughError, match=r"^0\.4$"):
+        upscaler.upscale(image, 2, out=out, progress=stop)
+    assert (out[32:] == 7).all()
+    assert (out[:32] != 7).all()
+    np.testing.assert_array_equal(upscaler.upscale(image, 2, out=out), upscaler.upscale(image, 2))
+
+
+def test_an_interruption_ends_a_long_call(model):
+    """Ctrl-C is seen between a few million pixels and the next, not when a huge picture is done."""
+    out = np.full((6000, 4200), 7, np.uint8)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            Upscaler(model, threads=1, isa="reference").upscale(np.zeros((3000, 2100), np.uint8), 2, out=out)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (out[-1] == 7).all()
 
 
 @pytest.mark.parametrize("channels", ["luma", "rgb"])

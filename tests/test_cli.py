@@ -4,6 +4,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -358,6 +359,17 @@ def test_outputs_have_ordinary_permissions(run, folder):
     assert (folder / "a_x3.png").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_picture_loads_little(model_file, folder):
+    """What takes long to load and is not needed for a common picture: it would be half of the time."""
+    picture("a.jpg")
+    code = "import sys; from fsrcnn_rt import cli; cli.main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "-m", str(model_file), "a.jpg", "-f", "png"]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert {"fsrcnn_rt.batch", "PIL.PngImagePlugin"} <= loaded
+    assert not {"tqdm", "statistics", "secrets", "fsrcnn_rt.bench", "PIL.WebPImagePlugin"} & loaded
+    assert names(folder) == ["a.jpg", "a_x3.png"]
+
+
 def test_progress_is_for_terminals_only(model_file, folder):
     picture("a.png")
 
@@ -374,7 +386,7 @@ def test_progress_is_for_terminals_only(model_file, folder):
         os.close(ours)
         return shown
 
-    assert b"image" in stderr()
+    assert re.search(rb"1/1 \[[0-9:]+<[0-9:]+, .*(image/s|s/image)\]", stderr())  # time gone and left, rate
     assert stderr("-q") == b"end"
 
 
@@ -421,6 +433,78 @@ def test_bench(model_file, capsys):
     assert report["fma_peak"] > 0
     assert cli.main([*arguments, "--threads", "0"]) == 2
     assert capsys.readouterr().err == "fsrcnn-rt: bench: threads=0 is not between 1 and 1024\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["info"],
+        ["completion", "bash"],
+        ["bench", "--size", "8x8", "--seconds", "0", "--threads", "1"],
+        ["bench", "--size", "8x8", "--seconds", "0", "--threads", "1", "--json"],
+        ["--json", "missing.png"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:1] + arguments[-1:]),
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_nobody_reads_what_is_printed(folder, arguments, buffered):
+    """As ``| head -0``: no traceback, and the exit code of what the signal SIGPIPE ends."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    command = [sys.executable, "-m", "fsrcnn_rt", *arguments]
+    result = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, env=environment)
+    os.close(theirs)
+    assert result.returncode == 141
+    missing = "fsrcnn-rt: missing.png: cannot be read: No such file or directory\n"
+    assert result.stderr == (missing if "missing.png" in arguments else "")
+
+
+def test_nobody_reads_the_errors(folder):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "fsrcnn_rt", "missing.png"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    assert (result.returncode, result.stdout) == (141, b"")
+
+
+def test_a_reader_of_the_first_line_alone(model_file, folder):
+    """What was begun is finished, and nothing is half-written."""
+    for i in range(150):
+        picture(f"{i:03}.png", size=(120, 90))
+    command = [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), ".", "-o", "large", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert json.loads(process.stdout.readline())["status"] == "done"
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (141, "")
+    made = names(folder / "large")
+    assert 1 <= len(made) < 150
+    for name in made:
+        with Image.open(folder / "large" / name) as image:
+            image.load()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png"]], ids=" ".join)
+def test_what_is_printed_finds_no_room(model_file, folder, arguments):
+    picture("a.png")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            [sys.executable, "-m", "fsrcnn_rt", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot print: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png", "--overwrite"], ["bench", "--json"]])
+def test_stdout_that_is_closed(model_file, folder, arguments):
+    picture("a.png")
+    options = ["--size", "8x8", "--seconds", "0"] if arguments[0] == "bench" else []
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "fsrcnn_rt", *arguments, *options]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_whole_command(model_file, folder):

@@ -136,6 +136,89 @@ def test_a_logo_of_any_mode_gets_no_fringe(upscaler, mode, scale):
     np.testing.assert_array_equal(result[visible][:, :3], expected[visible])
 
 
+# Levels of 255: mere rounding. Where colour is stored times alpha, what is faint has two or three bits.
+FRINGE = {"RGBa": 4, "La": 24}
+BACKGROUNDS = [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 200, 60)]
+
+
+def drawn_logo():
+    """A disc with a rim whose colour changes along the edge, and soft edges; (colour, alpha) in 0..255.
+
+    The colour goes on under alpha 0, where no file has it.
+    """
+    size, finer = (56, 60), 8
+    y, x = (np.indices([side * finer for side in size]) + 0.5) / finer
+    radius = np.hypot(y - 28, x - 30).reshape(size[0], finer, size[1], finer)
+    alpha, inside = [(radius < limit).mean(axis=(1, 3)) for limit in (20, 15)]
+    y, x = np.indices(size) + 0.5
+    angle = np.arctan2(y - 28, x - 30)
+    rim = [160 + 70 * np.cos(angle), 70 + 60 * np.sin(angle), 40 + 30 * np.cos(2 * angle)]
+    colour = inside[..., None] * [30, 90, 200] + (1 - inside[..., None]) * np.stack(rim, axis=-1)
+    return np.round(colour).astype(np.uint8), np.round(255 * alpha).astype(np.uint8)
+
+
+def as_file_has_it(kind, hidden):
+    """The logo with a colour under alpha 0, as an image of some kind."""
+    colour, alpha = drawn_logo()
+    if kind in ("LA", "La"):
+        colour = np.repeat(colour[..., 1:2], 3, axis=-1)
+        hidden = [hidden[1]] * 3
+    if kind == "P":
+        alpha = np.where(alpha < 128, 0, 255).astype(np.uint8)
+    rgba = np.dstack([np.where(alpha[..., None] == 0, np.uint8(hidden), colour), alpha])
+    if kind == "uint8":
+        return rgba
+    if kind == "uint16":
+        return rgba * np.uint16(257)
+    if kind == "float32":
+        return rgba / np.float32(255)
+    image = Image.fromarray(rgba)
+    if kind == "P":
+        result = image.convert("RGB").quantize(255)
+        result.paste(255, mask=image.getchannel("A").point(lambda value: 255 - value))
+        result.info["transparency"] = 255
+        return result
+    if kind == "PA":
+        result = image.convert("RGB").quantize(256)
+        result.putalpha(image.getchannel("A"))
+        return result
+    return image.convert({"La": "LA"}.get(kind, "RGBA")).convert(kind)
+
+
+def as_rgba(image):
+    """Any of these kinds, in 0..255."""
+    if isinstance(image, Image.Image):
+        image = image.convert("LA") if image.mode == "La" else image
+        return np.asarray(image.convert("RGBA")).astype(float)
+    top = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+    return (image * (255.0 / top)).clip(0, 255)
+
+
+def over(rgba, background):
+    """Put a picture on a background."""
+    alpha = rgba[..., 3:] / 255
+    return rgba[..., :3] * alpha + np.array(background) * (1 - alpha)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (0, 255, 0)], ids=["black", "white", "green"])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "RGBA", "RGBa", "LA", "La", "P", "PA"])
+def test_a_logo_has_no_fringe_on_any_background(kind, hidden, scale):
+    """Against the ideal: the colour known everywhere, upscaled as if nothing were transparent."""
+    image = as_file_has_it(kind, hidden)
+    result = as_rgba(fsrcnn_rt.upscale(image, scale))
+    shown = as_rgba(image)
+    known = np.where(shown[..., 3:] > 0, shown[..., :3], drawn_logo()[0])
+    if kind in ("LA", "La"):
+        known = known[..., 1]
+    ideal = (255 * fsrcnn_rt.upscale(known / 255, scale)).clip(0, 255)
+    ideal = np.dstack([ideal] * (3 if ideal.ndim == 2 else 1) + [result[..., 3]])
+    assert (result[..., 3].min(), result[..., 3].max()) == (0, 255)
+    for background in BACKGROUNDS:
+        fringe = np.abs(over(result, background) - over(ideal, background)).max()
+        assert fringe <= FRINGE.get(kind, 1.5), background
+
+
 def test_hidden_pixels_take_the_mean_of_visible_neighbours_step_by_step():
     image = np.zeros((1, 7, 2), np.uint8)
     image[0, :, 0] = [10, 99, 13, 99, 99, 99, 99]

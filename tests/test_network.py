@@ -166,6 +166,29 @@ def test_threads_and_strips_do_not_change_a_bit(kernels, channels):
             np.testing.assert_array_equal(result, expected[scale], f"{threads=} {strip_width=} {scale=}")
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("channels", [None, 4])
+def test_rows_one_after_another_make_the_whole(kernels, channels, threads):
+    rng = np.random.default_rng(6)
+    network = build(oracle.random_net(rng, 13, 5, 2), kernels)
+    image = random_image(rng, (38, 53) if channels is None else (38, 53, channels), np.float32)
+    expected = run(network, image, 2, 3)
+    result = {scale: np.full_like(whole, 77) for scale, whole in expected.items()}
+    for rows in [(0, 4), (4, 24), (24, 38)]:
+        network.run(image, result, threads, rows=rows)
+        for scale in result:
+            end = scale * rows[1]
+            np.testing.assert_array_equal(result[scale][:end], expected[scale][:end])
+            assert (result[scale][end:] == 77).all()
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (-4, 8), (0, 20), (2, 8), (0, 10), (8, 4)])
+def test_rows_that_are_no_blocks(net, rows):
+    network = _core.Network(net.layers, net.heads, net.padding, "reference")
+    with pytest.raises(ValueError, match=r"no blocks of 4 rows of 19"):
+        run(network, np.zeros((19, 5), np.uint8), 2, rows=rows)
+
+
 def test_one_pass_of_several_scales_is_the_same_as_several_passes(kernels, net):
     image = random_image(np.random.default_rng(4), (15, 22, 3), np.uint8)
     network = build(net, kernels)

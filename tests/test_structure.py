@@ -43,6 +43,17 @@ def test_no_module_imports_the_command_line():
                 assert not any(name.endswith("cli") for name in names), file
 
 
+def test_few_packages_are_needed_and_of_any_recent_version():
+    (block,) = re.findall(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    needed = dict(re.findall(r'"([a-z]+)([^"]*)"', block))
+    assert set(needed) == {"numpy", "pillow", "safetensors", "tqdm"}
+    assert all(re.fullmatch(r">=[0-9.]+", versions) for versions in needed.values())
+    code = "import sys, fsrcnn_rt; print(*{name.split('.')[0] for name in sys.modules})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    others = {name for name in result.stdout.split() if not name.startswith(("_", "sitecustomize"))}
+    assert others - sys.stdlib_module_names <= {"fsrcnn_rt", "numpy", "cython_runtime"}
+
+
 def test_import_is_cheap():
     code = "import sys, fsrcnn_rt; print(*{'PIL', 'av', 'torch', 'safetensors', 'tqdm'} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

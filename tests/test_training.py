@@ -59,6 +59,7 @@ head_rate = 1.0
 name = "trunk"
 datasets = ["pictures"]
 scales = [3]
+scale_weights = [1.0]
 trains = "all"
 steps = 10
 patience = 0
@@ -72,6 +73,7 @@ learning_rate = [2e-3, 1e-3]
 name = "heads"
 datasets = ["pictures"]
 scales = [2, 4]
+scale_weights = [1.0, 1.0]
 trains = "heads"
 steps = 5
 patience = 0
@@ -178,6 +180,8 @@ def test_rate_is_a_number_or_a_pair(recipe):
         (change_stage(1, scales=[5]), "^stage 'heads': scales: expected .* got"),
         (change_stage(1, scales=[2, 2]), "distinct scales"),
         (change_stage(1, datasets=["a/b"]), "^stage 'heads': datasets: expected the name of a folder"),
+        (change_stage(1, scale_weights=[1.0]), "scale_weights: expected one for each of 2 scales"),
+        (change_stage(1, scale_weights=[1.0, 0.0]), "scale_weights: expected a list of numbers from 0.001"),
         (change_stage(1, trains="trunk"), "expected 'all' or 'heads', got 'trunk'$"),
         (change_stage(1, learning_rate=[1, 2, 3]), "learning_rate: expected a number or"),
         (change_stage(1, patch=4), "patch: expected an integer of at least 8, got 4$"),
@@ -376,18 +380,13 @@ def test_gradients_reach_what_the_weights_were_made_of(model_from_parameters):
     names, values = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(expected, values)
     value = loss_and_gradients(
-        _core.Gradients(runtime.resolve_isa(None)),
-        network.weights(),
-        lr[:, 0].numpy(),
-        hr[:, 0].numpy(),
-        3,
-        "mse",
-        2,
+        *(_core.Gradients(runtime.resolve_isa(None)), network.weights()),
+        *(lr[:, 0].numpy(), hr[:, 0].numpy(), 3, "mse", 2, 0.5),
     )
     assert value == pytest.approx(float(expected.detach()), rel=1e-5)
     for name, parameter, gradient in zip(names, values, gradients, strict=True):
         scale = float(gradient.abs().max())
-        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-4 * scale, msg=name)
+        torch.testing.assert_close(parameter.grad, 0.5 * gradient, rtol=0, atol=1e-4 * scale, msg=name)
 
 
 def test_features_are_those_of_the_oracle(net):

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import termios
 import threading
+from pathlib import Path
 
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import ScaleError, Upscaler
+from fsrcnn_rt import ScaleError, Upscaler, cli
+from fsrcnn_rt.model import save_model
 from fsrcnn_rt.y4m import TruncatedError, Y4MError, upscale_y4m
 from numpy.testing import assert_array_equal
 
@@ -297,6 +299,21 @@ def test_pipe_gives_frames_before_the_input_ends(model, model_file):
     assert process.returncode == 0
 
 
+def test_pipes_hold_more_than_64_kilobytes(model_file):
+    most = int(Path("/proc/sys/fs/pipe-max-size").read_text())
+    with subprocess.Popen(
+        command(model_file, "-", "-o", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdin.write(stream(frames_of()))
+        process.stdin.flush()
+        process.stdout.read(1)
+        for pipe in (process.stdin, process.stdout):
+            assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= min(1 << 20, most)
+        process.stdin.close()
+        process.stdout.read()
+    assert process.returncode == 0
+
+
 def test_truncated_pipe(model, model_file):
     frames = frames_of()
     result = subprocess.run(command(model_file, "-"), input=stream(frames)[:-1], capture_output=True)
@@ -355,6 +372,14 @@ def test_files(run_silent, folder, model):
     assert names(folder / "new") == ["größe_x2_x3.y4m", "größe_x3.y4m"]
     assert run_silent("-i", "größe.y4m", "-o", "b.y4m", "-s", "3", "--overwrite") == (0, [])
     assert (folder / "b.y4m").read_bytes() == (folder / "new" / "größe_x3.y4m").read_bytes()
+
+
+def test_names_of_any_alphabet(folder, model):
+    name = "größe 写真 🐈"
+    Path(f"{name}.y4m").write_bytes(stream(frames_of()))
+    save_model(model, f"{name}.safetensors")
+    assert cli.main([f"{name}.y4m", "-o", f"{name}_2.y4m", "-m", f"{name}.safetensors"]) == 0
+    assert Path(f"{name}_2.y4m").read_bytes() == expected(frames_of(), model, 2)
 
 
 def test_a_truncated_file_is_delivered_and_reported(run_silent, folder, model):

@@ -11,12 +11,13 @@ reads a model as data; :func:`measure_fps` tells how fast this machine is. With 
 from typing import TYPE_CHECKING, Any
 
 from fsrcnn_rt.api import Upscaler, upscale
-from fsrcnn_rt.bench import FpsReport, measure_fps
 from fsrcnn_rt.errors import ModelError, ScaleError
 from fsrcnn_rt.model import Model, load
 from fsrcnn_rt.runtime import available_isas
 
 if TYPE_CHECKING:
+    from fsrcnn_rt.bench import FpsReport as FpsReport
+    from fsrcnn_rt.bench import measure_fps as measure_fps
     from fsrcnn_rt.video import upscale_frames as upscale_frames
     from fsrcnn_rt.video import upscale_video as upscale_video
 
@@ -29,6 +30,10 @@ else:
             from importlib.metadata import version
 
             return version("fsrcnn-rt")
+        if name in ("FpsReport", "measure_fps"):
+            from fsrcnn_rt import bench
+
+            return getattr(bench, name)
         if name in ("upscale_frames", "upscale_video"):
             from fsrcnn_rt import video
 

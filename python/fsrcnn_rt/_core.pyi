@@ -71,6 +71,7 @@ class Network:
         *,
         strip_width: int = 0,
         bits: int = 0,
+        rows: tuple[int, int] | None = None,
     ) -> None:
         """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
 
@@ -80,6 +81,8 @@ class Network:
         chooses. It never changes a bit of the result.
         ``bits``: 8..16, the depth of planes of video, whose full scale is 255 * 2**(bits - 8); 0: full scale
         is the largest integer of the dtype.
+        ``rows``: those of ``src`` to upscale, (first, end), into their place in ``dst``; multiples of 4 but
+        for the height. The calls for all rows together write what one call writes.
         """
 
     def bicubic(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
 Frame = TypeVar("Frame", AnyArray, "Image")
+PictureProgress: TypeAlias = Callable[[float], object]
+
+# What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
+# second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
+_PIXELS_AT_ONCE = 1 << 22
+_ROWS_AT_ONCE = 512
 
 
 class Upscaler:
@@ -109,6 +115,7 @@ class Upscaler:
         *,
         out: AnyArray | None = None,
         channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
     ) -> AnyArray: ...
     @overload
     def upscale(
@@ -118,11 +125,16 @@ class Upscaler:
         *,
         out: Mapping[int, AnyArray] | None = None,
         channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
     ) -> dict[int, AnyArray]: ...
     @overload
-    def upscale(self, image: "Image", scale: int = 3) -> "Image": ...
+    def upscale(
+        self, image: "Image", scale: int = 3, *, progress: PictureProgress | None = None
+    ) -> "Image": ...
     @overload
-    def upscale(self, image: "Image", scale: Sequence[int]) -> "dict[int, Image]": ...
+    def upscale(
+        self, image: "Image", scale: Sequence[int], *, progress: PictureProgress | None = None
+    ) -> "dict[int, Image]": ...
 
     def upscale(
         self,
@@ -131,6 +143,7 @@ class Upscaler:
         *,
         out: AnyArray | Mapping[int, AnyArray] | None = None,
         channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
     ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
         """Upscale a picture by ``scale``, or by each of several scales in one pass of the trunk.
 
@@ -147,13 +160,17 @@ class Upscaler:
         ``out``: the array to write to, or for several scales a mapping of them, keyed by scale; of exactly
         the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
 
+        ``progress``: called by this thread with the part that is done, more each time and at last 1.0; once
+        for a small picture, else every second or so. What it raises ends the call, as Ctrl-C does then;
+        ``out`` is left as far as it was written.
+
         Returns the same kind of image, dtype and rank, scale times as high and wide (``out`` where given);
         for a sequence of scales a dict of them, keyed by scale. The GIL is released meanwhile.
 
         Raises ``ScaleError`` for a scale the model does not have, ``TypeError`` for a wrong type or dtype,
         ``ValueError`` for a wrong shape; nothing has been written then.
         """
-        return self._upscale(image, scale, out, self._threads, channel_order)
+        return self._upscale(image, scale, out, self._threads, channel_order, progress)
 
     def map(self, frames: "Iterable[Frame]", scale: int = 3) -> "Iterator[Frame]":
         """Upscale frames as they come, several at a time, and give the results in order.
@@ -222,19 +239,21 @@ class Upscaler:
         out: AnyArray | Mapping[int, AnyArray] | None,
         threads: int,
         channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
     ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
         scales = check_scales(scale, self._model)
         several = isinstance(scale, Sequence)
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)
-            results = self._run(array, scales, by_scale(out, scales, several), threads, bgr)
+            results = self._run(array, scales, by_scale(out, scales, several), threads, bgr, progress)
             return results if several else results[scales[0]]
         if out is not None or channel_order != "rgb":
             name = "channel_order" if out is None else "out"
             raise TypeError(f"{name} is for arrays, and image is a Pillow image")
         array, restore = from_pil(image)
-        pictures = {key: restore(result) for key, result in self._run(array, scales, None, threads).items()}
+        results = self._run(array, scales, None, threads, progress=progress)
+        pictures = {key: restore(result) for key, result in results.items()}
         return pictures if several else pictures[scales[0]]
 
     def _run(
@@ -244,6 +263,7 @@ class Upscaler:
         out: Mapping[int, AnyArray] | None,
         threads: int,
         bgr: bool = False,
+        progress: PictureProgress | None = None,
     ) -> dict[int, AnyArray]:
         check_array(image)
         shapes = {
@@ -260,7 +280,13 @@ class Upscaler:
         # Of three channels the core writes through a reversed view; of four there is none to write through.
         reverse = bgr and image.shape[2] == 3
         views = {scale: swapped(array) if reverse else array for scale, array in dst.items()}
-        self._network.run(src, views, threads)
+        height, width = src.shape[:2]
+        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
+        for first in range(0, height, step):
+            end = min(height, first + step)
+            self._network.run(src, views, threads, rows=(first, end))
+            if progress:
+                progress(end / height)
         if bgr and not reverse:
             for array in dst.values():
                 array[..., :3] = array[..., 2::-1]
@@ -295,6 +321,7 @@ def upscale(
     threads: int | None = ...,
     isa: str | None = ...,
     channel_order: ChannelOrder = ...,
+    progress: PictureProgress | None = ...,
 ) -> AnyArray: ...
 @overload
 def upscale(
@@ -305,6 +332,7 @@ def upscale(
     threads: int | None = ...,
     isa: str | None = ...,
     channel_order: ChannelOrder = ...,
+    progress: PictureProgress | None = ...,
 ) -> dict[int, AnyArray]: ...
 @overload
 def upscale(
@@ -314,6 +342,7 @@ def upscale(
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
+    progress: PictureProgress | None = ...,
 ) -> "Image": ...
 @overload
 def upscale(
@@ -323,6 +352,7 @@ def upscale(
     model: ModelLike = ...,
     threads: int | None = ...,
     isa: str | None = ...,
+    progress: PictureProgress | None = ...,
 ) -> "dict[int, Image]": ...
 
 
@@ -334,6 +364,7 @@ def upscale(
     threads: int | None = None,
     isa: str | None = None,
     channel_order: ChannelOrder = "rgb",
+    progress: PictureProgress | None = None,
 ) -> "AnyArray | Image | dict[int, AnyArray] | dict[int, Image]":
     """Upscale a picture: ``Upscaler(model, threads=threads, isa=isa).upscale(image, scale, ...)``.
 
@@ -349,7 +380,7 @@ def upscale(
         status = source.stat()
         identity = (status.st_mtime_ns, status.st_size)
     upscaler = _cached_upscaler(source, identity, resolve_threads(threads), resolve_isa(isa))
-    return upscaler._upscale(image, scale, None, upscaler.threads, channel_order)
+    return upscaler._upscale(image, scale, None, upscaler.threads, channel_order, progress)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.

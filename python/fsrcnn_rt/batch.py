@@ -80,10 +80,12 @@ class _Line:
         self.stopped = threading.Event()
         self._style = style
         self._together = upscaler
-        self._alone = (
-            upscaler if upscaler.threads == 1 else Upscaler(upscaler.model, threads=1, isa=upscaler.isa)
-        )
         self._few = len(jobs) < _MANY * workers.proc
+        self._alone = (
+            upscaler
+            if self._few or upscaler.threads == 1
+            else Upscaler(upscaler.model, threads=1, isa=upscaler.isa)
+        )
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)

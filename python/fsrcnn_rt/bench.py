@@ -5,7 +5,6 @@ import dataclasses
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby, product
@@ -119,8 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured.append((report, peak))
     if options.json:
         reports = [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured]
-        json.dump(reports, sys.stdout, indent=1)
-        print()
+        print(json.dumps(reports, indent=1))
     if plot:
         with atomic_write(plot) as file:
             file.write(draw([report for report, _ in measured]))

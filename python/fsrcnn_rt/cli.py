@@ -1,10 +1,12 @@
 """The command ``fsrcnn-rt``: pictures in, larger pictures beside them.
 
 Exit codes: 0 all done; 1 some input failed, the others are done; 2 the command was wrong and nothing was done
-(also where an output exists already or two inputs would share one); 130 interrupted.
+(also where an output exists already or two inputs would share one); 130 interrupted; 141 nobody reads what is
+printed any more, and what was begun is finished.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,14 +30,29 @@ _SUBCOMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fsrcnn-rt`` with ``argv`` (default: the command line) and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        if sys.stdout is not None:  # it is where the caller has closed it
+            sys.stdout.flush()  # here and not at the exit of the interpreter, which would print a traceback
+        return code
+    except BrokenPipeError:  # as by ``| head``
+        _print_no_more()
+        return 141  # what a shell tells of programs that the signal SIGPIPE ends
+    except OSError as error:  # of stdout: a full disk; those of files have been told by now
+        _print_no_more()
+        complain(f"cannot print: {one_line(error)}")
+        return 1
+
+
+def _main(arguments: list[str]) -> int:
     try:
         if arguments and arguments[0] in _SUBCOMMANDS:
             return _subcommand(arguments[0], arguments[1:])
-        known, _ = _parser().parse_known_intermixed_args(arguments)  # video has options of its own
+        parser = _parser()
+        known, _ = parser.parse_known_intermixed_args(arguments)  # video has options of its own
         if any(map(is_video, [*known.inputs, *known.more_inputs])):
             return _subcommand("video", arguments)
-        return _upscale_files(_parser().parse_intermixed_args(arguments))
+        return _upscale_files(parser.parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
         return exit_.code if isinstance(exit_.code, int) else 2
     except UsageError as error:
@@ -44,6 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+
+
+def _print_no_more() -> None:
+    """Have stdout, and stderr where it is the same, swallow what is left, as they cannot write it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 class _Refuse(argparse.Action):
@@ -145,6 +174,8 @@ def _subcommand(name: str, arguments: list[str]) -> int:
         ) from error
     try:
         code: int = module.main(arguments)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError, TypeError, MemoryError) as error:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         raise UsageError(f"{name}: {where}{one_line(error)}") from error

@@ -1,6 +1,6 @@
 """Files that appear whole or not at all."""
 
-import secrets
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
     ``suffix``: that of the temporary, for those who tell a format by it.
     """
     # Not tempfile: its files are readable by their owner only, and would stay so after the rename.
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}{suffix}")
+    temporary = path.with_name(f".{path.name[:64]}.{os.urandom(4).hex()}{suffix}")
     try:
         yield temporary
         temporary.replace(path)

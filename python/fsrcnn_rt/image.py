@@ -142,23 +142,31 @@ def extend_colour(image: AnyArray, reach: int) -> AnyArray:
 def _extend_band(band: AnyArray, reach: int) -> None:
     """Extend the colour of a band in place; its outermost pixels have alpha 0 and stay as they are."""
     visible = band[..., -1] != 0
-    band[~visible] = 0
+    # What is not finite is spread no further than filters do: it takes no part in this.
+    finite = np.isfinite(band).all(axis=-1) if band.dtype.kind == "f" else visible
+    y, x = np.nonzero(visible & ~finite)
+    spoilt = band[y, x]
+    known = visible & finite
+    hidden = ~visible
+    band[~known] = 0
     for _ in range(reach):
-        beside = visible.copy()
-        beside[:, 1:] |= visible[:, :-1]
-        beside[:, :-1] |= visible[:, 1:]
+        beside = known.copy()
+        beside[:, 1:] |= known[:, :-1]
+        beside[:, :-1] |= known[:, 1:]
         near = beside.copy()
         near[1:] |= beside[:-1]
         near[:-1] |= beside[1:]
-        y, x = np.nonzero(near[1:-1, 1:-1] & ~visible[1:-1, 1:-1])
-        if len(y) == 0:
+        i, j = np.nonzero((near & hidden)[1:-1, 1:-1])
+        if len(i) == 0:
             break
-        neighbours = [(y + i, x + j) for i, j in np.ndindex(3, 3)]
-        # Hidden pixels are 0, so the sum is that of the visible ones.
+        neighbours = [(i + di, j + dj) for di, dj in np.ndindex(3, 3)]
+        # What is not known is 0, so the sum is that of what is.
         total = sum(band[where][:, :-1].astype(np.float32) for where in neighbours)
-        mean = total / sum(visible[where].astype(np.float32) for where in neighbours)[:, None]
-        band[y + 1, x + 1, :-1] = mean if band.dtype.kind == "f" else np.floor(mean + 0.5)
-        visible[y + 1, x + 1] = True
+        mean = total / sum(known[where].astype(np.float32) for where in neighbours)[:, None]
+        band[i + 1, j + 1, :-1] = mean if band.dtype.kind == "f" else np.floor(mean + 0.5)
+        known[i + 1, j + 1] = True
+        hidden[i + 1, j + 1] = False
+    band[y, x] = spoilt
 
 
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:

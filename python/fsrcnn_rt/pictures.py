@@ -83,6 +83,17 @@ class Picture:
         return samples * len(self.frames)
 
 
+def format_of(path: Path) -> str | None:
+    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix."""
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    Image.preinit()  # the common formats: to load all of them takes longer than a small picture
+    if suffix not in Image.EXTENSION:
+        Image.init()
+    return Image.EXTENSION.get(suffix)
+
+
 @contextmanager
 def large_pictures_allowed() -> Iterator[None]:
     """Have Pillow read pictures of up to a gigapixel and keep its warnings, of those and of sloppy metadata.
@@ -138,12 +149,9 @@ def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:
     ``quality``: 1..100, of JPEG (without chroma subsampling), WebP and AVIF; by default 95, and lossless WebP
     of what was lossless. ``OSError`` where it cannot be written or would lose frames, bits or alpha.
     """
-    from PIL import Image
-
-    name = Image.registered_extensions()[path.suffix.lower()]
     try:
         with atomic_write(path) as file:
-            _write(picture, file, name, quality)
+            _write(picture, file, format_of(path) or "", quality)
     except Exception as error:  # encoders are as inventive as decoders
         raise OSError(f"{path} cannot be written: {one_line(error)}") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fsrcnn_rt.arguments import UsageError
+from fsrcnn_rt.pictures import format_of
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA"}
@@ -55,9 +56,6 @@ def make_plan(inputs: Sequence[str], scales: Sequence[int], naming: Naming, *, r
     ``UsageError`` where not all could be written: an input that is not there, an output that exists, is an
     input, or is the output of two; a format that cannot be written.
     """
-    from PIL import Image
-
-    Image.init()
     if os.sep in naming.suffix:
         raise UsageError(f"suffix={naming.suffix!r} has a {os.sep!r} in it; -o names the folder")
     sources = list(_sources(inputs, naming.output, recursive))
@@ -126,10 +124,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def _is_picture(name: str) -> bool:
-    from PIL import Image
-
-    extension = Path(name).suffix.lower()
-    return not name.startswith(".") and Image.registered_extensions().get(extension) in _FORMATS
+    return not name.startswith(".") and format_of(Path(name)) in _FORMATS
 
 
 def _output(output: str | None, several: bool) -> tuple[Path | None, Path | None]:
@@ -160,7 +155,7 @@ def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
     for job in jobs:
         wanted = {}
         for scale, path in job.outputs.items():
-            if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+            if format_of(path) not in Image.SAVE:
                 raise UsageError(
                     f"{path}: {path.suffix or 'no suffix'!r} is not an image format that can be written"
                 )

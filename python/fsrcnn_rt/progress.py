@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -23,14 +24,16 @@ class Report:
     def __init__(
         self, jobs: Sequence[Job], *, quiet: bool, verbose: bool, json_lines: bool, summary: bool
     ) -> None:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
         self._verbose, self._summary, self._json = verbose and not quiet, summary and not quiet, json_lines
         self._start = perf_counter()
         self.done, self.failed = 0, 0
         self._skipped = [job for job in jobs if not job.outputs]
         total = len(jobs) - len(self._skipped)
-        self._bar = tqdm(total=total, unit="image", disable=quiet or not sys.stderr.isatty())
+        self._bar = None
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm  # type: ignore[import-untyped]
+
+            self._bar = tqdm(total=total, unit="image")
 
     def __enter__(self) -> "Report":
         for job in self._skipped:
@@ -40,7 +43,8 @@ class Report:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         seconds = perf_counter() - self._start
         skipped = len(self._skipped)
         self._line(done=self.done, skipped=skipped, failed=self.failed, seconds=round(seconds, 3))
@@ -52,14 +56,15 @@ class Report:
 
     def advance(self) -> None:
         """Count one more picture as dealt with; may be called by any thread."""
-        self._bar.update()
+        if self._bar is not None:
+            self._bar.update()
 
     def add(self, outcome: Outcome) -> None:
         """Tell what became of a job."""
         source = str(outcome.job.source)
         if outcome.error is not None:
             self.failed += 1
-            with self._bar.external_write_mode(sys.stderr):
+            with self._without_bar():
                 complain(f"{source}: {outcome.error}")
             self._line(input=source, status="failed", outputs={}, error=outcome.error)
             return
@@ -67,10 +72,16 @@ class Report:
         outputs = {scale: str(path) for scale, path in outcome.job.outputs.items()}
         seconds = outcome.seconds
         if self._verbose:
-            with self._bar.external_write_mode(sys.stderr):
+            with self._without_bar():
                 print(f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s)", file=sys.stderr)
         size = outcome.size
         self._line(input=source, status="done", outputs=outputs, size=size, seconds=round(seconds, 3))
+
+    def _without_bar(self) -> AbstractContextManager[object]:
+        if self._bar is None:
+            return nullcontext()
+        bar: AbstractContextManager[object] = self._bar.external_write_mode(sys.stderr)
+        return bar
 
     def _line(self, **values: Any) -> None:
         if self._json:

@@ -6,12 +6,13 @@ Exit codes are those of :mod:`fsrcnn_rt.cli`.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
@@ -31,6 +32,9 @@ from fsrcnn_rt.planes import ChromaLocation
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.streams import Progress
 from fsrcnn_rt.y4m import TruncatedError, upscale_y4m
+
+# What an ordinary user may have a pipe hold; by default it is 64 KB.
+_PIPE_BYTES = 1 << 20
 
 _FILE_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
 
@@ -199,6 +203,11 @@ def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
 
 def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Progress:
     # Without buffers: a frame is far larger, and nothing is left to flush when a pipe breaks.
+    for number, name in enumerate(job):
+        if name == PIPE:
+            with suppress(OSError):  # no pipe but a file, or one that may not grow
+                # Both ends then wait for each other a few times a frame, and not at every 64 KB.
+                fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
     with source:
         if job.output == PIPE:

@@ -4,7 +4,9 @@
 #include <pybind11/stl.h>
 
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "fma_peak.h"
 #include "gradient.h"
@@ -111,12 +113,18 @@ class Network {
 
   std::string isa() const { return upscaler_.kernels().isa; }
 
-  void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width,
-           int bits) const {
+  void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width, int bits,
+           const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows) const {
     require_threads(threads);
     if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
     if (dst.empty()) throw py::value_error("dst is empty");
     const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
+    const auto [begin, end] = rows.value_or(std::pair<std::ptrdiff_t, std::ptrdiff_t>(0, source.height));
+    if (begin < 0 || begin >= end || end > source.height || begin % kWinogradTile != 0 ||
+        (end % kWinogradTile != 0 && end != source.height)) {
+      throw py::value_error("rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
+                            std::to_string(kWinogradTile) + " rows of " + std::to_string(source.height));
+    }
     Target targets[kMaxStride];
     std::size_t count = 0;
     for (const auto& [scale, array] : dst) {
@@ -127,7 +135,7 @@ class Network {
       targets[count++] = {scale, view};
     }
     py::gil_scoped_release release;
-    upscaler_.run(source, std::span<const Target>(targets, count), threads, strip_width);
+    upscaler_.run(source, std::span<const Target>(targets, count), begin, end, threads, strip_width);
   }
 
   void bicubic(const py::array& src, const py::array& dst, int scale, int threads, int bits,
@@ -261,7 +269,7 @@ PYBIND11_MODULE(_core, m) {
            py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
-           py::arg("strip_width") = 0, py::arg("bits") = 0)
+           py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none())
       .def("bicubic", &Network::bicubic, py::arg("src"), py::arg("dst"), py::arg("scale"), py::arg("threads"),
            py::kw_only(), py::arg("bits") = 0, py::arg("siting") = std::pair(0.5, 0.5));
 }

@@ -191,8 +191,8 @@ void Upscaler::Strip::carve(Arena& arena, std::ptrdiff_t width) {
     const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc();
     const bool read_in_blocks = i < stage_count() && consumer(i).winograd;
     std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : rows_read(consumer(i));
-    // Blocks end just where a staggered block stops reading; any other reader finds up to a block more.
-    if (in_blocks(i) && !read_in_blocks) rows += kBlock - 1;
+    // Blocks end `late` rows after a staggered block stops reading; any other reader finds up to a block more.
+    if (in_blocks(i)) rows += read_in_blocks ? upscaler_->extents_[i].late : kBlock - 1;
     rings_[i].carve(arena, channels, rows, stride_);
     max_channels = std::max(max_channels, channels);
     if (i > 0) {
@@ -395,15 +395,21 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
 
   int reach = 0;  // of all heads, so that the bits of one do not depend on which others run with it
   for (const PackedHead& head : heads_) reach = std::max(reach, head.reach());
-  extents_.assign(stages_.size() + 1, {reach, reach, 0});
+  extents_.assign(stages_.size() + 1, {reach, reach, 0, 0});
   for (std::size_t i = stages_.size(); i-- > 0;) {
     Extent& out = extents_[i + 1];
     const int radius = stages_[i].conv->kernel / 2;
     if (stages_[i].conv->winograd) {
+      // What whole blocks cover beyond what is read goes to the side that reaches less far: a sample that is not finite
+      // spoils every tile it is in, and the tiles that read those, so this bounds how far it is seen.
+      const int needed = out.before + out.after;
+      const int more = static_cast<int>(round_up(needed, kWinogradTile)) - needed;
+      out.late = out.after < out.before ? more : 0;
+      out.before += more - out.late;
+      out.after += out.late;
       out.anchor = out.after % kWinogradTile;
-      out.before = static_cast<int>(round_up(out.before + out.anchor, kWinogradTile)) - out.anchor;
     }
-    extents_[i] = {out.before + radius, out.after + radius, 0};
+    extents_[i] = {out.before + radius, out.after + radius, 0, 0};
   }
 }
 
@@ -454,17 +460,18 @@ void Upscaler::give_back(std::unique_ptr<Context> context) const {
   list.contexts.push_back(std::move(context));
 }
 
-void Upscaler::run(const ImageView& src, std::span<const Target> targets, int threads,
-                   std::ptrdiff_t strip_width) const {
+void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end,
+                   int threads, std::ptrdiff_t strip_width) const {
+  const std::ptrdiff_t rows = end - begin;
   strip_width = strip_width == 0 ? choose_strip_width(src.width) : round_up(strip_width, kBlock);
   strip_width = std::min(strip_width, src.width);
 
   const std::ptrdiff_t strips = ceil_div(src.width, strip_width);
-  const std::ptrdiff_t workers = std::min<std::ptrdiff_t>(threads, strips * ceil_div(src.height, kMinBandRows));
+  const std::ptrdiff_t workers = std::min<std::ptrdiff_t>(threads, strips * ceil_div(rows, kMinBandRows));
   const std::ptrdiff_t bands =
-      workers == 1 ? 1
-                   : std::min(ceil_div(src.height, kMinBandRows),
-                              workers * std::max<std::ptrdiff_t>(1, src.height / (workers * kBandRows)));
+      workers == 1
+          ? 1
+          : std::min(ceil_div(rows, kMinBandRows), workers * std::max<std::ptrdiff_t>(1, rows / (workers * kBandRows)));
 
   std::unique_ptr<Context> context = take_context();
   if (static_cast<std::ptrdiff_t>(context->strips.size()) < workers) context->strips.resize(workers);
@@ -477,8 +484,8 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, int th
     for (std::ptrdiff_t task; (task = next_task++) < strips * bands;) {
       const std::ptrdiff_t x0 = task % strips * strip_width;
       const std::ptrdiff_t band = task / strips;
-      const auto band_start = [&](std::ptrdiff_t b) { return align_down(src.height * b / bands, 0); };
-      const std::ptrdiff_t y1 = band + 1 == bands ? src.height : band_start(band + 1);
+      const auto band_start = [&](std::ptrdiff_t b) { return begin + align_down(rows * b / bands, 0); };
+      const std::ptrdiff_t y1 = band + 1 == bands ? end : band_start(band + 1);
       strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
     }
   });

@@ -35,10 +35,12 @@ class Upscaler {
   const KernelTable& kernels() const { return kernels_; }
   bool has_scale(int scale) const { return find_head(scale) != nullptr; }
 
-  /// Upscales `src` into every target in one pass of the convolutions, on up to `threads` threads. The images must
-  /// agree in size, channels and type, and not overlap. `strip_width` (0 chooses) and `threads` never change a bit of
-  /// the result. Allocates only at the first call of a geometry.
-  void run(const ImageView& src, std::span<const Target> targets, int threads, std::ptrdiff_t strip_width) const;
+  /// Upscales rows `begin` to `end` - 1 of `src` into their place in every target, in one pass of the convolutions, on
+  /// up to `threads` threads. The images must agree in size, channels and type, and not overlap; `begin`, and `end`
+  /// unless it is the height, are multiples of kWinogradTile. Neither these nor `strip_width` (0 chooses) nor `threads`
+  /// ever change a bit of the result. Allocates only at the first call of a geometry.
+  void run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end, int threads,
+           std::ptrdiff_t strip_width) const;
 
   /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
   void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
@@ -69,9 +71,9 @@ class Upscaler {
   /// What ring i (the luma, or the output of stage i - 1) must hold around a block of output pixels whose start and end
   /// are multiples of kWinogradTile, for the farthest-reaching head: `before` its start and `after` its end. Both axes
   /// are alike. Blocks of a Winograd stage start where (position - anchor) is a multiple of kWinogradTile; the anchors
-  /// are staggered so that each stage's blocks end just where the next stage stops reading.
+  /// are staggered so that each stage's blocks end just where the next stage stops reading, or `late` rows after it.
   struct Extent {
-    int before, after, anchor;
+    int before, after, anchor, late;
   };
   std::vector<PackedConv> layers_;
   std::vector<Stage> stages_;

@@ -166,7 +166,7 @@ std::vector<Picture> run(const Upscaler& upscaler, const Geometry& g, std::vecto
   for (const int scale : scales) outputs.emplace_back(g.height * scale, g.width * scale, g.channels, g.type, ++noise);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < scales.size(); ++i) targets.push_back({scales[i], outputs[i].target()});
-  upscaler.run(src.view(), targets, threads, strip_width);
+  upscaler.run(src.view(), targets, 0, src.view().height, threads, strip_width);
   return outputs;
 }
 
@@ -386,7 +386,7 @@ void check_allocations(const KernelTable& table) {
         Picture x2(g.height * 2, g.width * 2, channels, g.type, 1), x3(g.height * 3, g.width * 3, channels, g.type, 1);
         const Target targets[] = {{2, x2.target()}, {3, x3.target()}};
         const auto call = [&] {
-          upscaler.run(src.view(), targets, threads, 32);
+          upscaler.run(src.view(), targets, 0, src.view().height, threads, 32);
           if (channels == 1) upscaler.run_bicubic(src.view(), x2.target(), 2, {}, threads);
         };
         for (int i = 0; i < 2; ++i) call();

@@ -34,6 +34,8 @@ class Stage:
     """Folders of images below the data folder."""
     scales: tuple[int, ...]
     """Taken in turn, one a step."""
+    scale_weights: tuple[float, ...]
+    """What the loss of each counts. Errors grow with the scale, and so does their part in the gradient."""
     trains: Literal["all", "heads"]
     """The trunk and the heads of ``scales``, or those heads alone with the trunk, slopes included, frozen."""
     steps: int
@@ -149,6 +151,7 @@ def _stage(table: _Table) -> Stage:
         name=table.text("name"),
         datasets=table.folders("datasets"),
         scales=table.scales("scales"),
+        scale_weights=table.numbers("scale_weights", 1e-3, 1e3),
         trains=table.choice("trains", ("all", "heads")),  # type: ignore[arg-type]
         steps=table.integer("steps", 0),
         patience=table.integer("patience", 0),
@@ -159,6 +162,8 @@ def _stage(table: _Table) -> Stage:
         learning_rate=table.rate("learning_rate"),
     )
     table.finish()
+    if len(stage.scale_weights) != len(stage.scales):
+        raise ConfigError(f"{table.where}scale_weights: expected one for each of {len(stage.scales)} scales")
     if stage.least_squares and stage.trains != "heads":
         raise ConfigError(f"{table.where}least_squares: true needs trains = 'heads', got {stage.trains!r}")
     return stage

@@ -77,9 +77,16 @@ def subpixel_weight(weight: Tensor, stride: int, pad: int) -> Tensor:
 
 
 def loss_and_gradients(
-    engine: _core.Gradients, weights: Weights, lr: _F32, hr: _F32, scale: int, loss: str, border: int
+    engine: _core.Gradients,
+    weights: Weights,
+    lr: _F32,
+    hr: _F32,
+    scale: int,
+    loss: str,
+    border: int,
+    factor: float = 1.0,
 ) -> float:
-    """Return the mean loss of a batch and add its gradient to whatever ``weights`` were computed from.
+    """Return the mean loss of a batch; add ``factor`` times its gradient to what ``weights`` were made of.
 
     ``lr`` is (N, P, P), ``hr`` (N, scale * P, scale * P), both in 0..1; ``border`` LR pixels along their
     edges do not count. The core does it in a quarter of the time that PyTorch takes.
@@ -102,6 +109,7 @@ def loss_and_gradients(
             if tensor.requires_grad:
                 tensors.append(tensor)
                 of_tensors.append(torch.from_numpy(gradient))
+    torch._foreach_mul_(of_tensors, factor)
     torch.autograd.backward(tensors, of_tensors)
     return value
 

@@ -105,8 +105,9 @@ class Training:
         while self._step < stage.steps and not self._saturated(stage):
             if self._total >= last:
                 return False
-            scale = stage.scales[self._step % len(stage.scales)]
-            loss = self._train_step(stage, scale, samplers[scale])
+            turn = self._step % len(stage.scales)
+            scale = stage.scales[turn]
+            loss = self._train_step(stage, scale, stage.scale_weights[turn], samplers[scale])
             self._loss_sum, self._loss_steps = self._loss_sum + loss, self._loss_steps + 1
             self._step, self._total = self._step + 1, self._total + 1
             due = self._step % self.recipe.evaluate_every == 0 or self._step == stage.steps
@@ -163,14 +164,15 @@ class Training:
         first, final = stage.learning_rate
         return final + (first - final) * 0.5 * (1 + math.cos(math.pi * self._step / max(stage.steps, 1)))
 
-    def _train_step(self, stage: Stage, scale: int, sampler: PatchSampler) -> float:
+    def _train_step(self, stage: Stage, scale: int, scale_weight: float, sampler: PatchSampler) -> float:
         rate = self._learning_rate(stage)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         self._optimizer.zero_grad()
         lr, hr = sampler.draw(self._random)
+        weights = self._network.weights()
         loss = loss_and_gradients(
-            self._engine, self._network.weights(), lr[:, 0], hr[:, 0], scale, stage.loss, LOSS_BORDER
+            self._engine, weights, lr[:, 0], hr[:, 0], scale, stage.loss, LOSS_BORDER, scale_weight
         )
         # The heads of other scales have no gradient.
         trained = [value for value in self._network.parameters() if value.grad is not None]
