@@ -28,13 +28,9 @@ def measure_psnr(models: tuple[str, ...], scale: int, folder: Path) -> dict[str,
     """Evaluate the models as they ship on the pictures of a folder."""
     from fsrcnn_rt.evaluate import evaluate, list_images, mean
 
-    images = list_images(folder)
-    psnr = {}
-    for name in models:
-        model = shipped(name)
-        results = evaluate(Upscaler(model).upscale, images, [scale])
-        psnr[model.name] = mean([result.model for result in results]).psnr
-    return psnr
+    upscalers = {model.name: Upscaler(model).upscale for model in map(shipped, models)}
+    results = evaluate({scale: upscalers}, list_images(folder))
+    return {name: mean([r.figures for r in results if r.method == name]).psnr for name in upscalers}
 
 
 def default_images() -> Path:

@@ -83,3 +83,20 @@ def run_silent(model_file, capfd):
         return code, err.splitlines()
 
     return call
+
+
+@pytest.fixture
+def run_convert(capsys):
+    """Call ``fsrcnn-rt convert``; gives the exit code and the lines on stderr."""
+
+    def call(*arguments):
+        code = cli.main(["convert", *map(str, arguments)])
+        return code, capsys.readouterr().err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def plane():
+    """A small plane of noise."""
+    return np.random.default_rng(2).random((19, 26), np.float32)

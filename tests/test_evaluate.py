@@ -2,20 +2,20 @@ import math
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, cli
+from fsrcnn_rt import Upscaler
 from fsrcnn_rt.evaluate import (
     DatasetError,
     Figures,
+    bicubic,
     evaluate,
     list_images,
     load_luma,
-    main,
     make_pair,
     mean,
     to_8bit,
 )
+from fsrcnn_rt.ifc import ifc
 from fsrcnn_rt.metrics import imresize, rgb_to_y
-from fsrcnn_rt.model import Model, save_model
 from PIL import Image
 
 
@@ -36,19 +36,63 @@ def folder(tmp_path, rng):
     return path
 
 
-def test_perfect_and_bicubic_upscalers(folder):
+@pytest.fixture
+def perfect(folder):
+    """An upscaler that knows the pictures of the folder."""
     truth = {}
     for path in list_images(folder):
         for scale in (2, 3, 4):
             pair = make_pair(load_luma(path), scale)
             truth[pair.lr.shape] = pair.hr / np.float32(255)
-    perfect = evaluate(lambda luma, scale: truth[luma.shape], list_images(folder), [2, 3, 4])
-    assert [(r.image.name, r.scale) for r in perfect] == [
-        (n, s) for n in ("a.bmp", "b.png") for s in (2, 3, 4)
+    return lambda luma, scale: truth[luma.shape]
+
+
+def test_perfect_and_bicubic_upscalers(folder, perfect):
+    methods = {scale: {"perfect": perfect, "imresize": imresize} for scale in (2, 3, 4)}
+    methods[3]["bicubic"] = bicubic
+    results = evaluate(methods, list_images(folder))
+    assert [(r.image.name, r.scale, r.method) for r in results] == [
+        (n, s, m) for n in ("a.bmp", "b.png") for s in (2, 3, 4) for m in methods[s]
     ]
-    assert all(r.model == (math.inf, pytest.approx(1)) for r in perfect)
-    for result in evaluate(imresize, list_images(folder), [3]):
-        assert result.model == pytest.approx(result.bicubic)
+    assert all(r.figures == (math.inf, pytest.approx(1), None) for r in results if r.method == "perfect")
+    by_imresize, by_bicubic = (
+        [r for r in results if r.scale == 3 and r.method == m] for m in ("imresize", "bicubic")
+    )
+    assert [r.figures for r in by_imresize] == [r.figures for r in by_bicubic]
+
+
+def test_pictures_are_read_once_for_all(folder, monkeypatch):
+    read, shrunk = [], []
+    monkeypatch.setattr(
+        "fsrcnn_rt.evaluate.load_luma", lambda path: read.append(path.name) or load_luma(path)
+    )
+    monkeypatch.setattr("fsrcnn_rt.evaluate.make_pair", lambda *a: shrunk.append(a[1]) or make_pair(*a))
+    evaluate({s: {"a": bicubic, "b": bicubic, "c": bicubic} for s in (2, 3)}, list_images(folder))
+    assert read == ["a.bmp", "b.png"]
+    assert shrunk == [2, 3, 2, 3]
+
+
+def test_ifc_leaves_out_a_border_of_one_pixel(tmp_path, rng):
+    Image.fromarray(rng.integers(256, size=(72, 81), dtype=np.uint8)).save(tmp_path / "noise.png")
+    (result,) = evaluate({3: {"bicubic": bicubic}}, [tmp_path / "noise.png"], with_ifc=True)
+    hr, lr = make_pair(load_luma(tmp_path / "noise.png"), 3)
+    assert result.figures.ifc == ifc(hr[1:-1, 1:-1], to_8bit(bicubic(lr, 3))[1:-1, 1:-1])
+
+
+def test_time_is_that_of_the_second_call(folder, monkeypatch):
+    """A clock that only the method moves: 100 s for a first call, 7 s for a second."""
+    clock = [0.0]
+    monkeypatch.setattr("fsrcnn_rt.evaluate.perf_counter", lambda: clock[0])
+    calls = []
+
+    def method(luma, scale):
+        calls.append(luma.shape)
+        clock[0] += 100 if len(calls) % 2 else 7
+        return bicubic(luma, scale)
+
+    results = evaluate({2: {"slow": method}}, list_images(folder))
+    assert [r.seconds for r in results] == [7, 7]
+    assert len(calls) == 4
 
 
 def test_pair_follows_the_protocol(rng):
@@ -66,7 +110,8 @@ def test_rounding_is_half_up_and_clips():
 
 
 def test_mean_of_figures():
-    assert mean([Figures(30, 0.8), Figures(34, 0.9)]) == pytest.approx((32, 0.85))
+    assert mean([Figures(30, 0.8), Figures(34, 0.9)]) == (32, pytest.approx(0.85), None)
+    assert mean([Figures(30, 0.8, 2), Figures(34, 0.9, 3)]) == (32, pytest.approx(0.85), 2.5)
 
 
 def test_luma_of_a_file(tmp_path, rng):
@@ -93,66 +138,23 @@ def test_list_images_refuses(tmp_path):
 
 def test_failures_raise_unless_told_apart(folder):
     (folder / "c.png").write_bytes(b"no picture")
+    methods = {2: {"bicubic": bicubic}}
     with pytest.raises(OSError, match=r"c\.png"):
-        evaluate(imresize, list_images(folder), [2])
+        evaluate(methods, list_images(folder))
     failed = []
-    results = evaluate(imresize, list_images(folder), [2], on_error=lambda path, _: failed.append(path.name))
+    results = evaluate(methods, list_images(folder), on_error=lambda path, _: failed.append(path.name))
     assert failed == ["c.png"]
     assert len(results) == 2
-
-
-def test_command_prints_every_picture_and_the_mean(folder, model_file, model, capsys):
-    assert main([str(folder), "-s", "2,3", "-m", str(model_file), "-j", "1"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    lines = out.splitlines()
-    assert len(lines) == 10
-    assert lines[0].endswith("x2 on pictures")
-    assert [line.split()[0] for line in lines[2:5]] == ["a.bmp", "b.png", "mean"]
-    results = evaluate(Upscaler(model).upscale, list_images(folder), [2])
-    expected = mean([r.model for r in results]) + mean([r.bicubic for r in results])
-    assert [float(word) for word in lines[4].split()[1:]] == pytest.approx(expected, abs=0.006)
-
-
-def test_command_goes_on_after_a_failed_picture(folder, model_file, capsys):
-    (folder / "broken.png").write_bytes(b"no picture")
-    Image.new("L", (8, 8)).save(folder / "tiny.png")
-    assert cli.main(["eval", str(folder), "-m", str(model_file)]) == 1
-    out, err = capsys.readouterr()
-    assert [line.split(":")[0] for line in err.splitlines()] == ["fsrcnn-rt eval"] * 2
-    assert "broken.png" in err
-    assert "tiny.png" in err
-    assert "a.bmp" in out
-    assert "broken" not in out
-
-
-def test_command_refuses(folder, model_file, model, tmp_path, capsys):
-    only_x2 = tmp_path / "x2.safetensors"
-    save_model(Model(model.layers, {2: model.heads[2]}, model.padding, "x2"), only_x2)
-    for arguments, message in [
-        ([], "FOLDER"),
-        ([str(folder), "-s", "5"], "'5' is not 2, 3 or 4"),
-        ([str(folder), "-s", "2,2"], "'2,2' is not"),
-        ([str(folder), "-m", "nothing"], "model='nothing'"),
-        ([str(folder), "-m", str(tmp_path / "nothing.safetensors")], "nothing.safetensors"),
-        ([str(tmp_path / "nowhere"), "-m", str(model_file)], "nowhere: no such folder"),
-        ([str(folder), "-m", str(only_x2)], "scale=3 is not offered"),
-        ([str(folder), "-m", str(model_file), "-j", "0"], "threads=0"),
-        ([str(folder), "-m", str(model_file), "--isa", "mmx"], "mmx"),
-    ]:
-        assert cli.main(["eval", *arguments]) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert message in err
-        assert err.count("\n") == 1
 
 
 # What every release must reach on Set5: scale -> PSNR in dB, model by model.
 REQUIRED = {"fsrcnn": {2: 36.5, 3: 32.6, 4: 30.2}, "fsrcnn-s": {2: 36.1, 3: 32.1, 4: 29.7}}
 
 
-@pytest.mark.parametrize("name", REQUIRED)
-def test_shipped_models_reach_their_quality(data_folder, name):
-    results = evaluate(Upscaler(name).upscale, list_images(data_folder / "Set5"), [2, 3, 4])
-    for scale, required in REQUIRED[name].items():
-        assert mean([r.model for r in results if r.scale == scale]).psnr >= required
+def test_shipped_models_reach_their_quality(data_folder):
+    upscalers = {name: Upscaler(name).upscale for name in REQUIRED}
+    results = evaluate(dict.fromkeys((2, 3, 4), upscalers), list_images(data_folder / "Set5"))
+    for name, by_scale in REQUIRED.items():
+        for scale, required in by_scale.items():
+            chosen = [r.figures for r in results if (r.method, r.scale) == (name, scale)]
+            assert mean(chosen).psnr >= required, (name, scale)

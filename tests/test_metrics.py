@@ -2,7 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from fsrcnn_rt.evaluate import Figures, evaluate, list_images, mean
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.convert import convert
+from fsrcnn_rt.evaluate import Figures, bicubic, evaluate, list_images, mean
+from fsrcnn_rt.ifc import _channel, _correlate, _mixture, ifc
 from fsrcnn_rt.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 
 
@@ -188,6 +191,112 @@ def test_ssim_needs_a_window():
         ssim(np.zeros((14, 20)), np.zeros((14, 20)), shave=2)
 
 
+@pytest.fixture
+def smooth(rng):
+    """A picture of blobs and a little noise."""
+    blobs = imresize(rng.uniform(0, 255, (20, 24)), shape=(80, 96))
+    return np.clip(blobs + rng.normal(0, 4, blobs.shape), 0, 255)
+
+
+def test_ifc_falls_with_blur_and_noise(smooth, rng):
+    blurred = imresize(imresize(smooth, 1 / 2), 2)
+    more_blurred = imresize(imresize(smooth, 1 / 4), 4)
+    itself, half, quarter = (ifc(smooth, other) for other in (smooth, blurred, more_blurred))
+    assert itself > 4 * half > 6 * quarter > 0
+    noise = rng.normal(size=smooth.shape)
+    values = [ifc(smooth, smooth + deviation * noise) for deviation in (1, 4, 16)]
+    assert values == sorted(values, reverse=True)
+
+
+def test_ifc_of_contrast_and_brightness(smooth):
+    """Gain is no loss, nor is an offset; negation loses everything; the order matters."""
+    blurred = imresize(imresize(smooth, 1 / 2), 2)
+    for changed in (blurred + 10, 2 * blurred):
+        assert ifc(smooth, changed) == pytest.approx(ifc(smooth, blurred), rel=1e-6)
+    assert ifc(smooth, -blurred) < 0.1 * ifc(smooth, blurred)
+    assert ifc(smooth, -smooth) == 0
+    assert ifc(smooth, blurred) != pytest.approx(ifc(blurred, smooth), rel=0.01)
+
+
+def test_ifc_of_flat_pictures_is_nothing(smooth):
+    flat = np.full_like(smooth, 7)
+    for pair in ((flat, flat), (flat, smooth), (smooth, flat)):
+        assert ifc(*pair) == 0
+
+
+def test_ifc_has_two_orientations_that_are_one_transposed(smooth, rng):
+    other = smooth + rng.normal(0, 5, smooth.shape)
+    assert ifc(smooth.T, other.T) == pytest.approx(ifc(smooth, other), rel=1e-6)
+
+
+def test_ifc_refuses(smooth):
+    with pytest.raises(ValueError, match="expected one shape"):
+        ifc(smooth, smooth[1:])
+    with pytest.raises(ValueError, match="at least 65x65"):
+        ifc(smooth[:64], smooth[:64])
+    assert ifc(smooth[:65, :65], smooth[:65, :65]) > 0
+
+
+def test_channel_of_ifc_by_definition(rng):
+    """Regression in the window around the middle of a block, the band mirrored about its edge."""
+
+    def mirrored(middle, length):
+        return [abs(k) if k < length else 2 * length - 2 - k for k in range(middle - 2, middle + 3)]
+
+    x = rng.normal(0, 3, (12, 9))
+    y = 0.5 * x + rng.normal(0, 1, x.shape)
+    gain, noise = _channel(x, y, 5)
+    assert gain.shape == noise.shape == (4, 3)
+    for row in range(4):
+        for column in range(3):
+            index = [mirrored(3 * row + 1, 12), mirrored(3 * column + 1, 9)]
+            a, b = (band[np.ix_(*index)].ravel() for band in (x, y))
+            slope = np.cov(a, b, bias=True)[0, 1] / a.var()
+            if slope < 0:
+                continue
+            rest = b - b.mean() - slope * (a - a.mean())
+            assert gain[row, column] == pytest.approx(slope)
+            assert noise[row, column] == pytest.approx(np.mean(rest**2))
+
+
+def test_mixture_of_ifc_by_definition(rng):
+    x = rng.normal(0, 3, (12, 9))
+    scale, variances = _mixture(x)
+    every = np.array([x[i : i + 3, j : j + 3].ravel() for i in range(10) for j in range(7)])
+    covariance = (every - every.mean(axis=0)).T @ (every - every.mean(axis=0)) / len(every)
+    assert variances == pytest.approx(np.sort(np.linalg.eigvals(covariance).real))
+    block = x[3:6, 6:9].ravel()
+    assert scale.shape == (4, 3)
+    assert scale[1, 2] == pytest.approx(block @ np.linalg.inv(covariance) @ block / 9)
+
+
+def test_correlation_of_ifc_by_definition(rng):
+    x, kernel = rng.normal(size=(7, 6)), rng.normal(size=(5, 5))
+    rows, columns = ([abs(k) if k < n else 2 * n - 2 - k for k in range(-2, n + 2)] for n in x.shape)
+    padded = x[np.ix_(rows, columns)]
+    expected = [[np.sum(padded[i : i + 5, j : j + 5] * kernel) for j in range(6)] for i in range(7)]
+    assert _correlate(x, kernel, 1) == pytest.approx(np.array(expected))
+    assert _correlate(x, kernel, 2) == pytest.approx(np.array(expected)[::2, ::2])
+
+
+# The paper's table 3, Set5: scale -> bicubic, FSRCNN with the authors' weights.
+IFC = {2: (6.10, 8.06), 3: (3.52, 4.88), 4: (2.35, 3.01)}
+
+
+@pytest.mark.parametrize("scale", IFC)
+def test_ifc_is_what_the_paper_prints(data_folder, scale):
+    pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
+    file = data_folder.parent / "reference" / "FSRCNN-authors" / "FSRCNN" / f"x{scale}.mat"
+    if not file.is_file():
+        pytest.skip(f"the weights of the authors are not there: {file}")
+    methods = {"bicubic": bicubic, "fsrcnn": Upscaler(convert(file)).upscale}
+    results = evaluate({scale: methods}, list_images(data_folder / "Set5"), with_ifc=True)
+    for method, expected in zip(methods, IFC[scale], strict=True):
+        assert mean([r.figures for r in results if r.method == method]).ifc == pytest.approx(
+            expected, abs=0.02
+        )
+
+
 # Bicubic by the protocol, as papers print it: this proves luma, imresize, crop and border.
 BICUBIC = {
     "Set5": {2: Figures(33.66, 0.9299), 3: Figures(30.39, 0.8682), 4: Figures(28.42, 0.8104)},
@@ -197,12 +306,9 @@ BICUBIC = {
 
 @pytest.mark.parametrize("dataset", BICUBIC)
 def test_bicubic_scores_what_the_papers_print(data_folder, dataset):
-    def bicubic(luma, scale):
-        return imresize(luma, scale)
-
-    results = evaluate(bicubic, list_images(data_folder / dataset), [2, 3, 4])
-    for scale, (expected_psnr, expected_ssim) in BICUBIC[dataset].items():
-        chosen = [result for result in results if result.scale == scale]
-        for figures in (mean([r.model for r in chosen]), mean([r.bicubic for r in chosen])):
-            assert figures.psnr == pytest.approx(expected_psnr, abs=0.006)
-            assert figures.ssim == pytest.approx(expected_ssim, abs=0.00006)
+    methods = {scale: {"bicubic": bicubic} for scale in (2, 3, 4)}
+    results = evaluate(methods, list_images(data_folder / dataset))
+    for scale, (expected_psnr, expected_ssim, _) in BICUBIC[dataset].items():
+        figures = mean([r.figures for r in results if r.scale == scale])
+        assert figures.psnr == pytest.approx(expected_psnr, abs=0.006)
+        assert figures.ssim == pytest.approx(expected_ssim, abs=0.00006)

@@ -453,7 +453,7 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(data, optimizer, tmp_
         for text in ((tmp_path / name / "x.log.csv").read_text() for name in ("whole", "parts"))
     ]
     assert without_time[0] == without_time[1]
-    trunk = (0, 4, 8, 12, 16, 20, 22) if optimizer == "soap" else (0, 4, 8, 10)
+    trunk = (0, 4, 5, 8, 12, 16, 20, 22) if optimizer == "soap" else (0, 4, 5, 8, 10)
     steps = [*(("trunk", step) for step in trunk), *(("heads", step) for step in (0, 4, 5))]
     assert [(row[0], int(row[1])) for row in without_time[0][1:]] == steps
 
@@ -479,14 +479,14 @@ def test_heads_stage_leaves_the_trunk_as_it_is(data, recipe, tmp_path):
         assert torch.equal(value, training.average[name]), name
 
 
-def test_log_has_an_early_row_once(data, tmp_path):
+def test_log_has_early_rows_once(data, tmp_path):
     document = change_stage(0, steps=42)
     document["training"]["evaluate_every"] = 21
     document["stage"].append({**document["stage"][1], "name": "more", "steps": 21})
     training, _ = train(parse_recipe(document), data, tmp_path, limits=(20, 3, None))
     rows = [(row["stage"], int(row["step"])) for row in training._rows]
-    assert rows[:4] == [("trunk", 0), ("trunk", 20), ("trunk", 21), ("trunk", 42)]
-    assert rows[4:] == [("heads", 0), ("heads", 5), ("more", 0), ("more", 21)]
+    assert rows[:5] == [("trunk", 0), ("trunk", 5), ("trunk", 20), ("trunk", 21), ("trunk", 42)]
+    assert rows[5:] == [("heads", 0), ("heads", 5), ("more", 0), ("more", 21)]
 
 
 @pytest.mark.parametrize(("expansion", "optimizer"), [(0, "adam"), (8, "adam"), (8, "soap"), (0, "sgd")])
@@ -570,4 +570,5 @@ def test_without_pytorch_the_extra_is_named():
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
     )
     assert result.returncode == 1
-    assert result.stderr == "fsrcnn-rt train: torch is not installed: pip install 'fsrcnn-rt[train]'\n"
+    told = "needs torch, which is not installed: pip install 'fsrcnn-rt[train]'"
+    assert result.stderr == f"fsrcnn-rt train: {told}\n"

@@ -12,6 +12,7 @@ from fsrcnn_rt.sizes import MOST, Box, Goal, goals_of
 #: As a name, stdin or stdout.
 PIPE = "-"
 Y4M_SUFFIX = ".y4m"
+_EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
 VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 
@@ -107,6 +108,14 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def what_is_missing(error: ModuleNotFoundError) -> str:
+    """Say which optional package is needed and how it is installed; raise ``error`` for any other module."""
+    package = str(error.name).split(".")[0]
+    if package not in _EXTRAS:
+        raise error
+    return f"needs {package}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"
 
 
 def complain(message: object) -> None:

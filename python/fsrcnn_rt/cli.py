@@ -28,7 +28,7 @@ _SUBCOMMANDS = {
     "compare": "fsrcnn_rt.compare",
     "completion": "fsrcnn_rt.cli",
     "info": "fsrcnn_rt.cli",
-    "eval": "fsrcnn_rt.evaluate",
+    "eval": "fsrcnn_rt.evaluate_command",
     "train": "fsrcnn_rt.training",
     "convert": "fsrcnn_rt.convert",
     "export": "fsrcnn_rt.export",
@@ -238,6 +238,11 @@ def _info(arguments: list[str]) -> int:
             model = fsrcnn_rt.load(name)
             scales = ", ".join(f"x{scale}" for scale in model.scales)
             print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
+            made = model.provenance
+            print(f"{'':10}trained on {', '.join(made['data'])}, seed {made['seed']}")
+            for what, values in made["figures"].items():
+                told = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
+                print(f"{'':10}{what}: {told}")
         except fsrcnn_rt.ModelError as error:
             print(f"model     {name}: {error}")
     return 0

@@ -337,7 +337,7 @@ def _table(rows: Sequence[tuple[str, Figures]]) -> str:
         f"<tr><th>{escape(name)}</th><td>{_decibels(psnr_)}</td>"
         f"<td>{'' if row == 0 or not np.isfinite(psnr_ - first) else f'{psnr_ - first:+.2f} dB'}</td>"
         f"<td>{ssim_:.4f}</td></tr>\n"
-        for row, (name, (psnr_, ssim_)) in enumerate(rows)
+        for row, (name, (psnr_, ssim_, _)) in enumerate(rows)
     )
     head = "<tr><th></th><th>PSNR</th><th>gain</th><th>SSIM</th></tr>"
     return f"<table>\n<thead>{head}</thead>\n<tbody>\n{lines}</tbody></table>\n"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.api import Upscaler
-from fsrcnn_rt.arguments import ArgumentParser, check_output
+from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
 from fsrcnn_rt.convert.network import head_reach
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.files import atomic_write
@@ -160,9 +160,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         proto = to_onnx(model, options.scale)
     except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        return _fail("needs onnx, which is not installed: pip install 'fsrcnn-rt[convert]'")
+        return _fail(what_is_missing(error))
     try:
         difference = compare(proto, model, options.scale)
         told = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"

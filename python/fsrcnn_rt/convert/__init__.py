@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsrcnn_rt.arguments import ArgumentParser, check_output
+from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
 from fsrcnn_rt.errors import ModelError, ScaleError
 from fsrcnn_rt.model import SCALES, Model, Padding, save_model
 
@@ -30,11 +30,6 @@ _READERS = {
     ".pt": "from_pytorch",
     ".pth.tar": "from_pytorch",
     ".onnx": "from_onnx",
-}
-_INSTALL = {
-    "scipy": "pip install 'fsrcnn-rt[convert]'",
-    "onnx": "pip install 'fsrcnn-rt[convert]'",
-    "torch": "pip install torch",
 }
 
 
@@ -128,10 +123,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         return _fail(f"{options.input}: {error.strerror or error}")
     except ModuleNotFoundError as error:
-        package = str(error.name).split(".")[0]
-        if package not in _INSTALL:
-            raise
-        return _fail(f"{options.input}: needs {package}, which is not installed: {_INSTALL[package]}")
+        return _fail(f"{options.input}: {what_is_missing(error)}")
     save_model(model, options.output)
     scale = model.scales[0]
     print(f"{options.output}: FSRCNN({model.d}, {model.s}, {model.m}), x{scale}, padding {model.padding}")

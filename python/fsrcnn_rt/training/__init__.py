@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.arguments import ArgumentParser
+from fsrcnn_rt.arguments import ArgumentParser, what_is_missing
 
 __all__ = ["main"]
 
@@ -16,10 +16,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         from fsrcnn_rt.training.command import run
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "tomli"):
-            raise
-        reason = f"{error.name} is not installed: pip install 'fsrcnn-rt[train]'"
-        print(f"fsrcnn-rt train: {reason}", file=sys.stderr)
+        print(f"fsrcnn-rt train: {what_is_missing(error)}", file=sys.stderr)
         return 1
     return run(argv)
 

@@ -1,0 +1,288 @@
+"""ONNX graphs: each must compute here what it computes in onnxruntime."""
+
+import warnings
+
+import fsrcnn_rt
+import numpy as np
+import oracle
+import pytest
+from foreign import (
+    SCALES,
+    TOLERANCE,
+    GraphBuilder,
+    assert_refused,
+    assert_same,
+    build_graph,
+    graph_file,
+    pad_node,
+    prelu_node,
+    run_onnx,
+    torch_net,
+    truncate,
+)
+from fsrcnn_rt.convert import convert
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def prelu_by_abs(graph, slope):
+    """As TensorFlow programs spell it: ``relu(x) + a * (x - |x|) * 0.5``."""
+    x = graph.newest
+    positive = graph.add("Relu", source=x)
+    magnitude = graph.add("Abs", source=x)
+    graph.add("Sub", magnitude, source=x)
+    graph.add("Mul", slope.reshape(1, -1, 1, 1))
+    graph.add("Mul", np.array(0.5, np.float32))
+    graph.add("Add", positive)
+
+
+def prelu_by_neg(graph, slope):
+    """As Keras does: ``relu(x) + (-a) * relu(-x)``."""
+    x = graph.newest
+    positive = graph.add("Relu", source=x)
+    graph.add("Neg", source=x)
+    graph.add("Relu")
+    negative = graph.add("Mul", -slope.reshape(1, -1, 1, 1))
+    graph.add("Add", negative, source=positive)
+
+
+def relu_node(graph, _slope):
+    graph.add("Relu")
+
+
+def leaky_relu_node(graph, _slope):
+    graph.add("LeakyRelu", alpha=0.125)
+
+
+ACTIVATIONS = [prelu_node, prelu_by_abs, prelu_by_neg, relu_node, leaky_relu_node]
+
+
+@pytest.mark.parametrize("mode", ["attribute", "same", "constant", "edge"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_graph(run_convert, plane, net, scale, activation, mode):
+    build_graph(net, scale, activation=activation, mode=mode).save("net.onnx")
+    assert run_convert("net.onnx", "-o", "a.safetensors") == (0, [])  # the graph tells the scale
+    model = fsrcnn_rt.load("./a.safetensors")
+    assert model.padding == ("replicate" if mode == "edge" else "zeros")
+    assert {layer.activation for layer in model.layers} == {"relu" if activation is relu_node else "prelu"}
+    assert_same(model, plane, run_onnx("net.onnx", plane[None, None]))
+
+
+def test_the_slopes_of_a_decomposed_prelu_are_exact(net):
+    for activation in prelu_by_abs, prelu_by_neg:
+        build_graph(net, 2, activation=activation).save("net.onnx")
+        for layer, (weight, bias, slope) in zip(convert("net.onnx").layers, net.layers, strict=True):
+            for ours, theirs in ((layer.weight, weight), (layer.bias, bias), (layer.slope, slope)):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("scale", "border", "kept"), [(2, 0, 0), (2, 1, 1), (2, 2, "full"), (3, 5, "full")])
+def test_border_of_a_graph(plane, net, scale, border, kept):
+    build_graph(net, scale, mode="edge", border=border).save("net.onnx")
+    model = convert("net.onnx")
+    assert model.heads[scale].border == kept
+    assert model.heads[scale].pad == net.heads[scale][2]
+    assert_same(model, plane, run_onnx("net.onnx", plane[None, None]))
+
+
+@pytest.mark.parametrize("mode", ["attribute", "edge"])
+@pytest.mark.parametrize(("scale", "kernel"), [(2, 3), (3, 3), (4, 1)])
+def test_sub_pixel_head_of_a_graph(plane, net, scale, kernel, mode):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.1, (scale**2, 8, kernel, kernel)).astype(np.float32)
+    bias = rng.normal(0, 0.1, scale**2).astype(np.float32)
+    build_graph(net, scale, mode=mode, head=(weight, bias)).save("net.onnx")
+    assert_same(convert("net.onnx"), plane, run_onnx("net.onnx", plane[None, None]))
+
+
+def test_smaller_head_with_uneven_pads(plane, net):
+    graph = GraphBuilder()
+    for weight, bias, slope in net.layers:
+        graph.add("Conv", weight, bias, pads=4 * [weight.shape[2] // 2])
+        prelu_node(graph, slope)
+    weight = np.random.default_rng(0).normal(size=(8, 1, 5, 5)).astype(np.float32)
+    graph.add("ConvTranspose", weight, strides=[2, 2], pads=[1, 1, 2, 2])
+    graph.save("net.onnx")
+    assert_same(convert("net.onnx"), plane, run_onnx("net.onnx", plane[None, None]))
+
+
+def test_channels_last_clipped_and_by_old_means(plane, net):
+    graph = GraphBuilder()
+    graph.add("Transpose", perm=[0, 3, 1, 2])
+    for i, (weight, bias, slope) in enumerate(net.layers):
+        if i == 0:
+            pad_node(graph, 2, "edge", axes=True)
+            graph.add("Conv", weight, bias)
+        else:
+            pad_node(graph, weight.shape[2] // 2, "edge")
+            x = graph.newest
+            doubled = graph.constant(2 * weight)  # weights that are computed from constants
+            graph.add("Conv", graph.add("Mul", np.float32([0.5]), source=doubled), bias, source=x)
+        prelu_node(graph, slope)
+    weight, bias, pad, output_padding, _ = net.heads[3]
+    graph.add(
+        "ConvTranspose", weight, bias, strides=[3, 3], pads=4 * [pad], output_padding=2 * [output_padding]
+    )
+    graph.add("Clip", np.zeros((), np.float32), np.ones((), np.float32))
+    graph.add("Transpose", perm=[0, 2, 3, 1])
+    graph.save("net.onnx", ("n", "h", "w", 1), opset=18)
+    model = convert("net.onnx")
+    expected = oracle.forward(oracle.Net(net.layers, {3: (*net.heads[3][:4], 0)}, "replicate"), plane, 3)
+    assert_same(model, plane, expected)
+    theirs = run_onnx("net.onnx", plane[None, :, :, None])
+    assert np.abs(theirs - np.clip(expected, 0, 1)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("sub_pixel", [0, 3])
+@pytest.mark.parametrize("mode", ["zeros", "replicate"])
+def test_graph_from_pytorch(plane, mode, sub_pixel):
+    torch = pytest.importorskip("torch", reason="PyTorch writes the graph")
+    pytest.importorskip("onnx", reason="onnx reads .onnx files: the extra 'convert'")
+    net = torch_net(3, mode=mode, sub_pixel=sub_pixel, m=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's age; the new one needs one more package
+        axes = {"x": {0: "n", 2: "h", 3: "w"}}
+        x = torch.zeros(1, 1, 8, 9)
+        torch.onnx.export(net, (x,), "net.onnx", input_names=["x"], dynamic_axes=axes, dynamo=False)
+    assert_same(convert("net.onnx"), plane, run_onnx("net.onnx", plane[None, None]))
+
+
+def attribute(graph, i, **attributes):
+    """Change the attributes of the node of number ``i``."""
+    node = graph.nodes[i]
+    kept = [a for a in node.attribute if a.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(graph.onnx.helper.make_attribute(k, v) for k, v in attributes.items())])
+
+
+def half_and_half(graph):
+    """Of the two pixels before the first convolution, one repeats the edge and one is zero."""
+    pads = np.array(2 * [0, 0, 1, 1])
+    graph.weights[0] = graph.onnx.numpy_helper.from_array(pads, graph.weights[0].name)
+    attribute(graph, 1, pads=4 * [1])
+
+
+# What is in the folder, the input, options, the exit code, and what the one line on stderr tells.
+FAULTS = {
+    "scale of another graph": (
+        lambda: graph_file("a.onnx"),
+        "a.onnx",
+        ["-s", "2"],
+        2,
+        "scale=2 is not that of",
+    ),
+    "half an onnx": (
+        truncate(graph_file, "x3.onnx"),
+        "x3.onnx",
+        [],
+        1,
+        "is not an ONNX file, or a damaged one",
+    ),
+    "an unknown node": (
+        lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Tanh")),
+        "x3.onnx",
+        [],
+        1,
+        "Tanh 'Tanht1': an FSRCNN has no such node here",
+    ),
+    "a node after the head": (
+        lambda: graph_file("x3.onnx", lambda graph: graph.add("Mul", np.float32([255]))),
+        "x3.onnx",
+        [],
+        1,
+        "expected nothing after the head",
+    ),
+    "no head of a graph": (
+        lambda: graph_file("x3.onnx", lambda graph: setattr(graph, "newest", graph.nodes.pop().input[0])),
+        "x3.onnx",
+        [],
+        1,
+        "expected a ConvTranspose or DepthToSpace to give the output",
+    ),
+    "a stride": (
+        lambda: graph_file("x3.onnx", lambda graph: attribute(graph, 0, strides=[2, 2])),
+        "x3.onnx",
+        [],
+        1,
+        "Conv 'Convt0': expected strides of 1, got [2, 2]",
+    ),
+    "no padding": (
+        lambda: graph_file("x3.onnx", lambda graph: attribute(graph, 4, pads=[0, 0, 0, 0])),
+        "x3.onnx",
+        [],
+        1,
+        "Conv 'Convt4': expected odd filters padded by half of them, got 3x3 padded by (0, 0, 0, 0)",
+    ),
+    "mirrored padding": (
+        lambda: graph_file("x3.onnx", mode="reflect"),
+        "x3.onnx",
+        [],
+        1,
+        "Pad 'Padt0': expected zeros or the repeated edge, got mode 'reflect'",
+    ),
+    "two paddings": (
+        lambda: graph_file("x3.onnx", half_and_half, mode="edge"),
+        "x3.onnx",
+        [],
+        1,
+        "Conv 'Convt1': expected one padding, got repeated edges and zeros around them",
+    ),
+    "a head padded otherwise": (
+        lambda: graph_file("x3.onnx", head_mode="edge", border=1),
+        "x3.onnx",
+        [],
+        1,
+        "expected one padding for all convolutions, got zeros and repeated edges",
+    ),
+    "a network of colour": (
+        lambda: graph_file("x3.onnx", channels=3),
+        "x3.onnx",
+        [],
+        1,
+        "Convt0: expected weights of shape (8, 1, 5, 5) (out, in, height, width) in this place of an FSRCNN, "
+        "got (8, 3, 5, 5)",
+    ),
+    "too few layers": (
+        lambda: graph_file("x3.onnx", layers=2),
+        "x3.onnx",
+        [],
+        1,
+        "expected at least 3 convolutions before the head of an FSRCNN, got 2",
+    ),
+    "a graph that breaks the rules": (
+        lambda: graph_file("x3.onnx", lambda graph: graph.nodes[1].input.pop()),
+        "x3.onnx",
+        [],
+        1,
+        "PRelu 'PRelut1': expected an activation such as PReLU (",
+    ),
+    "other alignment": (
+        lambda: graph_file("x3.onnx", lambda graph: attribute(graph, -1, output_padding=[1, 1])),
+        "x3.onnx",
+        [],
+        1,
+        "ConvTransposet8: 9x9 at stride 3 with pad 3 and output padding 1 does not give 3 times the input",
+    ),
+    "a residual": (
+        lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Add", "x")),
+        "x3.onnx",
+        [],
+        1,
+        "Add 'Addt1': expected an activation of one layer",
+    ),
+    "a gain": (
+        lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Mul", np.float32([2]))),
+        "x3.onnx",
+        [],
+        1,
+        "Conv 'Convt2': expected 'Convt0' to be followed by a PReLU, got 2 times what is above 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prepare", "source", "options", "code", "message"), FAULTS.values(), ids=FAULTS)
+def test_what_cannot_be_converted_is_one_line_and_nothing_written(
+    run_convert, folder, prepare, source, options, code, message
+):
+    assert_refused(run_convert, folder, prepare, source, options, code, message)

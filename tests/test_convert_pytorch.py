@@ -1,0 +1,181 @@
+"""PyTorch state dicts: each must compute here what its module computes in PyTorch."""
+
+import fsrcnn_rt
+import pytest
+from foreign import (
+    SCALES,
+    assert_refused,
+    assert_same,
+    move,
+    run_torch,
+    save_state,
+    state_file,
+    torch_net,
+    truncate,
+)
+from fsrcnn_rt.convert import convert
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.mark.parametrize("one_slope", [False, True])
+@pytest.mark.parametrize("scale", SCALES)
+def test_state_dict(run_convert, plane, scale, one_slope):
+    net = torch_net(scale, one_slope=one_slope)
+    save_state(f"fsrcnn_x{scale}.pth", net.state_dict())
+    assert run_convert(f"fsrcnn_x{scale}.pth", "-o", "a.safetensors", "--name", "mine") == (0, [])
+    model = fsrcnn_rt.load("./a.safetensors")
+    assert (model.name, model.padding, model.m) == ("mine", "zeros", 4)
+    assert_same(model, plane, run_torch(net, plane))
+
+
+@pytest.mark.parametrize(("scale", "kernel"), [(2, 1), (2, 3), (3, 1), (3, 3), (4, 1)])
+@pytest.mark.parametrize("mode", ["zeros", "replicate"])
+@pytest.mark.parametrize("same_bias", [False, True])
+def test_sub_pixel_head(plane, scale, kernel, mode, same_bias):
+    net = torch_net(scale, sub_pixel=kernel, mode=mode)
+    if same_bias:
+        net.last_part.bias.data[:] = 0.25
+    save_state("net.pt", net.state_dict())
+    model = convert("net.pt", padding=mode)  # the number of channels tells the scale
+    assert model.d == (8 if same_bias else 9)
+    assert_same(model, plane, run_torch(net, plane))
+
+
+def test_replicated_padding_of_a_state_dict(plane):
+    net = torch_net(3, mode="replicate")
+    save_state("x3.pth", net.state_dict())
+    assert_same(convert("x3.pth", padding="replicate"), plane, run_torch(net, plane))
+
+
+def test_wrapped_state_dicts(plane):
+    net = torch_net(2)
+    state = {
+        f"module.{key}": value for key, value in sorted(net.state_dict().items())
+    }  # mid_part.10 before .2
+    for content in state, {"state_dict": state, "epoch": 3}, {"model": {"params": state}}:
+        save_state("x2.pth.tar", content)
+        assert_same(convert("x2.pth.tar"), plane, run_torch(net, plane))
+
+
+def test_other_names_of_the_modules(plane):
+    net = torch_net(2, m=2)
+    names = {
+        "first_part.": "feature_extraction.",
+        "mid_part.0.": "shrink.0.",
+        "mid_part.1.": "shrink.1.",
+        **{f"mid_part.{i}.": f"map.{i - 2}." for i in range(2, 6)},
+        "mid_part.6.": "expand.0.",
+        "mid_part.7.": "expand.1.",
+        "last_part.": "deconv.",
+    }
+    state = {}
+    for key, value in net.state_dict().items():
+        old = next(old for old in names if key.startswith(old))
+        state[names[old] + key.removeprefix(old)] = value
+    save_state("x2.pth", state)
+    assert_same(convert("x2.pth"), plane, run_torch(net, plane))
+
+
+def test_options_replace_what_is_assumed(run_convert):
+    save_state("net.pth", torch_net(3).state_dict())
+    options = ["-s", "3", "--padding", "replicate", "--pad", "3", "--output-padding", "0", "--border", "full"]
+    assert run_convert("net.pth", "-o", "a.safetensors", *options) == (0, [])
+    model = fsrcnn_rt.load("./a.safetensors")
+    head = model.heads[3]
+    assert (model.padding, head.pad, head.output_padding, head.border) == ("replicate", 3, 0, "full")
+    assert convert("net.pth", scale=4, border=2).heads[4].border == 2
+
+
+def whole_module(path):
+    save_state(path, torch_net(3).first_part)
+
+
+# What is in the folder, the input, options, the exit code, and what the one line on stderr tells.
+FAULTS = {
+    "half a pth": (
+        truncate(state_file, "x3.pth"),
+        "x3.pth",
+        [],
+        1,
+        "is not a state dict of torch.save() (a whole module?)",
+    ),
+    "a whole module": (
+        lambda: whole_module("x3.pth"),
+        "x3.pth",
+        [],
+        1,
+        "is not a state dict of torch.save() (a whole module?)",
+    ),
+    "no state dict": (lambda: save_state("x3.pth", [1, 2]), "x3.pth", [], 1, "expected a state dict (names"),
+    "another network": (
+        lambda: save_state("x3.pth", {"conv1.weight": torch_net(3).last_part.weight.data}),
+        "x3.pth",
+        [],
+        1,
+        "conv1.weight: expected the modules of an FSRCNN (first_part, mid_part, last_part)",
+    ),
+    "a tensor twice": (
+        lambda: state_file("x3.pth", lambda s: s.update({"module.last_part.bias": s["last_part.bias"]})),
+        "x3.pth",
+        [],
+        1,
+        "module.last_part.bias: expected each tensor once",
+    ),
+    "no slopes": (
+        lambda: state_file("x3.pth", lambda state: state.pop("mid_part.3.weight")),
+        "x3.pth",
+        [],
+        1,
+        "mid_part.4: expected the PReLU of mid_part.2, got a weight of shape (8, 3, 1, 1)",
+    ),
+    "no head": (
+        lambda: state_file("x3.pth", lambda s: [s.pop(f"last_part.{key}") for key in ("weight", "bias")]),
+        "x3.pth",
+        [],
+        1,
+        "mid_part.5: expected last_part or deconv to come last",
+    ),
+    "other filters": (
+        lambda: state_file("x3.pth", lambda s: s.update({"mid_part.2.weight": s["mid_part.0.weight"]})),
+        "x3.pth",
+        [],
+        1,
+        "mid_part.2: expected weights of shape (3, 3, 3, 3)",
+    ),
+    "a bias alone": (
+        lambda: state_file("x3.pth", lambda s: move(s, "mid_part.4.weight", "last_part.weight")),
+        "x3.pth",
+        [],
+        1,
+        "mid_part.4: expected a weight, got a bias alone",
+    ),
+    "a sub-pixel head that does not fit": (
+        lambda: state_file("x3.pth", sub_pixel=5),
+        "x3.pth",
+        [],
+        1,
+        "last_part: expected a head that fits 9x9 pixels of the output at x3, got one of 15x15",
+    ),
+    "a sub-pixel head and a pad": (
+        lambda: state_file("x3.pth", sub_pixel=3),
+        "x3.pth",
+        ["--pad", "4"],
+        1,
+        "last_part: its pixel shuffle decides pad and output padding",
+    ),
+    "integers": (
+        lambda: state_file("x3.pth", lambda s: s.update({"last_part.bias": s["last_part.bias"].int()})),
+        "x3.pth",
+        [],
+        1,
+        "last_part.bias: expected a tensor of floats, got torch.int32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prepare", "source", "options", "code", "message"), FAULTS.values(), ids=FAULTS)
+def test_what_cannot_be_converted_is_one_line_and_nothing_written(
+    run_convert, folder, prepare, source, options, code, message
+):
+    assert_refused(run_convert, folder, prepare, source, options, code, message)

@@ -1,0 +1,321 @@
+import io
+import json
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import tqdm
+from fsrcnn_rt import Upscaler, cli, sheet
+from fsrcnn_rt.evaluate import bicubic, evaluate, list_images, load_luma, make_pair, mean
+from fsrcnn_rt.metrics import imresize, psnr
+from fsrcnn_rt.model import Model, save_model
+from PIL import Image
+
+
+def make_pictures(folder, shapes, seed):
+    """Smooth pictures of random colours, saved by name."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    for name, shape in shapes.items():
+        picture = imresize(rng.uniform(40, 215, (8, 8, *shape[2:])), shape=shape[:2])
+        Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def one(tmp_path):
+    """Two pictures, one of colour and one grey, of sizes that no scale divides."""
+    return make_pictures(tmp_path / "one", {"b.png": (41, 53, 3), "a.bmp": (47, 43)}, 3)
+
+
+@pytest.fixture
+def two(tmp_path):
+    return make_pictures(tmp_path / "two", {"c.png": (50, 61, 3)}, 4)
+
+
+@pytest.fixture
+def only_x2(model, tmp_path):
+    path = tmp_path / "x2.safetensors"
+    save_model(Model(model.layers, {2: model.heads[2]}, model.padding, "x2"), path)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Call the command; gives its exit code, and lines of stdout and of stderr."""
+
+    def call(*arguments):
+        code = cli.main(["eval", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.splitlines()
+
+    return call
+
+
+def expected(folder, scale, upscale):
+    return mean([r.figures for r in evaluate({scale: {"": upscale}}, list_images(folder))])
+
+
+def numbers(line):
+    return [float(word) for word in line.split() if word.replace(".", "").isdigit() and "." in word]
+
+
+def test_means_of_folders_scales_and_models(one, two, model, model_file, only_x2, run):
+    code, out, err = run(one, two, "-s", "3,2", "-m", f"{model_file},{only_x2}", "-j", "1")
+    assert (code, err) == (0, [])
+    upscale = Upscaler(model).upscale
+    for number, (folder, count) in enumerate([(one, 2), (two, 1)]):
+        head, *lines = out[5 * number : 5 * number + 4]
+        assert head.split() == [folder.name, "x3", "PSNR", "SSIM", "s", "x2", "PSNR", "SSIM", "s"]
+        assert lines[0].startswith(f"mean of {count}  bicubic ")
+        assert [line.split()[0] for line in lines[1:]] == ["random", "x2"]
+        x3, x2 = (expected(folder, scale, bicubic) for scale in (3, 2))
+        assert numbers(lines[0]) == pytest.approx([*x3[:2], *x2[:2]], abs=0.006)
+        x3, x2 = (expected(folder, scale, upscale) for scale in (3, 2))
+        values = numbers(lines[1])
+        assert values[:2] + values[3:5] == pytest.approx([*x3[:2], *x2[:2]], abs=0.006)
+        assert numbers(lines[2])[:2] == pytest.approx(x2[:2], abs=0.006)  # x3 is not offered and left empty
+        assert lines[2].index(f"{x2.psnr:.2f}") == lines[1].index(f"{x2.psnr:.2f}")
+    assert out[-1].startswith("s: seconds a picture takes in Upscaler.upscale alone, second of two calls; ")
+    assert out[-1].endswith("threads 1")
+
+
+def test_verbose_tells_every_picture(one, model_file, run):
+    code, out, _ = run(one, "-s", "2", "-m", model_file, "-v")
+    assert code == 0
+    assert [line.split()[0] for line in out[1:7]] == ["a.bmp", "random", "b.png", "random", "mean", "random"]
+    per_picture = [numbers(out[k])[0] for k in (1, 3)]
+    assert np.mean(per_picture) == pytest.approx(numbers(out[5])[0], abs=0.01)
+    results = evaluate({2: {"bicubic": bicubic}}, list_images(one))
+    assert per_picture == pytest.approx([r.figures.psnr for r in results], abs=0.006)
+
+
+def test_markdown_and_json_say_what_the_terminal_says(one, two, model_file, run, tmp_path):
+    markdown, file = tmp_path / "t.md", tmp_path / "t.json"
+    arguments = [one, two, "-s", "2,4", "-m", model_file, "--markdown", markdown, "--json", file]
+    assert run(*arguments)[0] == 0
+    told = json.loads(file.read_text())
+    assert told.keys() == {"version", "isa", "threads", "seconds", "means", "pictures"}
+    means = {(m["folder"], m["scale"], m["method"]): m for m in told["means"]}
+    assert len(means) == 8
+    assert len(told["pictures"]) == 12
+    for (folder, scale, method), cell in means.items():
+        chosen = [
+            p for p in told["pictures"] if (p["folder"], p["scale"], p["method"]) == (folder, scale, method)
+        ]
+        assert len(chosen) == cell["images"] == {"one": 2, "two": 1}[folder]
+        for key in {"psnr", "ssim", "seconds"} & cell.keys():
+            assert cell[key] == pytest.approx(np.mean([p[key] for p in chosen]))
+        assert ("seconds" in cell) == (method != "bicubic")
+    x2, x4 = (expected(two, scale, bicubic) for scale in (2, 4))
+    assert means["two", 4, "bicubic"]["psnr"] == pytest.approx(x4.psnr)
+    assert means["two", 4, "bicubic"]["ssim"] == pytest.approx(x4.ssim)
+
+    lines = markdown.read_text().splitlines()
+    assert lines[:3] == ["| | x2 | x4 |", "|---|---|---|", "| **one, mean of 2** | | |"]
+    assert lines[6] == f"| bicubic | {x2.psnr:.2f} / {x2.ssim:.4f} | {x4.psnr:.2f} / {x4.ssim:.4f} |"
+    cells = lines[7].split("|")
+    assert cells[1] == " random "
+    assert cells[3].split(" / ")[1] == f"{means['two', 4, 'random']['ssim']:.4f}"
+    assert len(lines) == 10
+
+
+def test_ifc_has_a_column_of_its_own(tmp_path, model_file, run):
+    folder = make_pictures(tmp_path / "large", {"a.png": (75, 90)}, 5)
+    (result,) = evaluate({3: {"bicubic": bicubic}}, list_images(folder), with_ifc=True)
+    arguments = [folder, "-m", model_file, "--ifc", "-s", "3,2"]
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert out[0].split()[2:6] == ["PSNR", "SSIM", "IFC", "s"]
+    assert numbers(out[1])[:3] == pytest.approx(result.figures, abs=0.006)
+    assert out[2].index(".", out[0].index("x2")) == out[1].index(".", out[0].index("x2"))
+    _, out, _ = run(*arguments, "--markdown", "-")
+    assert f" | {result.figures.psnr:.2f} / {result.figures.ssim:.4f} / {result.figures.ifc:.2f} | " in out[3]
+    assert out[-1].startswith("PSNR in dB / SSIM / IFC / seconds")
+    _, out, _ = run(*arguments, "--json", "-")
+    assert json.loads("\n".join(out))["means"][0]["ifc"] == pytest.approx(result.figures.ifc)
+
+
+def test_outputs_are_not_overwritten_and_may_be_stdout(one, model_file, run, tmp_path):
+    path = tmp_path / "table"
+    path.write_text("mine")
+    for option in ("--markdown", "--json"):
+        code, out, err = run(one, "-m", model_file, option, path)
+        assert (code, out) == (2, [])
+        assert err == [f"fsrcnn-rt: eval: {path}: exists already (see --overwrite)"]
+        assert path.read_text() == "mine"
+    assert run(one, "-m", model_file, "--markdown", path, "--overwrite")[0] == 0
+    assert path.read_text().startswith("| | x3 |\n")
+    _, out, _ = run(one, "-m", model_file, "--json", "-")
+    assert len(json.loads("\n".join(out))["pictures"]) == 4
+    _, out, _ = run(one, "-m", model_file, "--markdown", "-")
+    assert out[:4] == path.read_text().splitlines()[:4]
+    assert len(out) == 7
+
+
+def test_equal_pictures_have_no_psnr_in_json(tmp_path, model_file, run):
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    Image.new("L", (60, 60), 100).save(folder / "flat.png")
+    _, out, _ = run(folder, "-m", model_file, "--json", "-")
+    cells = json.loads("\n".join(out), parse_constant=pytest.fail)["pictures"]
+    assert cells[0]["psnr"] is None
+    assert cells[0]["ssim"] == pytest.approx(1)
+
+
+def test_short_names_only_where_they_tell_apart(model, tmp_path, run):
+    shapes = {"a.png": (40, 40)}
+    (tmp_path / "left").mkdir()
+    (tmp_path / "right").mkdir()
+    folders = [make_pictures(tmp_path / side / "same", shapes, 1) for side in ("left", "right")]
+    files = [tmp_path / side / "m.safetensors" for side in ("left", "right")]
+    for file in files:
+        save_model(model, file)
+    _, out, _ = run(*folders, "-m", files[0], "-m", files[1])
+    assert [line.split()[0] for line in out[::5]] == [*map(str, folders), "s:"]
+    assert [line.split()[0] for line in out[2:4]] == [*map(str, files)]
+    bicubic_file = tmp_path / "bicubic.safetensors"
+    save_model(model, bicubic_file)
+    _, out, _ = run(folders[0], "-m", bicubic_file)
+    assert out[2].split()[0] == str(bicubic_file)
+
+
+def test_goes_on_after_a_failed_picture(one, model_file, run):
+    (one / "broken.png").write_bytes(b"no picture")
+    Image.new("L", (8, 8)).save(one / "tiny.png")
+    code, out, err = run(one, "-m", model_file, "-v")
+    assert code == 1
+    assert [line.split(": ")[:2] for line in err] == [["fsrcnn-rt", "eval"]] * 2
+    assert "broken.png" in err[0]
+    assert "tiny.png" in err[1]
+    assert any(line.startswith("mean of 2 ") for line in out)
+    assert not any(line.startswith(("broken", "tiny")) for line in out)
+
+
+def test_folder_of_failures_alone(two, model_file, run, tmp_path):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "x.png").write_bytes(b"no picture")
+    code, out, err = run(bad, two, "-m", model_file)
+    assert (code, len(err)) == (1, 1)
+    assert out[0].split()[0] == "two"
+
+
+def test_progress_on_a_terminal(one, model_file, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(tqdm, "tqdm", partial(tqdm.tqdm, mininterval=0))
+    assert cli.main(["eval", str(one), "-m", str(model_file)]) == 0
+    assert "2/2 [" in terminal.getvalue()
+
+
+def test_refuses(one, model_file, only_x2, tmp_path, run):
+    save_model_twice = ["-m", f"{model_file},{model_file}"]
+    sheet_file = tmp_path / "s.png"
+    crop = ["--crop", "a:0,0,9,9"]
+    for arguments, message in [
+        ([], "FOLDER"),
+        ([one, "-s", "5"], "'5' is not 2, 3 or 4"),
+        ([one, "-s", "2,2"], "'2,2' is not"),
+        ([one, "-m", "nothing"], "model='nothing'"),
+        ([one, "-m", "fsrcnn,"], "'fsrcnn,' is not a model"),
+        ([one, "-m", tmp_path / "nothing.safetensors"], "nothing.safetensors"),
+        ([tmp_path / "nowhere", "-m", model_file], "nowhere: no such folder"),
+        ([one, tmp_path / "nowhere", "-m", model_file], "nowhere: no such folder"),
+        ([one, one, "-m", model_file], "is given twice"),
+        ([one, *save_model_twice], "is given twice"),
+        ([one, "-m", only_x2], "scale=3 is not offered by any model: x2 offers 2"),
+        ([one, "-m", f"{only_x2},{model_file}", "-s", "3"], "model='x2' offers none of the scales"),
+        ([one, "-m", model_file, "-j", "0"], "threads=0"),
+        ([one, "-m", model_file, "--isa", "mmx"], "mmx"),
+        ([one, "--json", tmp_path / "no" / "x"], "the folder"),
+        ([one, "--json", "x", "--markdown", "x"], "x is given to two options"),
+        ([one, "--json", one / "x", "--markdown", one / ".." / "one" / "x"], "is given to two options"),
+        ([one, "--json", "-", "--markdown", "-"], "- is given to two options"),
+        ([one, "-m", model_file, "--json", model_file, "--overwrite"], "is the input"),
+        ([one, "--sheet", "-", *crop], "a picture is not written to stdout"),
+        ([one, "--sheet", tmp_path / "s.jpg", *crop], "s.jpg is not .png"),
+        ([one, "--sheet", sheet_file], "--sheet: needs at least one --crop"),
+        ([one, *crop], "--crop: is what --sheet=FILE shows"),
+        ([one, "--sheet", sheet_file, "--crop", "z:0,0,9,9"], "none of the pictures is called 'z'"),
+        ([one, "--sheet", sheet_file, "--crop", "a:0,0,9"], "'a:0,0,9' is not PICTURE:X,Y,W,H"),
+        ([one, "--sheet", sheet_file, "--crop", "a:40,0,9,9"], "not inside the picture, 42x45 at x3"),
+        ([one, "--sheet", sheet_file, "--crop", "a:0,0,0,9"], "not inside the picture"),
+    ]:
+        code, out, err = run(*arguments)
+        assert (code, out, len(err)) == (2, [], 1), arguments
+        assert message in err[0]
+    assert not sheet_file.exists()
+
+
+# ---------------------------------------------------------------------------------------------- sheets
+
+
+def perfect_for(folder, scale):
+    """An upscaler that knows the pictures of a folder."""
+    pairs = [make_pair(load_luma(path), scale) for path in list_images(folder)]
+    truth = {pair.lr.shape: pair.hr / 255 for pair in pairs}
+    return lambda luma, scale: truth[luma.shape]
+
+
+def test_cells_of_a_colour_picture(one):
+    """With its own luma a smooth picture comes back in its own colours, for smooth chroma survives."""
+    crop = sheet.find_crop("b:10,4,20,30", list_images(one), [2])
+    assert crop == (one / "b.png", 10, 4, 20, 30)
+    truth = np.asarray(Image.open(one / "b.png"))[4:34, 10:30]
+    original, perfect, blurred = sheet.make_cells(
+        crop, 2, {"perfect": perfect_for(one, 2), "bicubic": bicubic}
+    )
+    assert (original.method, original.psnr) == ("original", None)
+    assert np.array_equal(original.pixels, truth)
+    assert perfect.psnr == np.inf
+    assert perfect.pixels.astype(int) == pytest.approx(truth.astype(int), abs=6)
+    (result,) = evaluate({2: {"bicubic": bicubic}}, [one / "b.png"])
+    assert blurred.psnr == result.figures.psnr
+    assert psnr(perfect.pixels, truth) > psnr(blurred.pixels, truth)
+
+
+def test_cells_of_a_grey_picture(one):
+    crop = sheet.find_crop("a.bmp:3,5,12,10", list_images(one), [3])
+    original, perfect = sheet.make_cells(crop, 3, {"perfect": perfect_for(one, 3)})
+    truth = np.asarray(Image.open(one / "a.bmp"))[5:15, 3:15]
+    for cell in (original, perfect):
+        assert np.array_equal(cell.pixels, np.stack([truth] * 3, axis=2))
+
+
+def test_sheet_has_a_row_a_crop_and_scale_and_a_column_a_method(one, model_file, only_x2, run, tmp_path):
+    path = tmp_path / "sheet.png"
+    models = f"{model_file},{only_x2}"
+    code, _, _ = run(
+        *(one, "-s", "2,3", "-m", models, "--sheet", path),
+        *("--crop", "b.png:10,4,24,12", "--crop", "a:0,0,40,20"),
+    )
+    assert code == 0
+    picture = np.asarray(Image.open(path))
+    gap, text = 8, 2 * 18
+    width, heights = 240 + gap, [12 * 10, 12 * 10, 20 * 6, 20 * 6]
+    assert picture.shape == (gap + sum(h + text + gap for h in heights), gap + 4 * width, 3)
+    crops = [sheet.find_crop(crop, list_images(one), [2, 3]) for crop in ("b:10,4,24,12", "a:0,0,40,20")]
+    upscale = Upscaler(model_file).upscale
+    y = gap
+    for number, height in enumerate(heights):
+        crop, scale = crops[number // 2], (2, 3)[number % 2]
+        methods = {"bicubic": bicubic, "random": upscale, "x2": upscale}
+        zoom = height // crop.height
+        for column, cell in enumerate(sheet.make_cells(crop, scale, methods)):
+            x = gap + column * width
+            label = picture[y : y + text, x : x + 240]
+            shown = picture[y + text : y + text + height, x : x + 240]
+            if column == 3 and scale == 3:
+                assert np.all(label == 255)
+                assert np.all(shown == 255)
+                continue
+            assert np.array_equal(shown, cell.pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
+            assert label.min() < 100
+            assert label.max() == 255
+        y += height + text + gap

@@ -1,0 +1,137 @@
+"""The shipped files belong together: recipe, log and weights."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fsrcnn_rt import Upscaler, cli, load
+from fsrcnn_rt.evaluate import to_8bit
+from fsrcnn_rt.metrics import psnr
+
+toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
+
+from fsrcnn_rt.training.config import read_recipe  # noqa: E402
+from fsrcnn_rt.training.data import validation_pairs  # noqa: E402
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+TRAINED = sorted(path.with_suffix("").with_suffix("") for path in WEIGHTS.glob("*.log.csv"))
+
+
+@pytest.fixture(scope="module", params=TRAINED, ids=lambda path: path.name)
+def shipped(request):
+    """Recipe, rows of the log, and model file of something that was trained."""
+    path = request.param
+    with Path(f"{path}.log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return read_recipe(Path(f"{path}.toml")), rows, Path(f"{path}.safetensors")
+
+
+def figures_of(row):
+    """PSNR by scale."""
+    return {int(key[-1]): float(value) for key, value in row.items() if key.startswith("psnr_x") and value}
+
+
+def last_figures(rows):
+    return {scale: value for row in rows for scale, value in figures_of(row).items()}
+
+
+def early_steps(rows, trainer):
+    """Those that the log has a row for."""
+    return {int(row["step"]) for row in rows[:3]} & set(trainer.REPLAY_STEPS)
+
+
+@pytest.fixture
+def trainer():
+    pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
+    from fsrcnn_rt.training import trainer
+
+    return trainer
+
+
+def test_log_follows_the_recipe(shipped, trainer, tmp_path):
+    """Every stage, step and learning rate is what the recipe makes it."""
+    recipe, rows, _ = shipped
+    training = trainer.Training(recipe, tmp_path, tmp_path / "checkpoint", tmp_path / "log")
+    assert [stage.name for stage in recipe.stages] == list(dict.fromkeys(row["stage"] for row in rows))
+    for stage in recipe.stages:
+        logged = [row for row in rows if row["stage"] == stage.name]
+        steps = {*range(0, stage.steps, recipe.evaluate_every), stage.steps}
+        if stage is recipe.stages[0]:
+            steps |= early_steps(rows, trainer)
+        expected = sorted(steps)
+        if stage.patience:
+            expected = expected[: len(logged)]
+        assert [int(row["step"]) for row in logged] == expected
+        for row in logged:
+            training._step = int(row["step"])
+            assert row["learning_rate"] == f"{training._learning_rate(stage):.3g}", row
+            assert figures_of(row).keys() == set(stage.scales)
+
+
+def test_first_steps_are_those_of_the_log(shipped, trainer, data_folder, tmp_path):
+    """Initial weights, data, patches drawn, loss: whatever changed would show here.
+
+    PSNR before the first step and the loss of five depend on no rounding to speak of. The loss of the fifteen
+    after them does, and tells whether the optimiser makes it fall.
+    """
+    import torch
+
+    recipe, rows, _ = shipped
+    if early_steps(rows, trainer) != set(trainer.REPLAY_STEPS):
+        pytest.skip(f"{recipe.name}: its log is older than the rows at steps {trainer.REPLAY_STEPS}")
+    training = trainer.Training(recipe, data_folder, tmp_path / "checkpoint", tmp_path / "log")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        training.run(trainer.REPLAY_STEPS[-1])
+    finally:
+        torch.set_num_threads(threads)
+    logged = rows[: len(training._rows)]
+    assert [(r["stage"], r["step"]) for r in training._rows] == [(r["stage"], r["step"]) for r in logged]
+    start, first, second = zip(training._rows, logged, strict=True)
+    for (ours, theirs), decibels in ((start, 0.001), (first, 0.3)):
+        assert figures_of(ours) == pytest.approx(figures_of(theirs), abs=decibels)
+    for (ours, theirs), share in ((first, 0.001), (second, 0.25)):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), rel=share)
+
+
+def test_weights_tell_how_they_were_made(shipped):
+    """Data, recipe, seed and figures are in the model file, and are those of the recipe and the log."""
+    recipe, rows, path = shipped
+    model = load(path)
+    provenance = model.provenance
+    told = provenance["recipe"] | {"name": model.name, "seed": provenance["seed"]}
+    told |= {"d": model.d, "s": model.s, "m": model.m}
+    assert told == json.loads(json.dumps(asdict(recipe)))
+    assert provenance["data"] == sorted({name for stage in recipe.stages for name in stage.datasets})
+    (figures,) = provenance["figures"].values()
+    assert figures == {f"x{scale}": value for scale, value in last_figures(rows).items()}
+
+
+def test_info_tells_how_they_were_made(shipped, capsys):
+    recipe, rows, path = shipped
+    assert cli.main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith(f"model     {path.stem}: "))
+    datasets = sorted({name for stage in recipe.stages for name in stage.datasets})
+    assert lines[first + 1].strip() == f"trained on {', '.join(datasets)}, seed {recipe.seed}"
+    told = lines[first + 2].split(": ")[1].split(", ")
+    assert told == [f"x{scale} {value:.2f}" for scale, value in sorted(last_figures(rows).items())]
+
+
+def test_weights_score_what_the_log_ends_with(shipped, data_folder):
+    recipe, rows, path = shipped
+    upscaler = Upscaler(path)
+    logged = last_figures(rows)
+    assert logged.keys() == set(upscaler.scales)
+    for scale, expected in logged.items():
+        values = [
+            psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale)
+            for hr, lr in validation_pairs(data_folder, recipe, scale)
+        ]
+        assert np.mean(values) == pytest.approx(expected, abs=0.0005)
