@@ -79,6 +79,14 @@ def test_bash_options(bash):
         "-j",
         "--threads",
         "--isa",
+        "-v",
+        "--verbose",
+        "--ifc",
+        "--markdown",
+        "--json",
+        "--sheet",
+        "--crop",
+        "--overwrite",
     }
     assert bash("info", "-") == ["-h", "--help"]
     assert "--steps-limit" in bash("train", "--")
