@@ -402,7 +402,7 @@ def test_shipped_models_on_a_picture(name):
 def test_shipped_models_on_noise(name, size):
     """On the input that is hardest to get right: features of 80 cancel there to samples of about 1.
 
-    Nothing but the order of the sums and Winograd's transforms may add to what float32 costs the network itself.
+    Float32 costs the network more there than the order of the sums and Winograd's transforms may add.
     """
     noise = np.random.default_rng(1).random(size).astype(np.float32)
     check_against_float64(name, noise, lambda reference: max(1e-5, 2 * reference))
