@@ -100,3 +100,15 @@ def run_convert(capsys):
 def plane():
     """A small plane of noise."""
     return np.random.default_rng(2).random((19, 26), np.float32)
+
+
+@pytest.fixture
+def run(model_file, capsys):
+    """Call the command with the small model; gives the exit code and the lines on stderr and stdout."""
+
+    def call(*arguments):
+        code = cli.main(["-m", str(model_file), *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.err.splitlines(), captured.out.splitlines()
+
+    return call

@@ -10,23 +10,11 @@ import time
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, batch, cli, pictures
+from fsrcnn_rt import Upscaler, batch, pictures
 from fsrcnn_rt.plan import Job
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("folder")
-
-
-@pytest.fixture
-def run(model_file, capsys):
-    """Call the command with the small model; gives the exit code and the lines on stderr and stdout."""
-
-    def call(*arguments):
-        code = cli.main(["-m", str(model_file), *map(str, arguments)])
-        captured = capsys.readouterr()
-        return code, captured.err.splitlines(), captured.out.splitlines()
-
-    return call
 
 
 def picture(path, seed=0, size=(12, 9)):

@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 from conftest import to_model
-from fsrcnn_rt import ScaleError, Upscaler, cli, pictures, upscale
+from fsrcnn_rt import ScaleError, Upscaler, pictures, upscale
 from fsrcnn_rt.sizes import Box, goal_of, passes, size_of
 from fsrcnn_rt.y4m import upscale_y4m
 from numpy.testing import assert_array_equal
@@ -629,18 +629,6 @@ def test_encoders_that_want_even_sides_are_told_of(clips, run_silent, folder):
 
 
 # ---- the command line ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(model_file, capsys):
-    """Call the command with the small model; gives the exit code and the lines on stderr and stdout."""
-
-    def call(*arguments):
-        code = cli.main(["-m", str(model_file), *map(str, arguments)])
-        captured = capsys.readouterr()
-        return code, captured.err.splitlines(), captured.out.splitlines()
-
-    return call
 
 
 def save(path, size=(12, 9), mode="RGB"):
