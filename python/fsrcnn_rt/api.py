@@ -31,7 +31,19 @@ from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
 from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
-from fsrcnn_rt.sizes import Box, Goal, Size, exact_scale, goal_of, goals_of, passes, reach, size_of
+from fsrcnn_rt.sizes import (
+    PICTURE_SCALE,
+    VIDEO_SCALE,
+    Box,
+    Goal,
+    Size,
+    exact_scale,
+    goal_of,
+    goals_of,
+    passes,
+    reach,
+    size_of,
+)
 from fsrcnn_rt.streams import in_order
 
 if TYPE_CHECKING:
@@ -43,7 +55,6 @@ Frame = TypeVar("Frame", AnyArray, "Image")
 PictureProgress: TypeAlias = Callable[[float], object]
 Factor = TypeVar("Factor", int, float)
 
-_SCALE, _VIDEO_SCALE = 3, 2  # where neither scale nor size is given
 # What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
@@ -207,7 +218,7 @@ class Upscaler:
         Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
         the frames behind it are then dropped.
         """
-        goal_of(scale, size, _SCALE)
+        goal_of(scale, size, PICTURE_SCALE)
 
         def enlarge(frame: "Frame") -> Any:
             return self._upscale(frame, scale, size, None, 1)
@@ -241,7 +252,7 @@ class Upscaler:
 
         Raises as :meth:`upscale` does.
         """
-        goal = goal_of(scale, size, _VIDEO_SCALE)
+        goal = goal_of(scale, size, VIDEO_SCALE)
         layout = Layout(bits, subsampling, chroma_location)
         height, width = luma_shape(planes)
         layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
@@ -281,7 +292,7 @@ class Upscaler:
         channel_order: ChannelOrder = "rgb",
         progress: PictureProgress | None = None,
     ) -> Any:
-        goals, several = goals_of(scale, size, _SCALE)
+        goals, several = goals_of(scale, size, PICTURE_SCALE)
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)

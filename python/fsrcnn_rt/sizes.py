@@ -13,6 +13,9 @@ from fsrcnn_rt.errors import ScaleError
 #: The largest factor, of either side.
 MOST = 16
 
+#: The factors where neither scale nor size is given.
+PICTURE_SCALE, VIDEO_SCALE = 3, 2
+
 # Passes of a network that follow each other at most: what x16 takes with x2 alone.
 _MOST_PASSES = 4
 

@@ -20,7 +20,7 @@ from fsrcnn_rt.api import ModelLike, Upscaler
 from fsrcnn_rt.files import atomic_path
 from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
-from fsrcnn_rt.sizes import Box, Goal, Size, goal_of, size_of
+from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.y4m import read_header
 
@@ -77,7 +77,7 @@ def upscale_frames(
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    enlarge = _Enlarger(goal_of(scale, size, 2), model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, threads, isa)
     container, stream = _open(Path(source), enlarge.threads)
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
@@ -123,7 +123,7 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    enlarge = _Enlarger(goal_of(scale, size, 2), model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, threads, isa)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fsrcnn_rt.api import ModelLike, Upscaler
 from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
-from fsrcnn_rt.sizes import Box, Size, goal_of, size_of
+from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 
 _MAGIC = b"YUV4MPEG2"
@@ -181,7 +181,7 @@ def upscale_y4m(
     """
     upscaler = Upscaler(model, threads=1, isa=isa)
     threads = resolve_threads(threads)
-    goal = goal_of(scale, size, 2)
+    goal = goal_of(scale, size, VIDEO_SCALE)
     header = read_header(source)
     layout = header.layout
     target = size_of(goal, header.size, layout.step(header.planes))
