@@ -9,40 +9,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt.degraded import FILTERS, Degraded, Tables, clip_frames, degrade, shrink
 from fsrcnn_rt.drawings import large_drawings, small_drawings
-from fsrcnn_rt.evaluate import to_8bit
-from fsrcnn_rt.metrics import Method, imresize, modcrop, psnr
+from fsrcnn_rt.evaluate import bicubic, to_8bit
+from fsrcnn_rt.metrics import imresize, psnr
 
 __all__ = [
-    "FILTERS",
+    "BICUBIC",
     "Case",
     "Figures",
+    "Methods",
     "Result",
     "Upscale",
+    "clip_cases",
     "consistency",
     "drawing_cases",
+    "figures_of",
     "measure",
     "overshoot",
-    "shrink",
+    "photograph_cases",
+    "shown_cases",
 ]
 
 _F32: TypeAlias = npt.NDArray[np.float32]
 _F64: TypeAlias = npt.NDArray[np.float64]
 _U8: TypeAlias = npt.NDArray[np.uint8]
 
-FILTERS: Mapping[str, Method] = {
-    "bicubic": "bicubic",
-    "area": "box",
-    "bilinear": "bilinear",
-    "Lanczos": "lanczos3",
-    "nearest": "nearest",
-}
-"""Ways of making a picture small, and what MATLAB's imresize calls them."""
+BICUBIC = "bicubic"
+
+_SHOWN_DRAWINGS = (
+    ("lines, aliased", "as drawn", "single, black on white"),
+    ("lines, aliased", "as drawn", "fan of 1 px"),
+    ("lines, antialiased", "as drawn", "fan of 1 px"),
+    ("text, antialiased", "as drawn", "black on white"),
+    ("text, aliased", "as drawn", "outlines, black on white"),
+    ("user interface", "as drawn", "light"),
+    ("pixel art", "as drawn", "pixels of 2"),
+    ("line art", "as drawn", "aliased"),
+    ("1-bit scan", "as drawn", "text"),
+    ("text, antialiased", "area", "black on white"),
+    ("text, antialiased", "nearest", "black on white"),
+)
+_SHOWN_WAYS = (
+    "error-diffused",
+    "bicubic",
+    "JPEG 4:2:0, 75",
+    "JPEG 4:2:0, 50",
+    "JPEG 4:2:0, 30",
+    "noise, sigma 8",
+)
 
 _NEIGHBOURHOOD = 7
 # The PSNR of rounding to 8 bits. What is better than that shows nothing but the content.
@@ -62,6 +83,8 @@ class Case(NamedTuple):
     """(H, W) in 0..1, of 8 bits"""
     hr: _U8 | None
     """(scale * H, scale * W) of which ``lr`` was made, if there is such."""
+    tables: Tables | None = None
+    """Of the JPEG that ``lr`` was."""
 
 
 class Figures(NamedTuple):
@@ -77,22 +100,33 @@ class Figures(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one method makes of one case."""
+    """What one method makes of one case, whose pixels are let go."""
 
-    case: Case
+    kind: str
+    way: str
+    name: str
+    scale: int
     method: str
     figures: Figures
+    gain: float | None
+    """PSNR above that of bicubic, in dB; None without a truth."""
 
 
 Upscale: TypeAlias = Callable[[Case], npt.NDArray[np.floating[Any]]]
 """From a case to luma (scale * H, scale * W) in 0..1, not clipped."""
 
+Methods: TypeAlias = Mapping[int, Mapping[str, Upscale]]
+"""What is compared with bicubic, by scale and by name."""
 
-def measure(cases: Iterable[Case], methods: Mapping[str, Upscale]) -> Iterator[Result]:
-    """Measure every method on every case, case by case."""
+
+def measure(cases: Iterable[Case], methods: Methods) -> Iterator[Result]:
+    """Measure bicubic, called "bicubic", and every method of its scale on every case."""
     for case in cases:
-        for name, upscale in methods.items():
-            yield Result(case, name, figures_of(case, upscale(case)))
+        base = figures_of(case, bicubic(case.lr, case.scale))
+        figures = {name: figures_of(case, upscale(case)) for name, upscale in methods[case.scale].items()}
+        for name, reached in {BICUBIC: base, **figures}.items():
+            gain = None if reached.psnr is None or base.psnr is None else reached.psnr - base.psnr
+            yield Result(case.kind, case.way, case.name, case.scale, name, reached, gain)
 
 
 def figures_of(case: Case, luma: npt.NDArray[np.floating[Any]]) -> Figures:
@@ -132,12 +166,6 @@ def consistency(luma: npt.NDArray[np.floating[Any]], lr: _F32) -> float:
     return min(psnr(again, lr, peak=1.0), _BEST)
 
 
-def shrink(image: _U8, scale: int, method: Method) -> _U8:
-    """Make a picture (H, W) or (H, W, C) small, in 8 bits; its sides are cut to multiples of ``scale``."""
-    small = imresize(modcrop(image, scale), 1 / scale, method=method)
-    return np.clip(np.floor(small + 0.5), 0, 255).astype(np.uint8)
-
-
 def drawing_cases(scales: Sequence[int]) -> Iterator[Case]:
     """Give every drawing as it is, which has no truth, and large ones made small by every filter."""
     for scale in scales:
@@ -145,9 +173,34 @@ def drawing_cases(scales: Sequence[int]) -> Iterator[Case]:
             yield Case(drawing.kind, "as drawn", drawing.name, scale, _unit(drawing.pixels), None)
         for way, method in FILTERS.items():
             for drawing in large_drawings():
-                hr = modcrop(drawing.pixels, scale)
-                lr = _unit(shrink(hr, scale, method))
-                yield Case(drawing.kind, way, drawing.name, scale, lr, hr)
+                lr = _unit(shrink(drawing.pixels, scale, method))
+                yield Case(drawing.kind, way, drawing.name, scale, lr, drawing.pixels)
+
+
+def photograph_cases(path: Path, kind: str, scales: Sequence[int], *, with_h264: bool) -> Iterator[Case]:
+    """Give a photograph as :func:`~fsrcnn_rt.degraded.degrade` makes it small."""
+    for scale in scales:
+        for degraded in degrade(path, scale, with_h264=with_h264):
+            yield _case(kind, path.stem, scale, degraded)
+
+
+def clip_cases(path: Path, kind: str, scales: Sequence[int]) -> Iterator[Case]:
+    """Give frames of a clip made small and coded; ``ModuleNotFoundError`` without PyAV."""
+    for scale in scales:
+        for name, degraded in clip_frames(path, scale):
+            yield _case(kind, name, scale, degraded)
+
+
+def shown_cases(scale: int, photograph: Path | None) -> Iterator[Case]:
+    """Give the cases worth looking at: drawings as they are, and a photograph coded or noisy."""
+    yield from (c for c in drawing_cases([scale]) if (c.kind, c.way, c.name) in _SHOWN_DRAWINGS)
+    if photograph:
+        cases = photograph_cases(photograph, "photographs", [scale], with_h264=False)
+        yield from (c for c in cases if c.way in _SHOWN_WAYS)
+
+
+def _case(kind: str, name: str, scale: int, degraded: Degraded) -> Case:
+    return Case(kind, degraded.way, name, scale, _unit(degraded.lr), degraded.hr, degraded.tables)
 
 
 def _unit(luma: _U8) -> _F32:
