@@ -19,13 +19,12 @@ from fsrcnn_rt.metrics import Method, imresize, modcrop, rgb_to_y
 
 if TYPE_CHECKING:
     import av
+    from PIL.Image import Image
 
-__all__ = ["FILTERS", "Degraded", "Tables", "clip_frames", "degrade", "h264", "jpeg", "noisy", "shrink"]
+__all__ = ["FILTERS", "Degraded", "clip_frames", "degrade", "h264", "jpeg", "noisy", "shrink"]
 
 _U8: TypeAlias = npt.NDArray[np.uint8]
 _YUV: TypeAlias = tuple[_U8, _U8, _U8]
-Tables: TypeAlias = dict[int, list[int]]
-"""The quantisation tables of a JPEG by number, as Pillow has them."""
 
 FILTERS: dict[str, Method] = {
     "bicubic": "bicubic",
@@ -59,8 +58,8 @@ class Degraded(NamedTuple):
     """Luma (H, W)"""
     hr: _U8 | None
     """Luma (scale * H, scale * W); None where the small picture is not meant to show it."""
-    tables: Tables | None = None
-    """Of the JPEG that ``lr`` was."""
+    file: Image | None = None
+    """The small picture as Pillow opens it from a JPEG, which tells how it was coded."""
 
 
 def shrink(image: _U8, scale: int, method: Method = "bicubic") -> _U8:
@@ -84,8 +83,8 @@ def degrade(path: Path, scale: int, *, with_h264: bool) -> Iterator[Degraded]:
     subsamplings: tuple[Literal["4:2:0", "4:4:4"], ...] = ("4:2:0", "4:4:4")
     for subsampling in subsamplings:
         for quality in _JPEG_QUALITIES:
-            decoded, tables = jpeg(small, quality, subsampling)
-            yield Degraded(f"JPEG {subsampling}, {quality}", rgb_to_y(decoded), hr, tables)
+            file = jpeg(small, quality, subsampling)
+            yield Degraded(f"JPEG {subsampling}, {quality}", rgb_to_y(np.asarray(file)), hr, file)
     if with_h264:
         width, height = (small.shape[1] - _PAN) // 2 * 2, small.shape[0] // 2 * 2
         if min(width, height) < 16:
@@ -123,16 +122,16 @@ def clip_frames(path: Path, scale: int) -> Iterator[tuple[str, Degraded]]:
             yield f"{path.stem}, frame {k}", Degraded(f"H.264, CRF {crf}", coded[k], frames[k][0])
 
 
-def jpeg(pixels: _U8, quality: int, subsampling: Literal["4:2:0", "4:4:4"]) -> tuple[_U8, Tables]:
-    """Code RGB (H, W, 3) or grey (H, W) and decode it; the tables are those that a reader finds."""
+def jpeg(pixels: _U8, quality: int, subsampling: Literal["4:2:0", "4:4:4"]) -> Image:
+    """Code RGB (H, W, 3) or grey (H, W), and open it."""
     from PIL import Image
 
     coded = io.BytesIO()
     options = {"subsampling": subsampling} if pixels.ndim == 3 else {}
     Image.fromarray(pixels).save(coded, "JPEG", quality=quality, **options)
-    with Image.open(coded) as image:
-        tables = {number: list(table) for number, table in image.quantization.items()}
-        return np.asarray(image), tables
+    image = Image.open(coded)
+    image.load()
+    return image
 
 
 def h264(frames: Sequence[_YUV], crf: int) -> list[_U8]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -144,17 +144,21 @@ def _of_case(upscale: UpscaleLuma) -> robustness.Upscale:
 
 
 def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
-    """List photographs and clips by the name of their folder; ``DatasetError`` for a folder without any."""
+    """List photographs and clips by the name of their folder.
+
+    Raises ``DatasetError`` for a folder without any, and where there is nothing else to measure.
+    """
     if options.suite == "drawings":
         return {}
     folders = options.folders
     if not folders:
         data = Path(os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
         folders = [folder for folder in (data / "Set14", data / "video") if folder.is_dir()]
+        missing = f"no Set14 or video in {data} (FSRCNN_RT_DATA names another folder)"
+        if not folders and options.suite == "photographs":
+            raise DatasetError(f"FOLDER: none is given, and {missing}")
         if not folders:
-            complain(
-                f"eval: photographs are left out: no Set14 in {data} (FSRCNN_RT_DATA names another folder)"
-            )
+            complain(f"eval: photographs are left out: {missing}")
     return _labelled({folder: list_images(folder, also=VIDEO_SUFFIXES) for folder in folders})
 
 
@@ -173,7 +177,7 @@ def _measure(
 
     from fsrcnn_rt import robustness
 
-    with_h264 = importlib.util.find_spec("av") is not None
+    with_h264 = find_spec("av") is not None
     if sources and not with_h264:
         complain("eval: H.264 is left out: needs PyAV, pip install 'fsrcnn-rt[video]'")
     parts: list[tuple[Path | None, Iterator[robustness.Case]]] = []

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.degraded import FILTERS, Degraded, Tables, clip_frames, degrade, shrink
+from fsrcnn_rt.degraded import FILTERS, Degraded, clip_frames, degrade, shrink
 from fsrcnn_rt.drawings import large_drawings, small_drawings
 from fsrcnn_rt.evaluate import bicubic, to_8bit
 from fsrcnn_rt.metrics import imresize, psnr
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = [
     "BICUBIC",
@@ -83,8 +86,8 @@ class Case(NamedTuple):
     """(H, W) in 0..1, of 8 bits"""
     hr: _U8 | None
     """(scale * H, scale * W) of which ``lr`` was made, if there is such."""
-    tables: Tables | None = None
-    """Of the JPEG that ``lr`` was."""
+    file: Image | None = None
+    """The small picture as Pillow opens it from a JPEG, which tells how it was coded."""
 
 
 class Figures(NamedTuple):
@@ -200,7 +203,7 @@ def shown_cases(scale: int, photograph: Path | None) -> Iterator[Case]:
 
 
 def _case(kind: str, name: str, scale: int, degraded: Degraded) -> Case:
-    return Case(kind, degraded.way, name, scale, _unit(degraded.lr), degraded.hr, degraded.tables)
+    return Case(kind, degraded.way, name, scale, _unit(degraded.lr), degraded.hr, degraded.file)
 
 
 def _unit(luma: _U8) -> _F32:

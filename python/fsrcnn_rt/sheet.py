@@ -27,7 +27,8 @@ _WIDTH = 240  # pixels that a crop is magnified to, about
 _GAP = 8
 _FONT_SIZE = 14
 _LINE = 18
-_MIDDLE = (72, 96)  # rows and columns of the small picture that are shown of a case
+_MIDDLE = (64, 96)  # rows and columns of the small picture that are shown of a case
+_CASE_ZOOM = 2
 
 
 class Crop(NamedTuple):
@@ -119,15 +120,14 @@ def draw_cases(cases: Iterable[robustness.Case], methods: robustness.Methods) ->
             slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(case.lr.shape, _MIDDLE, strict=True)
         )
         large = tuple(slice(case.scale * part.start, case.scale * part.stop) for part in low)
-        zoom = _zoom(case.scale * _MIDDLE[1])
-        title = f"{case.kind}: {case.name}, {case.way}, x{case.scale}"
-        row = {"": _Panel((title, "input"), _grey(case.lr[low]), zoom * case.scale)}
+        labels = (f"{case.kind}: {case.name}", f"{case.way}, x{case.scale}")
+        row = {"": _Panel(labels, _grey(case.lr[low]), _CASE_ZOOM * case.scale)}
         for name, upscale in {"bicubic": _bicubic, **methods[case.scale]}.items():
             luma = upscale(case)
             figures = robustness.figures_of(case, luma)
             quality = f"{figures.psnr:.2f} dB, " if figures.psnr is not None else ""
             labels = (name, f"{quality}overshoot {figures.overshoot:.2f}")
-            row[name] = _Panel(labels, _grey(luma[large]), zoom)
+            row[name] = _Panel(labels, _grey(luma[large]), _CASE_ZOOM)
         rows.append(row)
     return _arrange(rows)
 
