@@ -222,6 +222,25 @@ def test_h264_gives_every_frame_in_order(rng):
     assert [plane.mean() for plane in decoded] == pytest.approx([20 * k + 20 for k in range(8)], abs=2)
 
 
+def test_h264_does_not_depend_on_what_was_in_memory(rng):
+    """Of a width that is no multiple of a block, the encoder reads on."""
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    frames = []
+    for k in range(6):
+        y, cb, cr = (rng.integers(0, 256, shape, np.uint8) for shape in ((38, 50), (19, 25), (19, 25)))
+        frames.append((y, cb, cr))
+    results = []
+    for dirt in (0, 90, 255):
+        blocks = [av.VideoFrame(50, 38, "yuv420p") for _ in range(32)]
+        for block in blocks:
+            for plane in block.planes:
+                np.frombuffer(memoryview(plane), np.uint8)[...] = dirt
+        del blocks, block, plane
+        results.append(np.stack(h264(frames, 33)))
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
 def test_noise_is_rounded_and_stays_in_range(rng):
     luma = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
     assert np.array_equal(noisy(luma, 0, rng), luma)

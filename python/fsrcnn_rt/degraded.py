@@ -176,8 +176,11 @@ def _frame(planes: _YUV, number: int) -> av.VideoFrame:
     import av
 
     frame = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], "yuv420p")
-    for view, values in zip(_views(frame), planes, strict=True):
-        view[...] = values
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+        rows[:, : plane.width] = values
+        # libx264 reads on to whole blocks, and must not find there what was in memory before.
+        rows[:, plane.width :] = values[:, -1:]
     frame.pts = number
     return frame
 
