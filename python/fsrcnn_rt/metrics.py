@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
+__all__ = ["cubic", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
 
 _Array = npt.NDArray[Any]
 _F64 = npt.NDArray[np.float64]
@@ -113,7 +113,7 @@ def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
     return float(np.mean(luminance * contrast_structure))
 
 
-def _cubic(x: _F64) -> _F64:
+def cubic(x: _F64) -> _F64:
     """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
@@ -128,7 +128,7 @@ def _taps(length: int, out_length: int, scale: float) -> tuple[npt.NDArray[np.in
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
     first = np.floor(centre - reach).astype(np.intp)
     index = first[:, None] + np.arange(math.ceil(2 * reach) + 2)
-    weight = _cubic((centre[:, None] - index) * stretch)
+    weight = cubic((centre[:, None] - index) * stretch)
     weight /= weight.sum(axis=1, keepdims=True)
     used = np.any(weight != 0, axis=0)
     index, weight = index[:, used], weight[:, used]
