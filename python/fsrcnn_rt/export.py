@@ -213,7 +213,7 @@ def _add_colour(graph: _Graph, scale: int) -> None:
     graph.add("Conv", "chroma", weights, kernel_shape=2 * [2 * reach + 1], group=2)
     graph.add("DepthToSpace", "chroma.shuffle", blocksize=scale, mode="CRD")
     graph.add("Concat", "ycbcr", sources=[luma, graph.newest], axis=1)
-    inverse = np.linalg.inv(_TO_YCBCR)
+    inverse = np.linalg.inv(_TO_YCBCR).astype(np.float64)
     graph.add("Conv", "ycbcr_to_rgb", _pointwise("ycbcr_to_rgb", inverse, -inverse @ _OFFSET))
 
 
