@@ -52,8 +52,8 @@ def to_onnx(
     through the network and chroma through the bicubic filter, as in :meth:`Upscaler.upscale`. All are float32
     with 0..1 for full scale, not clipped, and N, H and W are free.
 
-    ``subpixel``: the head is a convolution and a pixel shuffle (DepthToSpace) that compute the same. Other
-    runtimes are several times faster at these than at a transposed convolution.
+    ``subpixel``: the head is a convolution and a pixel shuffle (DepthToSpace) that compute the same. OpenVINO
+    and OpenCV are several times faster at these than at a transposed convolution; ONNX Runtime is not.
 
     The initialisers of the network have the names of the model file's tensors, those of a sub-pixel head
     "head.x<scale>.subpixel" before them. Name and provenance go along as metadata.
@@ -200,8 +200,8 @@ def _repeated(model: Model, scale: int) -> int:
 def _add_colour(graph: _Graph, scale: int) -> None:
     """Append chroma of the input "rgb" by the bicubic filter, and with the newest tensor as luma RGB.
 
-    The filter is a convolution and a pixel shuffle: not every runtime's Resize is cubic, has this kernel or
-    repeats the edge.
+    The filter is a convolution and a pixel shuffle: not every runtime has a cubic Resize with this kernel, and
+    that of ONNX Runtime is slower and less exact.
     """
     luma = graph.newest
     graph.add("Conv", "rgb_to_chroma", _pointwise("rgb_to_chroma", _TO_YCBCR[1:], _OFFSET[1:]), ["rgb"])
@@ -277,7 +277,7 @@ def _parser() -> ArgumentParser:
     add(
         "--subpixel",
         action="store_true",
-        help="write the head as convolution and pixel shuffle: the same result, and faster in other runtimes",
+        help="write the head as convolution and pixel shuffle: the same result, faster in most runtimes",
     )
     add("-o", "--output", metavar="FILE", type=Path, required=True, help="file to write (.onnx)")
     add("--overwrite", action="store_true", help="replace an output that exists")
