@@ -200,8 +200,8 @@ def _repeated(model: Model, scale: int) -> int:
 def _add_colour(graph: _Graph, scale: int) -> None:
     """Append chroma of the input "rgb" by the bicubic filter, and with the newest tensor as luma RGB.
 
-    The filter is a convolution and a pixel shuffle: not every runtime has a cubic Resize with this kernel, and
-    that of ONNX Runtime is slower and less exact.
+    The filter is a convolution and a pixel shuffle: not every runtime has a cubic Resize with this kernel,
+    and that of ONNX Runtime is slower and less exact.
     """
     luma = graph.newest
     graph.add("Conv", "rgb_to_chroma", _pointwise("rgb_to_chroma", _TO_YCBCR[1:], _OFFSET[1:]), ["rgb"])
