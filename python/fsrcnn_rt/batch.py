@@ -41,7 +41,7 @@ class Style:
 class Outcome:
     """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with.
 
-    ``left_out``: metadata that the outputs have no place for, as :func:`~fsrcnn_rt.pictures.left_out` names it.
+    ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
     """
 
     job: Job

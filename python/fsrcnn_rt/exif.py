@@ -44,13 +44,13 @@ class _Entry(NamedTuple):
 
     tag: int
     kind: int
-    count: int
+    length: int
     value: bytes
 
     @property
     def size(self) -> int:
         """Bytes of the value."""
-        return _BYTES.get(self.kind, 0) * self.count
+        return _BYTES.get(self.kind, 0) * self.length
 
 
 class _Block:
@@ -58,7 +58,7 @@ class _Block:
 
     def __init__(self, exif: bytes) -> None:
         self.data = bytearray(re.sub(rb"^(Exif\0\0)+", b"", exif))
-        if self.data[:2] not in (b"II", b"MM"):
+        if bytes(self.data[:2]) not in (b"II", b"MM"):
             raise ValueError("EXIF starts with no byte order")
         self.order = "<" if self.data[:2] == b"II" else ">"
         self.first = self.unpack("I", 4)[0]
@@ -71,7 +71,7 @@ class _Block:
 
     def number(self, entry: _Entry) -> int:
         """Value of a whole number, or the offset of what does not fit."""
-        form = "H2x" if (entry.kind, entry.count) == (_SHORT, 1) else "I"
+        form = "H2x" if (entry.kind, entry.length) == (_SHORT, 1) else "I"
         return int(struct.unpack(self.order + form, entry.value)[0])
 
     def value(self, entry: _Entry) -> bytes:
@@ -144,7 +144,7 @@ def resized(exif: bytes, before: Size, after: Size) -> bytes:
         if entry.tag in _SIDES:
             side = after[_SIDES.index(entry.tag)]
             entries[i] = _Entry(entry.tag, _LONG, 1, block.pack("I", side))
-        elif entry.tag in _SENSOR and (entry.kind, entry.count) == (_RATIONAL, 1):
+        elif entry.tag in _SENSOR and (entry.kind, entry.length) == (_RATIONAL, 1):
             axis = _SENSOR.index(entry.tag)
             over, under = block.unpack("II", block.number(entry))
             density = Fraction(over * after[axis], max(1, under) * before[axis]).limit_denominator(1 << 10)

@@ -120,7 +120,7 @@ def written_mode(layer: Layer, name: str) -> str:
     if layer.opaque and layer.mode in _WITHOUT_ALPHA:
         candidates += [_WITHOUT_ALPHA[layer.mode], _AS_GOOD.get(_WITHOUT_ALPHA[layer.mode])]
     for mode in candidates:
-        if mode in modes:
+        if mode is not None and mode in modes:
             return mode
     if layer.mode in DEEP_COLOUR:
         raise ValueError(f"cannot write 16 bits per channel as {name} ({_others(layer.mode)})")

@@ -19,7 +19,7 @@ import numpy as np
 from fsrcnn_rt import deep, exif, formats, metadata, profiles
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.image import AnyArray, result_mode
+from fsrcnn_rt.image import KEPT_INFO, AnyArray, result_mode
 from fsrcnn_rt.sizes import Box, Goal, Size, size_of
 
 if TYPE_CHECKING:
@@ -204,25 +204,25 @@ def _read(path: Path, image: "PilImage") -> Picture:
         return Picture([image], info, lossless=lossless)
 
     animated = name in _ANIMATIONS
-    frames, durations, info = [], [], {}
+    frames, durations, infos = [], [], []
     for i in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(i)
         _load(image)  # some formats know the duration only now
         frame = image.copy()
         if i == 0 or not animated:
-            info = metadata.of(image)
+            infos.append(metadata.of(image))
         if name != "TIFF":
             ImageOps.exif_transpose(frame, in_place=True)
-        frame.info = _info_of(image, info)
+        frame.info = _info_of(image, infos[-1])
         frames.append(frame)
         durations.append(image.info.get("duration", 0))
     if not animated:
-        return Picture(frames, frames[0].info, lossless=lossless)
+        return Picture(frames, infos[0], lossless=lossless)
     # GIF counts repetitions and says nothing where there are none; the others count plays.
     loop = image.info.get("loop")
     plays = (1 if loop is None else loop + bool(loop)) if name == "GIF" else loop or 0
     still_first = bool(getattr(image, "default_image", False))
-    return Picture(frames, info, durations, plays, still_first, lossless)
+    return Picture(frames, infos[0], durations, plays, still_first, lossless)
 
 
 def _load(image: "PilImage") -> None:
@@ -292,9 +292,9 @@ def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> 
         (array,) = (frame for frame in picture.frames if isinstance(frame, np.ndarray))
         deep.write(file, name, array, metadata.held(picture.info, name))
         return
-    # The profile is that of the frame, which has lost it where its colours were converted.
-    others = {key: value for key, value in picture.info.items() if key != "icc_profile"}
-    infos = [{**others, **frame.info} for frame in frames]
+    # A page has its own, and none of inks that became RGB the profile of these.
+    shared = {key: value for key, value in picture.info.items() if key not in KEPT_INFO}
+    infos = [shared | {str(key): value for key, value in frame.info.items()} for frame in frames]
     for i, frame in enumerate(frames):
         frames[i] = _fitted(frame, layers[i], name, infos[i])
     if picture.durations and len({frame.mode for frame in frames}) > 1:
@@ -354,7 +354,7 @@ def _write_pages(file: BinaryIO, pages: Sequence["PilImage"], options: Sequence[
 def _write_icns(file: BinaryIO, icon: "PilImage") -> None:
     """Write an icon of this size alone, where Pillow would write one of each size, blurred or shrunken."""
     with io.BytesIO() as png:
-        icon.save(png, "PNG")
+        icon.save(png, "PNG", icc_profile=None)
         entry = _ICNS[icon.width] + struct.pack(">I", 8 + png.tell()) + png.getvalue()
     file.write(b"icns" + struct.pack(">I", 8 + len(entry)) + entry)
 

@@ -75,11 +75,10 @@ class Report:
         seconds = outcome.seconds
         left_out = outcome.left_out
         if self._verbose:
-            without = f", without {', '.join(left_out)}" if left_out else ""
+            paths = ", ".join(outputs.values())
+            without = f"; without {', '.join(left_out)}" if left_out else ""
             with self._without_bar():
-                print(
-                    f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s{without})", file=sys.stderr
-                )
+                print(f"{source} -> {paths} ({seconds:.2f} s{without})", file=sys.stderr)
         values: dict[str, Any] = {"size": outcome.size, "seconds": round(seconds, 3)}
         if left_out:
             values["left_out"] = list(left_out)
