@@ -75,7 +75,6 @@ FORMATS = {
     "PPM": Format((*_OPAQUE, "I", "F")),
     "QOI": Format(("RGB", "RGBA")),
     "SGI": Format(("L", "RGB", "RGBA"), side=65535),
-    "SPIDER": Format(("L", "I;16", "I", "F")),
     "TGA": Format(_EIGHT_BITS, side=65535),
     "TIFF": Format(
         (*_EIGHT_BITS, "I;16", "I", "F", *DEEP_COLOUR),

@@ -114,7 +114,7 @@ def options(info: Mapping[str, Any], name: str) -> dict[str, Any]:
     from PIL import TiffImagePlugin
 
     info = held(info, name)
-    chosen = {key: info[key] for key in ("comment", "dpi") if key in info}
+    chosen: dict[str, Any] = {key: info[key] for key in ("comment", "dpi") if key in info}
     chosen["icc_profile"] = info.get("icc_profile")  # None, where Pillow would else ask the image
     if name == "TIFF":
         tags = TiffImagePlugin.ImageFileDirectory_v2()
