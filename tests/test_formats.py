@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, batch, formats
+from fsrcnn_rt import Upscaler, batch, formats, pictures
 from fsrcnn_rt.plan import Job
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo

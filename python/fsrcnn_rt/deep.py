@@ -85,7 +85,7 @@ def write(file: BinaryIO, name: str, array: AnyArray, info: Mapping[str, Any]) -
     tifffile.imwrite(
         file,
         array,
-        byteorder=exif.byte_order(block),
+        byteorder="<",
         photometric="rgb" if channels > 2 else "minisblack",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="deflate",
@@ -183,8 +183,6 @@ def _append(file: BinaryIO, stand_in: Any, directory: int, block: bytes, big: bo
     place = file.seek(0, os.SEEK_END)
     place += file.write(bytes(place % 2))
     file.write(exif.placed(block, directory, place, big=big))
-    order = exif.byte_order(block)
+    form, kind = ("<HHQQ", _LONG8) if big else ("<HHII", _LONG)
     file.seek(stand_in.offset)
-    file.write(
-        struct.pack(order + ("HHQQ" if big else "HHII"), directory, _LONG8 if big else _LONG, 1, place)
-    )
+    file.write(struct.pack(form, directory, kind, 1, place))

@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from fsrcnn_rt.sizes import Size
 
@@ -36,7 +36,12 @@ _SENSOR = (0xA20E, 0xA20F)
 _PLACES = (0x9214, 0xA214)
 
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
+
+# Bytes of one value of each type.
 _BYTES = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+
+# Bytes of the numbers in such a value, of those that have more than one.
+_NUMBERS = {_SHORT: 2, _LONG: 4, _RATIONAL: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
 
 
 class _Entry(NamedTuple):
@@ -74,10 +79,14 @@ class _Block:
         form = "H2x" if (entry.kind, entry.length) == (_SHORT, 1) else "I"
         return int(struct.unpack(self.order + form, entry.value)[0])
 
-    def value(self, entry: _Entry) -> bytes:
-        """Bytes of a value."""
+    def little_endian(self, entry: _Entry) -> bytes:
+        """Bytes of a value, as a little-endian file has them."""
         start = self.number(entry)
-        return bytes(self.data[start : start + entry.size]) if entry.size > 4 else entry.value[: entry.size]
+        value = bytes(self.data[start : start + entry.size]) if entry.size > 4 else entry.value[: entry.size]
+        unit = _NUMBERS.get(entry.kind, 1)
+        if self.order == "<" or unit == 1:
+            return value
+        return b"".join(value[i : i + unit][::-1] for i in range(0, len(value), unit))
 
     def end(self, entry: _Entry) -> int:
         """Where a value ends that lies outside of its entry; 0 for one inside."""
@@ -180,15 +189,10 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
         return None
 
 
-def byte_order(exif: bytes) -> Literal["<", ">"]:
-    """Order of bytes in what :func:`describing` has left: little or big endian."""
-    return "<" if exif[len(_PREFIX) :].startswith(b"II") else ">"
-
-
 def placed(exif: bytes, tag: int, place: int, *, big: bool) -> bytes:
-    """Give the directory ``tag`` of what :func:`describing` has left, as it is at ``place`` in another file.
+    """Give the directory ``tag`` of what :func:`describing` has left as it is at ``place`` of another file.
 
-    That is a TIFF of the same byte order, ``big``: a BigTIFF. Empty where there is no such directory.
+    That is a little-endian TIFF, ``big``: a BigTIFF. Empty where there is no such directory.
     """
     block = _Block(exif)
     _, entries = block.below(block.entries(block.first), tag)
@@ -196,18 +200,19 @@ def placed(exif: bytes, tag: int, place: int, *, big: bool) -> bytes:
 
 
 def _placed(block: _Block, entries: Sequence[_Entry], place: int, big: bool) -> bytes:
-    count, offset = ("Q", "Q") if big else ("H", "I")
+    count, offset = ("<Q", "<Q") if big else ("<H", "<I")
     room = struct.calcsize(offset)
-    directory, values = block.pack(count, len(entries)), b""
+    directory, values = struct.pack(count, len(entries)), b""
     behind = place + len(directory) + len(entries) * (4 + 2 * room) + room
     for entry in sorted(entries):
         if entry.tag == INTEROPERABILITY:
-            value = block.pack("I", behind + len(values))
+            value = struct.pack("<I", behind + len(values))
             values += _placed(block, block.below([entry], entry.tag)[1], behind + len(values), big)
-        elif entry.size <= room:
-            value = block.value(entry)
         else:
-            value = block.pack(offset, behind + len(values))
-            values += block.value(entry) + bytes(entry.size % 2)
-        directory += block.pack(f"HH{offset}", *entry[:3]) + value.ljust(room, b"\0")
-    return directory + block.pack(offset, 0) + values
+            value = block.little_endian(entry)
+            if len(value) > room:
+                values += value + bytes(len(value) % 2)
+                value = struct.pack(offset, behind + len(values) - len(value) - len(value) % 2)
+        directory += struct.pack("<HH", entry.tag, entry.kind) + struct.pack(offset, entry.length)
+        directory += value.ljust(room, b"\0")
+    return directory + struct.pack(offset, 0) + values

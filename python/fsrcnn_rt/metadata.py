@@ -184,6 +184,7 @@ def _from_tags(tags: "Exif") -> bytes | None:
     if not found:
         return None
     copy = Image.Exif()
+    copy.endian = "<"
     copy.update(found)
     return copy.tobytes()
 

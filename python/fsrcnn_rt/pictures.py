@@ -206,6 +206,9 @@ def _read(path: Path, image: "PilImage") -> Picture:
     animated = name in _ANIMATIONS
     frames, durations, infos = [], [], []
     for i in range(image.n_frames):  # type: ignore[attr-defined]
+        if i:
+            for key in ("icc_profile", "dpi"):  # which Pillow leaves to the next page of a TIFF
+                image.info.pop(key, None)
         image.seek(i)
         _load(image)  # some formats know the duration only now
         frame = image.copy()
@@ -362,7 +365,7 @@ def _write_icns(file: BinaryIO, icon: "PilImage") -> None:
 def _encoder_options(picture: Picture, name: str, quality: int | None) -> dict[str, Any]:
     if name == "WEBP" and quality is None and picture.lossless:
         return {"lossless": True}
-    if name in ("JPEG", "MPO", "AVIF"):
+    if name in ("JPEG", "MPO", "AVIF", "PDF"):
         return {"quality": quality or _QUALITY, "subsampling": "4:4:4"}
     if name == "PNG" and not picture.lossless:
         # A photograph has next to nothing for zlib's search: without it a PNG takes a fifth of the time, 4 %
