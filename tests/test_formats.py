@@ -383,7 +383,7 @@ def test_limits_are_those_of_the_writers(tmp_path, name, capfd):
     def written(size):
         file = io.BytesIO()
         Image.new(mode, size).save(file, name, **({"sizes": [size]} if name == "ICO" else {}))
-        if name != "PDF":
+        if name not in ("PDF", "PCX"):  # not read by Pillow, and not by all versions
             with Image.open(io.BytesIO(file.getvalue())) as image:
                 image.load()
                 assert image.size == size

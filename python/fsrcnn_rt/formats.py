@@ -169,4 +169,5 @@ def _others(mode: str) -> str:
         for name in ("PNG", "WEBP", "TIFF")
         if {mode, _AS_GOOD.get(mode)} & set(FORMATS[name].modes)
     ]
-    return f"-f {' or '.join(names)} {'holds' if len(names) == 1 else 'hold'} it"
+    *others, last = names
+    return f"-f {', '.join(others)} or {last} has it" if others else f"-f {last} has it"

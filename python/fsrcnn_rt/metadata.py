@@ -155,7 +155,7 @@ def png_texts(info: Mapping[str, Any]) -> "PngInfo":
 
 def tiff_tags(info: Mapping[str, Any]) -> dict[int, Any]:
     """Give EXIF and XMP as tags of a TIFF; directories are dicts."""
-    tags = _directories(_loaded(info["exif"])) if "exif" in info else {}
+    tags = directories(_loaded(info["exif"])) if "exif" in info else {}
     return {**tags, _XMP_TAG: info["xmp"]} if "xmp" in info else tags
 
 
@@ -173,7 +173,7 @@ def _from_tags(tags: "Exif") -> bytes | None:
     """Make a block of the tags of a TIFF; what its programs wrote of the sizes in it is left out."""
     from PIL import Image
 
-    found = {tag: value for tag, value in _directories(tags).items() if tag in exif.DESCRIPTIVE}
+    found = {tag: value for tag, value in directories(tags).items() if tag in exif.DESCRIPTIVE}
     description = found.get(exif.DESCRIPTION)
     if isinstance(description, str) and description.startswith('{"shape":'):  # written by tifffile
         del found[exif.DESCRIPTION]
@@ -189,8 +189,8 @@ def _from_tags(tags: "Exif") -> bytes | None:
     return copy.tobytes()
 
 
-def _directories(tags: "Exif") -> dict[int, Any]:
-    """Read all of EXIF: the directories as dicts, and texts so that they are written as they were."""
+def directories(tags: "Exif") -> dict[int, Any]:
+    """Read all of EXIF: its directories as dicts, and texts so that they are written as they were."""
     found: dict[int, Any] = dict(tags)
     for tag in (exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY):
         if tag in found:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from fsrcnn_rt import deep, exif, formats, metadata, profiles
+from fsrcnn_rt import deep, formats, metadata, profiles
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.image import KEPT_INFO, AnyArray, result_mode
@@ -231,9 +231,7 @@ def _read(path: Path, image: "PilImage") -> Picture:
 def _load(image: "PilImage") -> None:
     """Load the pixels; the directories of a TIFF before them, as some versions of Pillow close the file."""
     if image.format == "TIFF":
-        tags = image.getexif()
-        for directory in (exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY, exif.INTEROPERABILITY):
-            tags.get_ifd(directory)
+        metadata.directories(image.getexif())
     image.load()
 
 
