@@ -174,6 +174,20 @@ def _extend_band(band: AnyArray, reach: int) -> None:
     band[y, x] = spoilt
 
 
+def result_mode(image: "PilImage") -> str:
+    """Mode of what becomes of a Pillow image, as :func:`from_pil` has it; ``ValueError`` for any other."""
+    mode = _MODES.get(image.mode)
+    if image.mode == "I" and image.format == "PNG":
+        mode = "I;16"  # the only kind of PNG that some versions of Pillow open as 32-bit integers
+    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
+    if transparent and mode is not None:
+        mode = _WITH_ALPHA.get(mode)
+    if mode is None:
+        with_alpha = " with a transparent colour" if transparent else ""
+        raise ValueError(f"image has mode {image.mode}{with_alpha}, which is none of {', '.join(_MODES)}")
+    return mode
+
+
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:
     """Array of a Pillow image, and what makes a Pillow image of the result.
 
@@ -200,15 +214,7 @@ def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImag
     """
     from PIL import Image
 
-    mode = _MODES.get(image.mode)
-    if image.mode == "I" and image.format == "PNG":
-        mode = "I;16"  # the only kind of PNG that some versions of Pillow open as 32-bit integers
-    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
-    if transparent and mode is not None:
-        mode = _WITH_ALPHA.get(mode)
-    if mode is None:
-        with_alpha = " with a transparent colour" if transparent else ""
-        raise ValueError(f"image has mode {image.mode}{with_alpha}, which is none of {', '.join(_MODES)}")
+    mode = result_mode(image)
     if 0 in image.size:
         raise ValueError(f"image has size {image.size}, which is empty")
 
