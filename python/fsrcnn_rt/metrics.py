@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Method", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
+__all__ = ["Method", "cubic", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
 
 Method: TypeAlias = Literal["bicubic", "bilinear", "lanczos3", "box", "nearest"]
 
@@ -126,7 +126,7 @@ def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
     return float(np.mean(luminance * contrast_structure))
 
 
-def _cubic(x: _F64) -> _F64:
+def cubic(x: _F64) -> _F64:
     """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
@@ -148,7 +148,7 @@ def _box(x: _F64) -> _F64:
 
 # Kernel by method, and how far it reaches from its centre.
 _KERNELS: dict[str, tuple[Callable[[_F64], _F64], float]] = {
-    "bicubic": (_cubic, 2.0),
+    "bicubic": (cubic, 2.0),
     "bilinear": (_triangle, 1.0),
     "lanczos3": (_lanczos3, 3.0),
     "box": (_box, 0.5),
