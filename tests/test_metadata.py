@@ -483,3 +483,17 @@ def test_gamma_of_png(convert, tmp_path, upscaler, gamma, kept, strip):
     with Image.open(tmp_path / "b.png") as result:
         assert result.info.get("gamma") == (pytest.approx(gamma) if kept else None)
     assert pictures.left_out(picture, tmp_path / "b.jpg") == ["gamma"] * kept
+
+
+@pytest.mark.parametrize(
+    ("dots", "kept", "left_out"), [(254000, 254000, ["dpi"]), (10**7, None, []), (300, 300, [])]
+)
+def test_resolutions_of_microscopes(convert, tmp_path, dots, kept, left_out):
+    path = save(tmp_path / "a.png", dpi=(dots, dots))
+    picture = pictures.read(path)
+    assert picture.info.get("dpi", (None,))[0] == (kept and pytest.approx(kept, rel=1e-4))
+    assert pictures.left_out(picture, tmp_path / "b.jpg") == left_out
+    with Image.open(convert(path, "b.jpg")) as result:
+        assert result.info.get("dpi", (None,))[0] == (300 if dots == 300 else None)
+    with Image.open(convert(path, "b.tiff")) as result:
+        assert result.info["dpi"][0] == (pytest.approx(kept, rel=1e-4) if kept else 1)

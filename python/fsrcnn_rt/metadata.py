@@ -13,7 +13,6 @@ All of it is a dict of these keys, in the form that Pillow's writers take:
 """
 
 import json
-import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -53,6 +52,8 @@ _PHOTOSHOP_MARKER = b"Photoshop 3.0\0"
 
 _IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
 
+_MOST_DPI = 4e6  # with thousandths, as EXIF has it
+
 _SRGB_GAMMA = 0.45455  # as a PNG has it
 
 # The size of the pictures in OME-XML, and that of their pixels.
@@ -77,7 +78,7 @@ def of(image: "PilImage") -> dict[str, Any]:
     if raw:
         info["exif"] = exif.describing(raw)
     dpi = image.info.get("dpi") or (raw and exif.resolution(raw))
-    if dpi and all(math.isfinite(density) and density > 0 for density in dpi):
+    if dpi and all(0 < density < _MOST_DPI for density in dpi):  # false for NaN, too
         info["dpi"] = tuple(map(float, dpi))
     if xmp := _xmp(image):
         xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
@@ -120,6 +121,8 @@ def held(info: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Leave what a file of the format ``name`` has a place for."""
     kept = {key: value for key, value in info.items() if key in FORMATS[name].metadata}
     if name in ("JPEG", "MPO"):
+        if max(kept.get("dpi", (0,))) > 65535:
+            del kept["dpi"]
         # Of that, EXIF gets a resolution, and the others what they are marked with.
         kept = {
             key: value
@@ -225,7 +228,7 @@ def _from_tags(tags: "Exif") -> bytes | None:
 
 
 def directories(tags: "Exif") -> dict[int, Any]:
-    """Read what describes a picture: directories as dicts, and texts so that they are written as they were."""
+    """Read what describes a picture: directories as dicts, texts so that they are written as they were."""
     found = {tag: tags[tag] for tag in exif.DESCRIPTIVE if tag in tags}
     for tag in (exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY):
         if tag in found:
