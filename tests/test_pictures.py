@@ -23,6 +23,25 @@ def upscaler(model):
     return Upscaler(model, threads=1)
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels", "dtype"),
+    [
+        ("1", 1, "uint8"),
+        ("L", 1, "uint8"),
+        ("LA", 2, "uint8"),
+        ("I;16", 1, "uint16"),
+        ("F", 1, "float32"),
+        ("RGBA", 4, "uint8"),
+    ],
+)
+def test_memory_of_a_picture(mode, channels, dtype):
+    """Of all its frames, as arrays: so much of it may be held at a time."""
+    array = np.zeros((7, 5, channels), dtype)
+    for count in (1, 3):
+        assert pictures.Picture(count * [Image.new(mode, (5, 7))], {}).nbytes == count * array.nbytes
+        assert pictures.Picture(count * [array], {}).nbytes == count * array.nbytes
+
+
 @pytest.fixture
 def convert(upscaler, tmp_path):
     """Read a picture, upscale it by 2 and write it; gives the path of the result."""

@@ -68,10 +68,15 @@ def as_array(image: object) -> AnyArray:
     raise TypeError(f"image is {type(image).__name__}, neither an array nor a Pillow image")
 
 
-def is_bgr(image: AnyArray, channel_order: ChannelOrder) -> bool:
-    """Whether the channels of an array are to be taken the other way round: without colour there is none."""
+def check_channel_order(channel_order: ChannelOrder) -> None:
+    """``ValueError`` for an order that there is not."""
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"channel_order={channel_order!r} is neither 'rgb' nor 'bgr'")
+
+
+def is_bgr(image: AnyArray, channel_order: ChannelOrder) -> bool:
+    """Whether the channels of an array are to be taken the other way round: without colour there is none."""
+    check_channel_order(channel_order)
     return channel_order == "bgr" and image.ndim == 3 and image.shape[2] >= 3
 
 
