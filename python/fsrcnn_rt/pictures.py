@@ -46,7 +46,7 @@ _QUALITY = 95
 _ICNS = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10"}
 
 # Of what Pillow knows of an image, what its pixels mean nothing without.
-_OF_PIXELS = ("icc_profile", "transparency")
+_OF_PIXELS = ("icc_profile", "transparency", "gamma")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> di
 def left_out(picture: Picture, path: Path) -> list[str]:
     """Name the metadata of a picture, by its keys, that a file of this name has no place for."""
     held = metadata.held(picture.info, _writable_format(path))
-    return [key for key in picture.info if key not in held and key not in _OF_PIXELS]
+    return [key for key in picture.info if key not in held and key != "icc_profile"]
 
 
 def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:
