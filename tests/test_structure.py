@@ -1,4 +1,4 @@
-"""Dependencies point one way: bindings -> upscaler -> packing -> model -> kernels -> foundation."""
+"""Dependencies point one way: bindings -> upscaler -> strip -> network -> packing -> model -> kernels -> foundation."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
     **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
     **dict.fromkeys(["model", "pixel_io", "resize", "fma_peak"], 2),
-    **{"packing": 3, "upscaler": 4, "gradient": 4, "bindings": 5},
+    **{"packing": 3, "network": 4, "gradient": 4, "strip": 5, "upscaler": 6, "bindings": 7},
 }
 
 
