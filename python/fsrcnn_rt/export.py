@@ -111,7 +111,7 @@ def compare(proto: onnx.ModelProto, model: Model, scale: int) -> float:
     )
     luma = np.random.default_rng(0).random((23, 30), np.float32)
     theirs = session.run(["upscaled"], {"luma": luma[None, None]})[0][0, 0]
-    ours = Upscaler(model, threads=1).upscale(luma, scale)
+    ours = Upscaler(model, guard=False, threads=1).upscale(luma, scale)
     return float(np.abs(theirs - ours).max() / max(1, np.abs(ours).max()))
 
 

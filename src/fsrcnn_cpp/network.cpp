@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common.h"
+#include "pixel_io.h"
 
 namespace fsrcnn {
 
@@ -39,6 +40,9 @@ PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algor
     }
     extents[i] = {out.before + radius, out.after + radius, 0, 0};
   }
+  // What follows the network reads the luma too.
+  extents[0].before = std::max(extents[0].before, kBicubicReach);
+  extents[0].after = std::max(extents[0].after, kBicubicReach);
 }
 
 const PackedHead* PackedNetwork::head(int scale) const {

@@ -22,11 +22,12 @@ void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding
   }
 }
 
-void Strip::prepare(const PackedNetwork& network, const ImageView& src, std::span<const Target> targets,
-                    std::ptrdiff_t width) {
-  start_over(network, src.height, src.width);
+void Strip::prepare(const PackedNetwork& network, const Finish& finish, const ImageView& src,
+                    std::span<const Target> targets, std::ptrdiff_t width) {
+  start_over(network, finish, src.height, src.width);
+  finish_.guided = finish.guided && src.has_colour();
   source_.emplace(src, network.kernels);
-  extras_.channels = src.extras();
+  luma_plane_ = src.extras();
   for (const Target& target : targets) {
     add_output(network.head(target.scale));
     outputs_.back().sink.emplace(target.image, target.scale, network.kernels);
@@ -34,10 +35,12 @@ void Strip::prepare(const PackedNetwork& network, const ImageView& src, std::spa
   size_scratch(width, src.channels, src.type);
 }
 
-void Strip::prepare_luma(const PackedNetwork& network, const ImageView& src, Strip* before, int scale, int keep,
-                         std::ptrdiff_t width) {
+void Strip::prepare_luma(const PackedNetwork& network, const Finish& finish, const ImageView& src, Strip* before,
+                         int scale, int keep, std::ptrdiff_t width) {
   const int enlarged = before ? before->outputs_.front().head->stride : 1;
-  start_over(network, before ? before->height_ * enlarged : src.height, before ? before->width_ * enlarged : src.width);
+  start_over(network, finish, before ? before->height_ * enlarged : src.height,
+             before ? before->width_ * enlarged : src.width);
+  finish_.guided = false;
   before_ = before;
   if (!before) source_.emplace(src, network.kernels);
   add_output(network.head(scale));
@@ -45,14 +48,17 @@ void Strip::prepare_luma(const PackedNetwork& network, const ImageView& src, Str
   size_scratch(width, before ? 0 : src.channels, src.type);
 }
 
-void Strip::start_over(const PackedNetwork& network, std::ptrdiff_t height, std::ptrdiff_t width) {
+void Strip::start_over(const PackedNetwork& network, const Finish& finish, std::ptrdiff_t height,
+                       std::ptrdiff_t width) {
   network_ = &network;
+  finish_ = finish;
+  survey_.emplace(network.kernels);
   height_ = height;
   width_ = width;
   source_.reset();
   before_ = nullptr;
   outputs_.clear();
-  extras_.channels = 0;
+  luma_plane_ = 0;
   reach_ = 0;
   pad_reach_ = 0;
   borders_differ_ = false;
@@ -79,7 +85,8 @@ void Strip::size_scratch(std::ptrdiff_t width, std::ptrdiff_t channels, SampleTy
   carve(count, width);
   int scales = 0;
   for (const Output& output : outputs_) scales |= 1 << output.head->stride;
-  const std::ptrdiff_t geometry[] = {width, channels, scales, static_cast<std::ptrdiff_t>(type), keep_};
+  const std::ptrdiff_t finish = 4 * has_strength() + 2 * finish_.guard + finish_.guided;
+  const std::ptrdiff_t geometry[] = {width, channels, scales, static_cast<std::ptrdiff_t>(type), keep_, finish};
   if (count.used() > memory_.size()) {
     memory_ = AlignedBuffer(count.used());
   } else if (!std::equal(std::begin(geometry), std::end(geometry), geometry_)) {
@@ -103,6 +110,8 @@ void Strip::carve(Arena& arena, std::ptrdiff_t width) {
     std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : rows_read(consumer(i));
     // Blocks end `late` rows after a staggered block stops reading; any other reader finds up to a block more.
     if (in_blocks(i)) rows += read_in_blocks ? network_->extents[i].late : kBlock - 1;
+    // Luma is read again when the head runs, many rows later.
+    if (i == 0) rows = std::max<std::ptrdiff_t>(rows, kBicubicReach + kBlock + network_->extents[0].after);
     rings_[i].carve(arena, channels, rows, stride_);
     max_channels = std::max(max_channels, channels);
     if (i > 0) {
@@ -110,7 +119,7 @@ void Strip::carve(Arena& arena, std::ptrdiff_t width) {
       if (producer(i).pointwise) wide_channels = std::max<std::ptrdiff_t>(wide_channels, producer(i).conv->oc);
     }
   }
-  extras_.carve(arena, extras_.channels, 2 * kBicubicReach + kBlock, stride_);
+  bypass_.carve(arena, luma_plane_ + reads_luma(), 2 * kBicubicReach + kBlock, stride_);
   if (source_) source_->carve(arena, stride_);
   std::ptrdiff_t max_phases = 0;
   for (Output& output : outputs_) {
@@ -122,6 +131,15 @@ void Strip::carve(Arena& arena, std::ptrdiff_t width) {
     }
     max_phases = std::max(max_phases, phases);
     if (output.head->subpixel) need_scratchpad(*output.head->subpixel);
+  }
+  if (reads_luma()) {
+    survey_->carve(arena, width);
+    for (float** rows : {&low_, &high_}) *rows = arena.take(kBlock * stride_);
+    for (float*& rows : slopes_) rows = finish_.guided ? arena.take(kBlock * stride_) : nullptr;
+  }
+  if (reads_soft()) {
+    soft_ = arena.take(max_phases * stride_);
+    column_filtered_ = arena.take(width + 2 * kBicubicReach);
   }
   zero_row_ = arena.take(max_channels * stride_);
   spare_row_ = arena.take(max_channels * stride_);
@@ -138,7 +156,7 @@ void Strip::begin(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0) {
     const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, y0 - extent.before);
     next_[i] = in_blocks(i) ? align_down(first, extent.anchor) : first;
   }
-  next_extra_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach);
+  next_bypass_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach);
   next_block_ = y0;
 }
 
@@ -146,7 +164,8 @@ void Strip::run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::pt
   begin(x0, x1, y0);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
     produce_until(stage_count(), std::min(height_, y + kBlock + reach_));
-    if (extras_.channels > 0) produce_extras_until(std::min(height_, y + kBlock + kBicubicReach));
+    produce_bypass(y);
+    survey(y);
     for (const Output& output : outputs_) {
       run_head(*output.head, y);
       store(output, y);
@@ -159,9 +178,12 @@ const float* Strip::luma_row(std::ptrdiff_t y) {
   const std::ptrdiff_t scale = head.stride;
   for (; next_block_ * scale <= y; next_block_ += kBlock) {
     produce_until(stage_count(), std::min(height_, next_block_ + kBlock + reach_));
+    produce_bypass(next_block_);
+    survey(next_block_);
     run_head(head, next_block_);
-    const std::ptrdiff_t end = std::min(height_, next_block_ + kBlock) * scale;
-    for (std::ptrdiff_t row = next_block_ * scale; row < end; ++row) {
+    const std::ptrdiff_t end = std::min(height_, next_block_ + kBlock);
+    for (std::ptrdiff_t r = 0; r < end - next_block_; ++r) finish_luma(head.stride, next_block_, r);
+    for (std::ptrdiff_t row = next_block_ * scale; row < end * scale; ++row) {
       const float* planes[kMaxStride];
       for (std::ptrdiff_t i = 0; i < scale; ++i) {
         planes[i] = phases_ + ((row - next_block_ * scale) * scale + i) * stride_;
@@ -253,17 +275,51 @@ void Strip::finish_row(int i, std::ptrdiff_t y) {
   }
 }
 
-void Strip::produce_extras_until(std::ptrdiff_t end) {
+/// The rows that bypass the network, as far as the block at row y reads them; the edges are replicated.
+void Strip::produce_bypass(std::ptrdiff_t y) {
+  if (bypass_.channels == 0) return;
   const Range range{std::max<std::ptrdiff_t>(0, x0_ - kBicubicReach), std::min(width_, x1_ + kBicubicReach)};
-  for (; next_extra_ < end; ++next_extra_) {
-    float* const row = extras_.row(next_extra_);
-    source_->load_extras(next_extra_, range.begin, range.end - range.begin, row + column(range.begin), stride_);
-    for (std::ptrdiff_t e = 0; e < extras_.channels; ++e) {
-      float* const plane = row + e * stride_;
+  for (; next_bypass_ < std::min(height_, y + kBlock + kBicubicReach); ++next_bypass_) {
+    float* const row = bypass_.row(next_bypass_);
+    if (luma_plane_ > 0) {
+      source_->load_extras(next_bypass_, range.begin, range.end - range.begin, row + column(range.begin), stride_);
+    }
+    if (reads_luma()) {
+      produce_until(0, next_bypass_ + 1);
+      const float* const luma = rings_[0].row(next_bypass_);
+      std::copy(luma + column(range.begin), luma + column(range.end),
+                row + luma_plane_ * stride_ + column(range.begin));
+    }
+    for (std::ptrdiff_t c = 0; c < bypass_.channels; ++c) {
+      float* const plane = row + c * stride_;
       for (int i = 1; i <= kBicubicReach; ++i) {
         if (range.begin == 0) plane[column(-i)] = plane[column(0)];
         if (range.end == width_) plane[column(range.end - 1 + i)] = plane[column(range.end - 1)];
       }
+    }
+  }
+}
+
+/// Column x0 of rows y - kBicubicReach .. y + kBicubicReach of one plane of them.
+void Strip::bypass_rows(std::ptrdiff_t y, int plane, const float** rows) const {
+  for (int i = 0; i < kWindowRows; ++i) {
+    const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, height_ - 1);
+    rows[i] = bypass_.row(row) + plane * stride_ + column(x0_);
+  }
+}
+
+/// What surrounds the pixels of a block of rows, for all outputs.
+void Strip::survey(std::ptrdiff_t y) {
+  if (!finish_.guard && !finish_.guided) return;
+  const std::ptrdiff_t width = x1_ - x0_;
+  for (std::ptrdiff_t r = 0; r < std::min(kBlock, height_ - y); ++r) {
+    float *const low = low_ + r * stride_, *const high = high_ + r * stride_;
+    const float *luma[kWindowRows], *chroma[kWindowRows];
+    bypass_rows(y + r, luma_plane_, luma);
+    survey_->range(luma, width, low, high);
+    for (int c = 0; finish_.guided && c < 2; ++c) {
+      bypass_rows(y + r, c, chroma);
+      survey_->slope(luma, low, high, chroma, width, slopes_[c] + r * stride_);
     }
   }
 }
@@ -322,18 +378,42 @@ void Strip::run_head(const PackedHead& head, std::ptrdiff_t y) {
   }
 }
 
-/// Stores them, with what bypassed the network.
-void Strip::store(const Output& output, std::ptrdiff_t y) {
-  const std::ptrdiff_t phases = output.head->stride * output.head->stride;
-  for (std::ptrdiff_t r = 0; r < std::min(kBlock, height_ - y); ++r) {
-    const float* extra_rows[2 * kBicubicReach + 1] = {};
-    if (extras_.channels > 0) {
-      for (int i = 0; i <= 2 * kBicubicReach; ++i) {
-        const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + r + i - kBicubicReach, 0, height_ - 1);
-        extra_rows[i] = extras_.row(row) + column(x0_);
-      }
+/// Makes of the phase planes of row y + r what is asked for: strength first, so that the guard has the last word.
+void Strip::finish_luma(int scale, std::ptrdiff_t y, std::ptrdiff_t r) {
+  const KernelTable& kernels = network_->kernels;
+  const std::ptrdiff_t width = x1_ - x0_;
+  const int phases = scale * scale;
+  float* const luma = phases_ + r * phases * stride_;
+  if (reads_soft()) {
+    const float* rows[kWindowRows];
+    bypass_rows(y + r, luma_plane_, rows);
+    for (int phase_y = 0; phase_y < scale; ++phase_y) {
+      float* planes[kMaxStride];
+      for (int i = 0; i < scale; ++i) planes[i] = soft_ + (phase_y * scale + i) * stride_;
+      enlarge_row(kernels, rows, scale, phase_y, width, column_filtered_, planes);
     }
-    output.sink->store(y + r, x0_, x1_ - x0_, phases_ + r * phases * stride_, stride_, extra_rows, stride_);
+  }
+  for (std::ptrdiff_t i = 0; has_strength() && i < phases; ++i) {
+    const float* const sources[] = {luma + i * stride_, soft_ + i * stride_};
+    const float weights[] = {finish_.strength, 1 - finish_.strength};
+    kernels.blend(sources, weights, 2, width, luma + i * stride_);
+  }
+  if (finish_.guard) {
+    kernels.clamp({low_ + r * stride_, high_ + r * stride_, kGuardPart, kGuardSlack, luma, stride_, phases, width});
+  }
+}
+
+/// Stores the phase planes of a block of rows, with what bypassed the network.
+void Strip::store(const Output& output, std::ptrdiff_t y) {
+  const int scale = output.head->stride;
+  for (std::ptrdiff_t r = 0; r < std::min(kBlock, height_ - y); ++r) {
+    finish_luma(scale, y, r);
+    const float* rows[kWindowRows] = {};
+    if (luma_plane_ > 0) bypass_rows(y + r, 0, rows);
+    Guide guide{};
+    if (finish_.guided) guide = {soft_, stride_, {slopes_[0] + r * stride_, slopes_[1] + r * stride_}};
+    output.sink->store(y + r, x0_, x1_ - x0_, phases_ + r * scale * scale * stride_, stride_, rows, stride_,
+                       finish_.guided ? &guide : nullptr);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "aligned_buffer.h"
 #include "arena.h"
+#include "finish.h"
 #include "network.h"
 #include "pixel_io.h"
 
@@ -53,16 +54,16 @@ struct Ring {
 class Strip {
  public:
   /// Sizes the scratch for strips of up to `width` columns. Allocates only if it has to grow.
-  void prepare(const PackedNetwork& network, const ImageView& src, std::span<const Target> targets,
-               std::ptrdiff_t width);
+  void prepare(const PackedNetwork& network, const Finish& finish, const ImageView& src,
+               std::span<const Target> targets, std::ptrdiff_t width);
   /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1. Starts, and ends inside the picture, are multiples of kBlock.
   void run(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0, std::ptrdiff_t y1);
 
   /// As `prepare`, for luma alone, which is handed out and not stored. It comes from the picture or, where `before` is
   /// given, from that strip, which has been prepared first. `keep`: rows of the result that stay valid behind the last
   /// one asked for.
-  void prepare_luma(const PackedNetwork& network, const ImageView& src, Strip* before, int scale, int keep,
-                    std::ptrdiff_t width);
+  void prepare_luma(const PackedNetwork& network, const Finish& finish, const ImageView& src, Strip* before, int scale,
+                    int keep, std::ptrdiff_t width);
   /// Goes to columns x0 .. x1 - 1, from row y0 on; where these may be is as in `run`.
   void begin(std::ptrdiff_t x0, std::ptrdiff_t x1, std::ptrdiff_t y0);
   /// Row y of the result, scale * y0 or later, from the column scale * x0 on; rows are asked for in ascending order.
@@ -77,7 +78,7 @@ class Strip {
     std::ptrdiff_t begin, end;
   };
 
-  void start_over(const PackedNetwork& network, std::ptrdiff_t height, std::ptrdiff_t width);
+  void start_over(const PackedNetwork& network, const Finish& finish, std::ptrdiff_t height, std::ptrdiff_t width);
   void add_output(const PackedHead* head);
   void size_scratch(std::ptrdiff_t width, std::ptrdiff_t channels, SampleType type);
   void carve(Arena& arena, std::ptrdiff_t width);
@@ -87,6 +88,9 @@ class Strip {
   const Stage& producer(int i) const { return network_->stages[i - 1]; }
   const PackedConv& consumer(int i) const { return *network_->stages[i].conv; }
   bool in_blocks(int i) const { return i > 0 && producer(i).conv->winograd; }
+  bool has_strength() const { return finish_.strength != 1; }
+  bool reads_soft() const { return has_strength() || finish_.guided; }
+  bool reads_luma() const { return reads_soft() || finish_.guard; }
 
   /// The columns of the picture that ring i holds for this strip.
   Range columns(int i) const {
@@ -98,14 +102,18 @@ class Strip {
   void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
                 std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void finish_row(int i, std::ptrdiff_t y);
-  void produce_extras_until(std::ptrdiff_t y);
+  void produce_bypass(std::ptrdiff_t y);
+  void survey(std::ptrdiff_t y);
   void pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int border);
   void gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border, const float** rows);
   void load_luma(std::ptrdiff_t y, Range range, float* dst);
+  void bypass_rows(std::ptrdiff_t y, int plane, const float** rows) const;
   void run_head(const PackedHead& head, std::ptrdiff_t y);
+  void finish_luma(int scale, std::ptrdiff_t y, std::ptrdiff_t r);
   void store(const Output& output, std::ptrdiff_t y);
 
   const PackedNetwork* network_ = nullptr;
+  Finish finish_;                          // guided only where there is colour to store
   std::ptrdiff_t height_ = 0, width_ = 0;  // of what goes in
   std::optional<RowSource> source_;        // made anew for every picture, as the outputs are
   Strip* before_ = nullptr;                // or where the luma comes from
@@ -118,14 +126,19 @@ class Strip {
   std::ptrdiff_t margin_ = 0, stride_ = 0;
   std::vector<Ring> rings_;           // [0] luma, [i] output of stage i - 1
   std::vector<std::ptrdiff_t> next_;  // next row of ring i
-  Ring extras_;
-  std::ptrdiff_t next_extra_ = 0;
+  Ring bypass_;         // what outputs take past the network: the extra planes and, if it is read, luma behind them
+  int luma_plane_ = 0;  // of these
+  std::ptrdiff_t next_bypass_ = 0;
+  std::optional<Survey> survey_;
+  float *low_ = nullptr, *high_ = nullptr, *slopes_[2] = {};  // what it found: a row for each of a block
+  float* soft_ = nullptr;                                     // bicubic luma, in phase planes, for one row
+  float* column_filtered_ = nullptr;                          // on the way there
   float* zero_row_ = nullptr;
   float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
   float* phases_ = nullptr;      // phase planes of one head, for a block of rows
   float* scratchpad_ = nullptr;  // of the Winograd kernels
   float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one
-  std::ptrdiff_t geometry_[5] = {};
+  std::ptrdiff_t geometry_[6] = {};
 
   Ring luma_;  // rows that are handed out, phases merged
   std::ptrdiff_t next_block_ = 0;

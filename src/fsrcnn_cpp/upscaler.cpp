@@ -122,8 +122,8 @@ void Upscaler::give_back(std::unique_ptr<Context> context) const {
   list.contexts.push_back(std::move(context));
 }
 
-void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end,
-                   int threads, std::ptrdiff_t strip_width) const {
+void Upscaler::run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
+                   std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const {
   const std::ptrdiff_t rows = end - begin;
   strip_width = strip_width == 0 ? choose_strip_width(src.width) : round_up(strip_width, kBlock);
   strip_width = std::min(strip_width, src.width);
@@ -137,7 +137,7 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::p
 
   std::unique_ptr<Context> context = take_context();
   if (static_cast<std::ptrdiff_t>(context->strips.size()) < workers) context->strips.resize(workers);
-  for (std::ptrdiff_t i = 0; i < workers; ++i) context->strips[i].prepare(network_, src, targets, strip_width);
+  for (std::ptrdiff_t i = 0; i < workers; ++i) context->strips[i].prepare(network_, finish, src, targets, strip_width);
 
   std::atomic<int> next_worker{0};
   std::atomic<std::ptrdiff_t> next_task{0};
@@ -154,8 +154,8 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, std::p
   give_back(std::move(context));
 }
 
-void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, std::span<const int> scales, int threads,
-                           std::ptrdiff_t strip_width) const {
+void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish,
+                           std::span<const int> scales, int threads, std::ptrdiff_t strip_width) const {
   const int count = static_cast<int>(scales.size());
   std::ptrdiff_t height = src.height, width = src.width;  // of what goes into the last pass, and then comes out of it
   for (int i = 0; i + 1 < count; ++i) height *= scales[i], width *= scales[i];
@@ -204,11 +204,14 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, st
 
   std::vector<Resizer>& resizers = context->resizers;
   if (static_cast<std::ptrdiff_t>(resizers.size()) < tiling.workers) resizers.resize(tiling.workers);
-  const ResizeSink sink(src, dst, filters, network_.kernels);
+  Finish of_pass = finish, of_result = finish;
+  of_pass.strength = std::max(1.0f, finish.strength);
+  of_result.strength = std::min(1.0f, finish.strength);
+  const ResizeSink sink(src, dst, filters, of_result, network_.kernels);
   for (std::ptrdiff_t worker = 0; worker < tiling.workers; ++worker) {
     Resizer& resizer = resizers[worker];
     for (int i = 0; i < count; ++i) {
-      resizer.passes[i].prepare_luma(network_, src, i == 0 ? nullptr : &resizer.passes[i - 1], scales[i],
+      resizer.passes[i].prepare_luma(network_, of_pass, src, i == 0 ? nullptr : &resizer.passes[i - 1], scales[i],
                                      i + 1 == count ? filters.down_y.taps : 0, widest[i]);
     }
     Arena size(nullptr);
@@ -253,7 +256,7 @@ void Upscaler::run_bicubic_resized(const ImageView& src, const MutableImageView&
     widest_tile = std::max(widest_tile, tile.x1 - tile.x0);
     widest_down = std::max(widest_down, reads(tile));
   }
-  const ResizeSink sink(src, dst, filters, network_.kernels);
+  const ResizeSink sink(src, dst, filters, {1, false, false}, network_.kernels);
   const RowSource source(src, network_.kernels);
   Ring ring;
   const auto carve = [&](Arena& arena, ResizeSink& mine, Ring& rows) {

@@ -36,15 +36,17 @@ class Upscaler {
   /// up to `threads` threads. The images must agree in size, channels and type, and not overlap; `begin`, and `end`
   /// unless it is the height, are multiples of kWinogradTile. Neither these nor `strip_width` (0 chooses) nor `threads`
   /// ever change a bit of the result. Allocates only at the first call of a geometry.
-  void run(const ImageView& src, std::span<const Target> targets, std::ptrdiff_t begin, std::ptrdiff_t end, int threads,
-           std::ptrdiff_t strip_width) const;
+  void run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
+           std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const;
 
   /// Makes `src` as large as `dst`, which is at least as large: luma by the network, once for each of `scales`, 1 to
   /// kMaxChain of them, and then by the antialiased bicubic filter down to size. The product of the scales reaches the
   /// size of `dst` and exceeds none of its sides by more than kMaxTaps / 4. Chroma and alpha come by the bicubic filter
-  /// alone. Otherwise as `run`.
-  void run_resized(const ImageView& src, const MutableImageView& dst, std::span<const int> scales, int threads,
-                   std::ptrdiff_t strip_width) const;
+  /// alone. Every pass is guarded by what goes into it. Strength up to 1 mixes the result with the picture brought to
+  /// size by the bicubic filter, so that 0 is that; strength above 1 is given to every pass. Slopes of chroma come to
+  /// size as chroma does. Otherwise as `run`.
+  void run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish, std::span<const int> scales,
+                   int threads, std::ptrdiff_t strip_width) const;
 
   /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
   void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
