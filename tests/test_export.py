@@ -72,7 +72,7 @@ def test_there_and_back(run, scale, pad, border, padding):
         plane = rng.random(size, np.float32)
         expected = oracle.forward(net, plane, scale)
         bound = export.TOLERANCE * max(1, np.abs(expected).max())
-        assert np.abs(fsrcnn_rt.Upscaler(back).upscale(plane, scale) - expected).max() <= bound
+        assert np.abs(fsrcnn_rt.Upscaler(back, guard=False).upscale(plane, scale) - expected).max() <= bound
         (theirs,) = session("model.onnx").run(
             ["upscaled"], {"luma": np.stack([plane[None], 0 * plane[None]])}
         )

@@ -7,7 +7,7 @@
 namespace fsrcnn {
 namespace {
 
-// Written so that NaN in `a` gives `b`.
+// NaN in either gives `b`.
 FSRCNN_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 FSRCNN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
@@ -43,6 +43,7 @@ void clamp(const ClampArgs& args) {
 
 void slope(const SlopeArgs& args) {
   constexpr float kNinth = 1.0f / 9;
+  const Vec zero{}, one = broadcast(1);
   const float *luma[3], *chroma[3];
   for (int j = 0; j < 3; ++j) luma[j] = args.luma[j], chroma[j] = args.chroma[j];
   const float *luma_lo = args.luma_lo, *luma_hi = args.luma_hi, *chroma_lo = args.chroma_lo,
@@ -65,9 +66,9 @@ void slope(const SlopeArgs& args) {
     const Vec mean_y = sum_y * kNinth, mean_c = sum_c * kNinth;
     const Vec variance_y = sum_yy * kNinth - mean_y * mean_y, variance_c = sum_cc * kNinth - mean_c * mean_c;
     const Vec covariance = sum_yc * kNinth - mean_y * mean_c;
-    const Vec squared = covariance * covariance / (larger(variance_y, Vec{}) * larger(variance_c, Vec{}) + kSlopeTiny);
-    const Vec fit = smaller(squared, Vec{} + 1.0f);
-    const Vec steep = covariance / (larger(variance_y, Vec{}) + kSlopeNoise) * (fit * fit);
+    const Vec spread_y = larger(zero, variance_y), spread_c = larger(zero, variance_c);
+    const Vec fit = smaller(one, covariance * covariance / (spread_y * spread_c + kSlopeTiny));
+    const Vec steep = covariance / (spread_y + kSlopeNoise) * (fit * fit);
     const Vec limit =
         (load(chroma_hi + x) - load(chroma_lo + x)) / (load(luma_hi + x) - load(luma_lo + x) + kSlopeSlack);
     const Vec bounded = steep > limit ? limit : steep;

@@ -164,7 +164,8 @@ inline constexpr float kSlopeNoise = 3e-4f, kSlopeTiny = 1e-9f, kSlopeSlack = 1e
 
 /// How much chroma changes with luma around a pixel: covariance / (variance of luma + kSlopeNoise) over 3x3 pixels,
 /// times the fourth power of their correlation, and at most (chroma_hi - chroma_lo) / (luma_hi - luma_lo + kSlopeSlack)
-/// in magnitude. The squared correlation is covariance^2 / (the variances' product + kSlopeTiny).
+/// in magnitude. The squared correlation is covariance^2 / (the variances' product + kSlopeTiny). NaN where one of the
+/// 3x3 pixels is not finite.
 struct SlopeArgs {
   const float* const* luma;    // 3 rows; columns -1 .. n are read
   const float* const* chroma;  // the same of one chroma plane
