@@ -106,6 +106,20 @@ def test_any_samples(kernels, channels, dtype):
         assert_is_oracle(result, oracle.upscale_samples(net, image / oracle.full_scale(dtype), scale))
 
 
+FINISHES = [{"strength": 0.0}, {"strength": 0.4, "guided": False}, {"strength": 1.5}, {"guard": False}]
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("finish", FINISHES, ids=str)
+def test_any_finish(kernels, finish, padding):
+    rng = np.random.default_rng(9)
+    net = oracle.random_net(rng, 8, 3, 1, padding=padding)
+    for shape in ((14, 21), (5, 2, 4), (3, 30, 3)):
+        image = random_image(rng, shape, np.float32)
+        for scale, result in run(build(net, kernels), image, 2, 3, 4, **finish).items():
+            assert_is_oracle(result, oracle.upscale_samples(net, image, scale, **finish))
+
+
 def test_floats_outside_the_range_are_not_clipped(kernels, net):
     image = np.random.default_rng(8).normal(0, 3, (9, 12, 4)).astype(np.float32)
     result = run(build(net, kernels), image, 3)[3]

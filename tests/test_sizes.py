@@ -122,6 +122,17 @@ def test_samples_against_oracle(net, upscaler, dtype, channels):
         assert error <= rounding + 2e-5 * full
 
 
+@pytest.mark.parametrize("finish", [{"strength": 0.3}, {"strength": 1.4}, {"guided": False}], ids=str)
+def test_any_finish(net, model, isa, finish):
+    colour = "guided" if finish.get("guided", True) else "bicubic"
+    upscaler = Upscaler(model, strength=finish.get("strength", 1.0), colour=colour, threads=2, isa=isa)
+    image = np.random.default_rng(7).uniform(0.3, 0.7, (9, 14, 4)).astype(np.float32)
+    for factors in FACTORS:
+        size = target(image.shape[:2], factors)
+        want = samples_oracle(net, image.astype(float), size, **finish)
+        assert np.abs(upscaler.upscale(image, size=size) - want).max() <= 2e-5
+
+
 def test_a_product_of_scales_is_pass_upon_pass(upscaler):
     plane = np.random.default_rng(2).random((11, 17), np.float32)
     for scale, chain in ((6, (2, 3)), (8, (2, 4)), (9, (3, 3)), (12, (3, 4)), (16, (4, 4))):

@@ -63,8 +63,6 @@ _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
 
 MOST_STRENGTH = 1.5
-# Pixels around its own that chroma is guided by: slopes look 2 far, and their filter as far again.
-_GUIDE_REACH = 2 * BICUBIC_REACH
 
 
 class Upscaler:
@@ -106,9 +104,7 @@ class Upscaler:
     ) -> None:
         self._strength = check_strength(strength)
         self._colour = _check_colour(colour)
-        if not isinstance(guard, bool):
-            raise TypeError(f"guard={guard!r} is neither True nor False")
-        self._guard = guard
+        self._guard = _check_guard(guard)
         self._threads = resolve_threads(threads)
         isa = resolve_isa(isa)
         self._model = model if isinstance(model, Model) else load(model)
@@ -414,7 +410,7 @@ class Upscaler:
                 others.append(goal)
         # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
         if together:
-            src = extend_colour(image, max(self._model.reach, _GUIDE_REACH) + BICUBIC_REACH)
+            src = extend_colour(image, self._model.reach + BICUBIC_REACH)
             for part, planes in self._by_the_filter(src, together):
                 for scale, plane in planes.items():
                     self._network.bicubic(part, plane, scale, threads)
@@ -433,7 +429,7 @@ class Upscaler:
                 views[goal][...] = together[exact]
             else:
                 chain = passes(source, size, self.scales)
-                around = max(reach(self._model.reach, source, size, chain), _GUIDE_REACH)
+                around = reach(self._model.reach, source, size, chain)
                 src = extend_colour(image, around + BICUBIC_REACH)
                 for part, planes in self._by_the_network(src, {goal: views[goal]}):
                     self._network.resize(part, planes[goal], chain, threads, **self._finish)
@@ -473,6 +469,12 @@ def check_strength(strength: float) -> float:
     if not 0 <= strength <= MOST_STRENGTH:
         raise ValueError(f"strength={strength!r} is not 0 to {MOST_STRENGTH}")
     return float(strength)
+
+
+def _check_guard(guard: bool) -> bool:
+    if not isinstance(guard, bool):
+        raise TypeError(f"guard={guard!r} is neither True nor False")
+    return guard
 
 
 def _check_colour(colour: Colour) -> Colour:
@@ -580,7 +582,7 @@ def upscale(
         source = find(model).absolute()
         status = source.stat()
         identity = (status.st_mtime_ns, status.st_size)
-    finish = (check_strength(strength), _check_colour(colour), guard)
+    finish = (check_strength(strength), _check_colour(colour), _check_guard(guard))
     upscaler = _cached_upscaler(source, identity, finish, resolve_threads(threads), resolve_isa(isa))
     return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
 
