@@ -55,7 +55,14 @@ def test_of_other_sizes_they_stay_as_local_as_is_told(isa, name):
         pytest.skip("slow, and computes without tiles, which spread what is not finite")
     upscaler = Upscaler(name, threads=2, isa=isa)
     image = floats(3)
-    for goal, told in {1.5: FARTHEST, 3.7: FARTHEST, 5: FARTHEST_OF_TWO, 6: FARTHEST_OF_TWO, 12: 19, 16: 18}.items():
+    for goal, told in {
+        1.5: FARTHEST,
+        3.7: FARTHEST,
+        5: FARTHEST_OF_TWO,
+        6: FARTHEST_OF_TWO,
+        12: 19,
+        16: 18,
+    }.items():
         sound = upscaler.upscale(image, goal)
         farthest = 0
         for i, (place, value) in enumerate(zip(PLACES, BAD, strict=True)):

@@ -55,7 +55,6 @@ Frame = TypeVar("Frame", AnyArray, "Image")
 PictureProgress: TypeAlias = Callable[[float], object]
 Colour = Literal["guided", "bicubic", "rgb"]
 Factor = TypeVar("Factor", int, float)
-GoalT = TypeVar("GoalT", bound=Goal)
 
 # What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
@@ -411,15 +410,16 @@ class Upscaler:
         # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
         if together:
             src = extend_colour(image, self._model.reach + BICUBIC_REACH)
-            for part, planes in self._by_the_filter(src, together):
-                for scale, plane in planes.items():
-                    self._network.bicubic(part, plane, scale, threads)
+            for part in self._by_the_filter(image):
+                for scale, result in together.items():
+                    self._network.bicubic(src[part], result[part], scale, threads)
             width, height = source
             step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
             for first in range(0, height, step):
                 end = min(height, first + step)
-                for part, planes in self._by_the_network(src, together):
-                    self._network.run(part, planes, threads, rows=(first, end), **self._finish)
+                for part in self._by_the_network(image):
+                    planes = {scale: result[part] for scale, result in together.items()}
+                    self._network.run(src[part], planes, threads, rows=(first, end), **self._finish)
                 if progress:
                     progress(end / height / (1 + len(others)))
         for number, goal in enumerate(others, 2 if together else 1):
@@ -431,35 +431,22 @@ class Upscaler:
                 chain = passes(source, size, self.scales)
                 around = reach(self._model.reach, source, size, chain)
                 src = extend_colour(image, around + BICUBIC_REACH)
-                for part, planes in self._by_the_network(src, {goal: views[goal]}):
-                    self._network.resize(part, planes[goal], chain, threads, **self._finish)
-                for part, planes in self._by_the_filter(src, {goal: views[goal]}):
-                    self._network.bicubic_resize(part, planes[goal], source, size, threads)
+                for part in self._by_the_network(image):
+                    self._network.resize(src[part], views[goal][part], chain, threads, **self._finish)
+                for part in self._by_the_filter(image):
+                    self._network.bicubic_resize(src[part], views[goal][part], source, size, threads)
             if progress:
                 progress(number / (len(others) + bool(together)))
 
-    def _by_the_network(
-        self, image: AnyArray, results: Mapping[GoalT, AnyArray]
-    ) -> Iterator[tuple[AnyArray, dict[GoalT, AnyArray]]]:
-        """Give what the network takes at a time, and where to: all channels, or one after another."""
+    def _by_the_network(self, image: AnyArray) -> list[Any]:
+        """Index what the network takes at a time: all channels, or red, green and blue one by one."""
         if self._colour != "rgb" or image.ndim == 2 or image.shape[2] < 3:
-            yield image, dict(results)
-        else:
-            yield from _channels(image, results, range(3))
+            return [np.s_[...]]
+        return [np.s_[..., channel] for channel in range(3)]
 
-    def _by_the_filter(
-        self, image: AnyArray, results: Mapping[GoalT, AnyArray]
-    ) -> Iterator[tuple[AnyArray, dict[GoalT, AnyArray]]]:
-        """Give the alpha that the network is not given."""
-        if self._colour == "rgb" and image.ndim == 3 and image.shape[2] == 4:
-            yield from _channels(image, results, [3])
-
-
-def _channels(
-    image: AnyArray, results: Mapping[GoalT, AnyArray], which: Iterable[int]
-) -> Iterator[tuple[AnyArray, dict[GoalT, AnyArray]]]:
-    for channel in which:
-        yield image[..., channel], {goal: result[..., channel] for goal, result in results.items()}
+    def _by_the_filter(self, image: AnyArray) -> list[Any]:
+        """Index the alpha that the network is not given then."""
+        return [np.s_[..., 3]] if self._colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
 
 
 def check_strength(strength: float) -> float:
