@@ -1,6 +1,7 @@
 """What follows the network: the guard, the strength and the colour, as users meet them."""
 
 import io
+import pickle
 
 import fsrcnn_rt
 import numpy as np
@@ -260,6 +261,13 @@ def test_what_an_upscaler_says_of_itself(model):
     assert (upscaler.strength, upscaler.colour, upscaler.guard) == (0.5, "rgb", False)
     default = Upscaler(model)
     assert (default.strength, default.colour, default.guard) == (1, "guided", True)
+
+
+def test_a_copy_has_them(model, image):
+    upscaler = Upscaler(model, strength=0.5, colour="rgb", guard=False)
+    copy = pickle.loads(pickle.dumps(upscaler))
+    assert (copy.strength, copy.colour, copy.guard) == (0.5, "rgb", False)
+    assert_array_equal(copy.upscale(image, 2), upscaler.upscale(image, 2))
 
 
 def test_upscale_takes_them(image, model):

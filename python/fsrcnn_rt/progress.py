@@ -18,7 +18,8 @@ class Report:
 
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed", "outputs": {scale: path}},
     where the scale may be a size as it was asked for; if done also "size": [width, height] of the input and
-    "seconds", if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    "seconds", and "left_out" with the metadata that the outputs have no place for, if there is some; if
+    failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
 
@@ -72,11 +73,16 @@ class Report:
         self.done += 1
         outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
         seconds = outcome.seconds
+        left_out = outcome.left_out
         if self._verbose:
+            paths = ", ".join(outputs.values())
+            without = f"; without {', '.join(left_out)}" if left_out else ""
             with self._without_bar():
-                print(f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s)", file=sys.stderr)
-        size = outcome.size
-        self._line(input=source, status="done", outputs=outputs, size=size, seconds=round(seconds, 3))
+                print(f"{source} -> {paths} ({seconds:.2f} s{without})", file=sys.stderr)
+        values: dict[str, Any] = {"size": outcome.size, "seconds": round(seconds, 3)}
+        if left_out:
+            values["left_out"] = list(left_out)
+        self._line(input=source, status="done", outputs=outputs, **values)
 
     def _without_bar(self) -> AbstractContextManager[object]:
         if self._bar is None:
