@@ -17,6 +17,7 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     UsageError,
     add_goal_options,
+    add_strength_option,
     complain,
     goals_asked,
     is_video,
@@ -123,6 +124,14 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument_group("how").add_argument
     add_goal_options(add, 3, several=True)
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_strength_option(add)
+    add(
+        "--colour",
+        choices=("guided", "bicubic", "rgb"),
+        default="guided",
+        help="chroma that follows the sharp luma (default: guided), or is bicubic, or the network on each of "
+        "red, green and blue, in three times the time",
+    )
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -269,7 +278,13 @@ def _upscale_files(options: argparse.Namespace) -> int:
         options.output, options.suffix, options.format, "skip" if options.skip_existing else existing
     )
     try:
-        upscaler = Upscaler(options.model, threads=proc, isa=options.isa)
+        upscaler = Upscaler(
+            options.model,
+            strength=options.strength,
+            colour=options.colour,
+            threads=proc,
+            isa=options.isa,
+        )
         jobs = plan.make_plan(inputs, goals_asked(options, 3), naming, recursive=options.recursive)
     except OSError as error:
         raise UsageError(f"{error.filename}: {one_line(error)}") from error
