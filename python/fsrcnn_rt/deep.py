@@ -5,13 +5,15 @@ Both come with the extra ``deep``; without them such files are refused with the 
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from fsrcnn_rt import png
+from fsrcnn_rt.encoding import WriteOptions
 from fsrcnn_rt.image import AnyArray
 
 if TYPE_CHECKING:
@@ -73,33 +75,42 @@ def read(path: Path, image: "PilImage") -> AnyArray:
     return upright(array, orientation)
 
 
-def write(file: BinaryIO, name: str, array: AnyArray, info: Mapping[str, Any]) -> None:
+def write(
+    file: BinaryIO,
+    name: str,
+    array: AnyArray,
+    info: Mapping[str, Any],
+    options: WriteOptions,
+    *,
+    threads: int = 1,
+    progress: Callable[[float], object] | None = None,
+) -> None:
     """Write uint16 samples (H, W, 2 to 4) as PNG or TIFF, with ``info`` as Pillow names it.
 
     Of EXIF a TIFF gets the texts alone. ``ValueError`` for other formats.
     """
-    tifffile, imagecodecs = _codecs()
     if name == "PNG":
-        data: bytes = imagecodecs.png_encode(np.ascontiguousarray(array))
-        header = 8 + 25  # the signature and IHDR, which comes first
-        file.write(data[:header] + b"".join(_chunks(info)) + data[header:])
+        chunks = b"".join(_chunks(info))
+        png.write(file, array, chunks, effort=options.effort, threads=threads, progress=progress)
     elif name == "TIFF":
+        tifffile, _ = _codecs()
         channels = array.shape[2]
-        options: dict[str, Any] = {}
+        compression = None if options.compression == "none" else options.compression or "deflate"
+        keywords: dict[str, Any] = {}
         if "dpi" in info:
-            options = {"resolution": tuple(map(float, info["dpi"])), "resolutionunit": "INCH"}
+            keywords = {"resolution": tuple(map(float, info["dpi"])), "resolutionunit": "INCH"}
         tifffile.imwrite(
             file,
             array,
             photometric="rgb" if channels > 2 else "minisblack",
             extrasamples=["unassalpha"] if channels in (2, 4) else None,
-            compression="deflate",
-            predictor=True,
+            compression=compression,
+            predictor=compression is not None,
             iccprofile=info.get("icc_profile"),
             extratags=_tags(info),
             metadata=None,
             software=False,
-            **options,
+            **keywords,
         )
     else:
         raise ValueError(f"cannot write 16 bits per channel as {name} (-f png or tiff holds them)")

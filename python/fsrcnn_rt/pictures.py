@@ -4,9 +4,9 @@ A file holds one picture, the frames of an animation, or the pages of a TIFF. Wh
 orientation of EXIF is applied and reset. EXIF, XMP, ICC profile and resolution travel with the pixels.
 """
 
+import io
 import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from fsrcnn_rt import deep
+from fsrcnn_rt import deep, plugins, png, raw
 from fsrcnn_rt.arguments import one_line
+from fsrcnn_rt.encoding import WriteOptions, encoder_options, is_lossless
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.image import KEPT_INFO, AnyArray
 from fsrcnn_rt.sizes import Box, Goal
@@ -33,7 +34,20 @@ _MAX_PIXELS = 2**29
 # Formats that hold frames with durations. TIFF holds several pictures, too, but as pages.
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
-_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
+
+# Of these, what Pillow calls frames belongs to one picture, or is beside it: previews, bursts.
+_ONE_PICTURE = ("MPO", "HEIF")
+
+# Which Pillow loads upright; the orientation in EXIF data is of no meaning then.
+_UPRIGHT = ("TIFF", "JXL")
+_ORIENTATION = 0x0112
+
+# What the encoder of this package writes to PNG.
+_OWN_PNG_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+
+# Before IDAT: the signature, and IHDR, which comes first.
+_PNG_HEADER = 8 + 25
 
 # Formats that hold what these modes hold; the others would cut it to 8 bits, some of them in silence.
 _DEEP_MODES = {
@@ -41,8 +55,6 @@ _DEEP_MODES = {
     "I": ("PNG", "TIFF", "PPM"),
     "F": ("TIFF", "PPM"),
 }
-
-_QUALITY = 95
 
 _XMP_KEY = "XML:com.adobe.xmp"
 _TIFF_XMP = 700
@@ -85,11 +97,16 @@ class Picture:
 
 
 def format_of(path: Path) -> str | None:
-    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix."""
+    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix.
+
+    ``ModuleNotFoundError`` where an optional package is needed for it.
+    """
     from PIL import Image
 
     suffix = path.suffix.lower()
     Image.preinit()  # the common formats: to load all of them takes longer than a small picture
+    if suffix not in Image.EXTENSION:
+        plugins.register(path)
     if suffix not in Image.EXTENSION:
         Image.init()
     return Image.EXTENSION.get(suffix)
@@ -115,19 +132,27 @@ def large_pictures_allowed() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def read(path: Path, *, strip_metadata: bool = False) -> Picture:
+def read(
+    path: Path, *, strip_metadata: bool = False, first_frame: bool = False, raw_bits: int = 16
+) -> Picture:
     """Read what is in a file; ``OSError`` if there is no picture in it that can be upscaled without loss.
 
     ``strip_metadata``: leave EXIF, XMP and resolution out, but not the ICC profile, which colours depend on.
+    ``first_frame``: leave out the other frames or pages. ``raw_bits``: 8 or 16 per channel, of camera raw.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
-            picture = _read(path, image)
-    except UnidentifiedImageError as error:
-        raise OSError("is not a picture in a format that Pillow reads") from error
+        if plugins.is_raw(path):
+            picture = Picture([_developed(path, raw_bits)], _raw_metadata(path))
+        else:
+            with _open(path) as image:
+                picture = _read(path, image, first_frame)
     except Exception as error:  # what a decoder raises on damaged data is anybody's guess
+        if isinstance(error, ModuleNotFoundError):
+            raise OSError(one_line(error)) from error
+        from PIL import UnidentifiedImageError
+
+        if isinstance(error, UnidentifiedImageError):
+            raise OSError("is not a picture in a format that Pillow reads") from error
         raise OSError(f"cannot be read: {one_line(error)}") from error
     kept = ("icc_profile",) if strip_metadata else KEPT_INFO
     info: dict[Any, Any] = {key: picture.info[key] for key in kept if key in picture.info}
@@ -138,37 +163,99 @@ def read(path: Path, *, strip_metadata: bool = False) -> Picture:
     return replace(picture, info=info)
 
 
-def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> dict[Goal, Picture]:
-    """Upscale every frame by each scale and to each size."""
+def upscale(
+    picture: Picture,
+    upscaler: "Upscaler",
+    goals: Sequence[Goal],
+    *,
+    progress: Callable[[float], object] | None = None,
+) -> dict[Goal, Picture]:
+    """Upscale every frame by each scale and to each size; ``progress``: told the part that is done."""
     scales = [goal for goal in goals if not isinstance(goal, Box)]
+    boxes = [goal for goal in goals if isinstance(goal, Box)]
     frames: dict[Goal, list[Frame]] = {goal: [] for goal in goals}
+    steps = len(picture.frames) * (bool(scales) + len(boxes))
+    done = 0
+
+    def tell(part: float) -> None:
+        if progress:
+            progress((done + part) / steps)
+
     for frame in picture.frames:
-        results: dict[Any, Any] = upscaler.upscale(frame, scales) if scales else {}
-        for goal in goals:
-            if isinstance(goal, Box):
-                results[goal] = upscaler.upscale(frame, size=goal)
-            frames[goal].append(results[goal])
+        if scales:
+            results: dict[Any, Any] = upscaler.upscale(frame, scales, progress=tell)
+            for goal in scales:
+                frames[goal].append(results[goal])
+            done += 1
+        for goal in boxes:
+            frames[goal].append(upscaler.upscale(frame, size=goal, progress=tell))
+            done += 1
     return {goal: replace(picture, frames=frames[goal]) for goal in goals}
 
 
-def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:
+def write(
+    picture: Picture,
+    path: Path,
+    options: WriteOptions | None = None,
+    *,
+    threads: int = 1,
+    progress: Callable[[float], object] | None = None,
+) -> None:
     """Write a picture in the format that the suffix of ``path`` names, whole or not at all.
 
-    ``quality``: 1..100, of JPEG (without chroma subsampling), WebP and AVIF; by default 95, and lossless WebP
-    of what was lossless. ``OSError`` where it cannot be written or would lose frames, bits or alpha.
+    ``threads``: of the encoder, where it has several. ``progress``: told the part that is done, by those
+    encoders that tell. ``OSError`` where it cannot be written or would lose frames, bits or alpha.
     """
     try:
         with atomic_write(path) as file:
-            _write(picture, file, format_of(path) or "", quality)
+            _write(picture, file, format_of(path) or "", options or WriteOptions(), threads, progress)
     except Exception as error:  # encoders are as inventive as decoders
         raise OSError(f"{path} cannot be written: {one_line(error)}") from error
 
 
-def _read(path: Path, image: "PilImage") -> Picture:
+def encoded(picture: Picture, name: str, options: WriteOptions, *, threads: int = 1) -> bytes:
+    """Give the bytes of a file in the format that Pillow calls ``name``; ``OSError`` as of :func:`write`."""
+    file = io.BytesIO()
+    try:
+        _write(picture, file, name, options, threads, None)
+    except Exception as error:
+        raise OSError(f"cannot be written: {one_line(error)}") from error
+    return file.getvalue()
+
+
+def _open(path: Path) -> "PilImage":
+    from PIL import Image, UnidentifiedImageError
+
+    plugins.register(path)
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if plugins.register_by_content(path):
+            return Image.open(path)
+        raise
+
+
+def _developed(path: Path, bits: int) -> Frame:
+    from PIL import Image
+
+    array = raw.read(path, bits)
+    return Image.fromarray(array) if bits == 8 else array
+
+
+def _raw_metadata(path: Path) -> dict[str, Any]:
+    image = raw.metadata(path)
+    if image is None:
+        return {}
+    with image:
+        info = _metadata(image)
+    return {key: info[key] for key in ("exif", "xmp") if key in info}  # the rest is the preview's
+
+
+def _read(path: Path, image: "PilImage", first_frame: bool) -> Picture:
     from PIL import ImageOps
 
     name = image.format or ""
-    several = getattr(image, "is_animated", False) and name != "MPO"  # a phone's JPEG with a preview in it
+    several = getattr(image, "is_animated", False) and name not in _ONE_PICTURE and not first_frame
     if deep.is_needed(path, image):
         if several:
             raise ValueError("it has several frames of 16 bits per channel, which Pillow cuts to 8")
@@ -176,8 +263,11 @@ def _read(path: Path, image: "PilImage") -> Picture:
     lossless = name not in _LOSSY and not (name == "WEBP" and b"VP8 " in path.read_bytes())
     if not several:
         _load(image)
-        if name != "TIFF":  # which Pillow loads upright
+        if name not in _UPRIGHT:
             ImageOps.exif_transpose(image, in_place=True)
+        elif "exif" in image.info:
+            image.getexif().pop(_ORIENTATION, None)
+            image.info["exif"] = image.getexif().tobytes()
         return Picture([image], _metadata(image), lossless=lossless)
 
     frames, durations, info = [], [], {}
@@ -234,11 +324,18 @@ def _metadata(image: "PilImage") -> dict[str, Any]:
     return info
 
 
-def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> None:
+def _write(
+    picture: Picture,
+    file: BinaryIO,
+    name: str,
+    write_options: WriteOptions,
+    threads: int,
+    progress: Callable[[float], object] | None,
+) -> None:
     frames = [frame for frame in picture.frames if not isinstance(frame, np.ndarray)]
     if len(frames) < len(picture.frames):
         (array,) = (frame for frame in picture.frames if isinstance(frame, np.ndarray))
-        deep.write(file, name, array, picture.info)
+        deep.write(file, name, array, picture.info, write_options, threads=threads, progress=progress)
         return
     if len(frames) > 1:
         _check_holds_frames(picture, name)
@@ -254,12 +351,18 @@ def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> 
     if picture.durations and len({frame.mode for frame in frames}) > 1:
         common = "RGBA" if any(frame.mode.endswith("A") for frame in frames) else "RGB"
         frames = [frame.convert(common) for frame in frames]
-    options = {**_metadata_options(frames[0], name), **_encoder_options(picture, name, quality)}
     if name == "GIF":
         frames = [_for_gif(frame) for frame in frames]
     elif name == "PNG" and mode == "I":
         frames = [_to_sixteen_bits(frame) for frame in frames]
     first, *others = frames
+    options = _metadata_options(first, name)
+    if name == "PNG" and not others and first.mode in _OWN_PNG_MODES and "transparency" not in first.info:
+        chunks = _png_chunks(first, options)
+        png.write(file, first, chunks, effort=write_options.effort, threads=threads, progress=progress)
+        return
+    lossless = is_lossless(name, write_options, source=picture.lossless)
+    options.update(encoder_options(first, name, write_options, lossless=lossless))
     if others:
         if picture.durations:
             options.update(_animation_options(picture, name))
@@ -296,16 +399,19 @@ def _metadata_options(frame: "PilImage", name: str) -> dict[str, Any]:
     return options
 
 
-def _encoder_options(picture: Picture, name: str, quality: int | None) -> dict[str, Any]:
-    if name == "WEBP" and quality is None and picture.lossless:
-        return {"lossless": True}
-    if name in ("JPEG", "MPO", "AVIF"):
-        return {"quality": quality or _QUALITY, "subsampling": "4:4:4"}
-    if name == "PNG" and not picture.lossless:
-        # A photograph has next to nothing for zlib's search: without it a PNG takes a fifth of the time, 4 %
-        # more space. Drawings do repeat, and seldom come as JPEG.
-        return {"compress_type": zlib.Z_RLE}
-    return {"quality": quality or _QUALITY} if name == "WEBP" else {}
+def _png_chunks(frame: "PilImage", options: Mapping[str, Any]) -> bytes:
+    """Chunks that Pillow writes for the metadata of a frame."""
+    from PIL import Image
+
+    pixel = Image.new(frame.mode, (1, 1))
+    pixel.info = frame.info
+    with io.BytesIO() as file:
+        pixel.save(file, "PNG", **options)
+        data = file.getvalue()
+    at = _PNG_HEADER
+    while data[at + 4 : at + 8] != b"IDAT":
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return data[_PNG_HEADER:at]
 
 
 def _animation_options(picture: Picture, name: str) -> dict[str, Any]:
