@@ -9,6 +9,7 @@ import numpy as np
 import PIL
 import pytest
 from fsrcnn_rt import Upscaler, deep, pictures
+from fsrcnn_rt.encoding import WriteOptions
 from PIL import Image, ImageCms, ImageSequence
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -29,7 +30,7 @@ def convert(upscaler, tmp_path):
 
     def call(source, name, *, strip_metadata=False, **options):
         picture = pictures.read(source, strip_metadata=strip_metadata)
-        pictures.write(pictures.upscale(picture, upscaler, [2])[2], tmp_path / name, **options)
+        pictures.write(pictures.upscale(picture, upscaler, [2])[2], tmp_path / name, WriteOptions(**options))
         return tmp_path / name
 
     return call

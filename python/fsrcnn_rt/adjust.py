@@ -124,4 +124,5 @@ def _resized(frame: Frame, size: Size) -> Frame:
 
 
 def _in_range(samples: Any) -> AnyArray:
-    return np.floor(np.clip(np.asarray(samples), 0, 65535) + 0.5).astype(np.uint16)
+    clipped: AnyArray = np.floor(np.clip(np.asarray(samples), 0, 65535) + 0.5).astype(np.uint16)
+    return clipped

@@ -20,21 +20,21 @@ _QUALITY = 95
 _TIFF_COMPRESSIONS = {"none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate"}
 _TIFF_PREDICTOR = 317
 _DIFFERENCES = 2  # of a sample to the one beside it
-_X265_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+_X265_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 
 
 @dataclass(frozen=True)
 class WriteOptions:
     """What is to become of results.
 
-    ``quality``: 1..100, of JPEG (without chroma subsampling), WebP, AVIF, JPEG XL and HEIC; by default 95, and
-    lossless WebP and JPEG XL of what was lossless. ``effort``: of the encoder, 0, the fastest, to 10, the
+    ``quality``: 1..100, of JPEG (without chroma subsampling), WebP, AVIF, JPEG XL and HEIC; by default 95,
+    and lossless WebP and JPEG XL of what was lossless. ``effort``: of the encoder, 0, the fastest, to 10, the
     smallest; by default what suits the picture. ``compression``: of TIFF; by default none, of 16-bit colour
     deflate. ``depth``: 8 rounds 16 bits per channel to 8. ``background``: (R, G, B) that what is transparent
-    is laid on. ``dpi``: the resolution, in place of the picture's own. ``strip_metadata``: leave EXIF, XMP and
-    resolution out, but not the ICC profile, which colours depend on. ``first_frame``: of an animation or of
-    several pages only the first. ``larger``: what becomes of a picture that is larger already than the size
-    asked for.
+    is laid on. ``dpi``: the resolution, in place of the picture's own. ``strip_metadata``: leave EXIF, XMP
+    and resolution out, but not the ICC profile, which colours depend on. ``first_frame``: of an animation or
+    of several pages only the first. ``larger``: what becomes of a picture that is larger already than the
+    size asked for.
     """
 
     quality: int | None = None

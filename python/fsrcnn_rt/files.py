@@ -47,8 +47,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def discard_temporaries() -> None:
-    """Delete every temporary, of all threads, and let no file be begun any more: for a process that now ends
-    without waiting for its threads.
+    """Delete the temporaries of all threads, and let no file be begun any more.
+
+    It is for a process that then ends without waiting for its threads.
     """
     _changing.acquire()  # for good
     for temporary in tuple(_temporaries):

@@ -112,6 +112,16 @@ def format_of(path: Path) -> str | None:
     return Image.EXTENSION.get(suffix)
 
 
+def content_format(path: Path) -> str | None:
+    """Pillow's name for the format of what is in a file; None for one that it does not know."""
+    try:
+        with _open(path) as image:
+            name: str | None = image.format
+            return name
+    except (OSError, SyntaxError, ModuleNotFoundError):
+        return None
+
+
 @contextmanager
 def large_pictures_allowed() -> Iterator[None]:
     """Have Pillow read pictures of up to a gigapixel and keep its warnings, of those and of sloppy metadata.
@@ -181,14 +191,15 @@ def upscale(
         if progress:
             progress((done + part) / steps)
 
+    frame: Any
     for frame in picture.frames:
         if scales:
-            results: dict[Any, Any] = upscaler.upscale(frame, scales, progress=tell)
-            for goal in scales:
-                frames[goal].append(results[goal])
+            results = upscaler.upscale(frame, scales, progress=tell)
+            for scale in scales:
+                frames[scale].append(results[scale])
             done += 1
-        for goal in boxes:
-            frames[goal].append(upscaler.upscale(frame, size=goal, progress=tell))
+        for box in boxes:
+            frames[box].append(upscaler.upscale(frame, size=box, progress=tell))
             done += 1
     return {goal: replace(picture, frames=frames[goal]) for goal in goals}
 

@@ -12,8 +12,8 @@ from fsrcnn_rt.arguments import what_is_missing
 
 #: Camera raw, as dcraw and LibRaw read it.
 RAW_SUFFIXES = frozenset(
-    (".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos")
-    + (".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f")
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos"}
+    | {".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
 )
 
 
@@ -41,7 +41,7 @@ _PLUGINS = (
     ),
 )
 
-#: What a longest magic number takes, in bytes.
+# What the longest magic number takes, in bytes.
 _HEAD = 16
 
 
@@ -56,7 +56,10 @@ def is_optional(path: Path) -> bool:
 
 
 def register(path: Path) -> None:
-    """Have Pillow know the format that a suffix stands for; ``ModuleNotFoundError`` says how it is installed."""
+    """Have Pillow know the format that a suffix stands for.
+
+    ``ModuleNotFoundError`` says how its package is installed.
+    """
     plugin = _by_suffix(path)
     if plugin is not None:
         _register(plugin)

@@ -1,7 +1,7 @@
 """PNG of large pictures, filtered and deflated in stripes by several threads.
 
-Pillow's encoder has one thread and one setting for all pictures. Here each stripe is a deflate stream that ends
-on a whole byte, so that the stripes behind each other are one stream, and each is deflated as suits it:
+Pillow's encoder has one thread and one setting for all pictures. Here each stripe is deflated by itself up to
+a whole byte, so that the stripes behind each other are one stream, and each is deflated as suits it:
 photographs have next to nothing for zlib's search of repetitions, drawings have a lot.
 """
 
@@ -30,7 +30,7 @@ _STRIPE = 1 << 20
 # Bytes that are filtered at once: with the 16-bit copies of them they stay in the cache.
 _BLOCK = 1 << 15
 
-# Parts of a stripe that are deflated in several ways to see which suits it: so many, of so many rows and bytes.
+# Parts of a stripe that are deflated in several ways to see which suits it: so many, of these rows and bytes.
 _SAMPLES, _SAMPLE_ROWS, _SAMPLE_BYTES = 3, 16, 512
 
 # The search has to save this part of the bytes to be worth its time.
@@ -73,12 +73,14 @@ def write(
     threads: int = 1,
     progress: Callable[[float], object] | None = None,
 ) -> None:
-    """Write a picture as PNG: uint8 or uint16 samples (H, W) or (H, W, C) of 1 to 4 channels, or a Pillow
-    image of mode L, LA, RGB, RGBA or I;16.
+    """Write a picture as PNG.
+
+    ``image``: uint8 or uint16 samples (H, W) or (H, W, C) of 1 to 4 channels, or a Pillow image of mode L,
+    LA, RGB, RGBA or I;16.
 
     ``chunks``: metadata, whole chunks that go before the pixels. ``effort``: 0, the fastest, to 10, the
-    smallest; by default what suits each part of the picture. ``progress``: called with the part that is done.
-    The bytes do not depend on ``threads``.
+    smallest; by default what suits each part of the picture. ``progress``: told the part that is done. The
+    bytes do not depend on ``threads``.
     """
     rows = _Rows(image)
     file.write(_SIGNATURE)
@@ -109,7 +111,7 @@ def repeats(image: "AnyArray | PilImage") -> bool:
 
 
 class _Rows:
-    """Rows of a picture as the bytes of a PNG; of a Pillow image no more are copied at a time than asked for."""
+    """Rows of a picture as the bytes of a PNG; of a Pillow image, only those asked for are copied."""
 
     def __init__(self, image: "AnyArray | PilImage") -> None:
         self._image = image
@@ -215,7 +217,7 @@ def _filtered(data: npt.NDArray[np.uint8], first: int, pixel: int, kind: int) ->
 
 
 def _paeth(rows: npt.NDArray[np.int16], pixel: int, result: npt.NDArray[np.uint8]) -> None:
-    """Subtract from each byte whichever of left, above and above left is closest to left + above - above left.
+    """Subtract from each byte the one of left, above and above left that is closest to left + above - corner.
 
     The three are compared without their distances: 3 * corner - left - above lies beyond the larger or the
     smaller of left and above exactly where the other of them is the closest.

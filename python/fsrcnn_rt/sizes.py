@@ -94,12 +94,35 @@ def name_of(goal: Goal) -> str:
 
 
 def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
-    """Size of what becomes of a picture of the size ``source``.
+    """Size of what becomes of a picture of the size ``source``, as :func:`fitted` has it.
+
+    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MOST` times as
+    large.
+    """
+    width, height = source
+    size = fitted(goal, source, step)
+    what = f"{name_of(goal)} makes {width}x{height} to {size[0]}x{size[1]}, which is"
+    if size[0] < width or size[1] < height:
+        raise ValueError(f"{what} smaller")
+    if size == source:
+        raise ValueError(f"{what} no larger")
+    if size[0] > MOST * width or size[1] > MOST * height:
+        raise ValueError(f"{what} more than {MOST} times as large")
+    return size
+
+
+def is_larger_already(goal: Goal, source: Size) -> bool:
+    """Whether a picture of the size ``source`` has or exceeds what is asked for, on a side."""
+    size = fitted(goal, source)
+    return size == source or size[0] < source[0] or size[1] < source[1]
+
+
+def fitted(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
+    """Size that is asked for of a picture of the size ``source``, be it larger or smaller.
 
     Sides that are not given outright are rounded to the nearest pixel, halves up; those of no integer
     multiple to multiples of ``step``, the luma samples for each of chroma, and a box that is not stretched
-    to is taken for the largest such one in it. ``ValueError`` for a size that is smaller than the picture,
-    its own, or more than :data:`MOST` times as large.
+    to is taken for the largest such one in it.
     """
     width, height = source
     if not isinstance(goal, Box):
@@ -117,14 +140,7 @@ def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
     else:
         assert goal.height is not None
         size = _beside(width, goal.height, height, step[0]), goal.height
-    what = f"{name_of(goal)} makes {width}x{height} to {size[0]}x{size[1]}, which is"
-    if size[0] < width or size[1] < height:
-        raise ValueError(f"{what} smaller")
-    if size == source:
-        raise ValueError(f"{what} no larger")
-    if size[0] > MOST * width or size[1] > MOST * height:
-        raise ValueError(f"{what} more than {MOST} times as large")
-    return size
+    return max(1, size[0]), max(1, size[1])
 
 
 def exact_scale(source: Size, size: Size, offered: Sequence[int]) -> int | None:

@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
@@ -214,14 +214,15 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
             with suppress(OSError):  # no pipe but a file, or one that may not grow
                 # Both ends then wait for each other a few times a frame, and not at every 64 KB.
                 fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
-    with source:
+    # But of stdin, whose first bytes may be in its buffer by now: large reads go past that.
+    source: Any = nullcontext(sys.stdin.buffer) if job.source == PIPE else io.FileIO(job.source)
+    with source as frames:
         if job.output == PIPE:
-            return upscale_y4m(source, io.FileIO(1, "w", closefd=False), **keywords)
+            return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
         truncated = None
         with atomic_write(Path(job.output)) as sink:
             try:
-                done = upscale_y4m(source, sink, **keywords)
+                done = upscale_y4m(frames, sink, **keywords)
             except TruncatedError as error:  # what has come is delivered
                 truncated = error
         if truncated is not None:
