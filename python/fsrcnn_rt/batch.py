@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from fsrcnn_rt import adjust, pictures
@@ -131,7 +131,7 @@ class _Line:
                 for goal in job.outputs.keys() - results.keys():
                     results[goal] = self._left(goal, picture)
             with self._turn(self._saving):
-                self._write(job, results, self._together.threads if together else 1)
+                self._write(job, picture, results, self._together.threads if together else 1)
         lossless = all(is_lossless(name, self._options, source=picture.lossless) for name in _formats(job))
         return Outcome(job, picture.size, perf_counter() - start, lossless=lossless)
 
@@ -159,7 +159,14 @@ class _Line:
             return picture
         return adjust.resized(picture, size)
 
-    def _write(self, job: Job, results: dict[Goal, pictures.Picture], threads: int) -> None:
+    def _is_copied(self, job: Job, goal: Goal) -> bool:
+        """Whether a picture that stays as it is stays so to the byte: nothing else is asked for."""
+        same_format = job.source.suffix == job.outputs[goal].suffix
+        return same_format and replace(self._options, larger="refuse") == WriteOptions()
+
+    def _write(
+        self, job: Job, source: pictures.Picture, results: dict[Goal, pictures.Picture], threads: int
+    ) -> None:
         """Write the results, those of a picture that has all threads side by side."""
         done = dict.fromkeys(results, 0.0)
 
@@ -169,6 +176,9 @@ class _Line:
                 self._progress(job, _COMPUTING + (1 - _COMPUTING) * sum(done.values()) / len(done))
 
             picture = results.pop(goal)
+            if picture is source and self._is_copied(job, goal):
+                pictures.copy(job.source, job.outputs[goal])
+                return
             if self._options.depth == 8:
                 picture = adjust.in_eight_bits(picture)
             if job.piped is not None:

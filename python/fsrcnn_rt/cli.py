@@ -93,7 +93,7 @@ def command() -> NoReturn:
 
 
 def _is_video(name: str) -> bool:
-    """Whether an input is video: of stdin, what begins as Y4M does, and what is empty."""
+    """Whether an input is video: of stdin, what begins as Y4M does."""
     if name != PIPE:
         return is_video(name)
     if sys.stdin is None or sys.stdin.isatty():
@@ -101,7 +101,10 @@ def _is_video(name: str) -> bool:
     from fsrcnn_rt.y4m import MAGIC
 
     stdin: Any = sys.stdin.buffer  # what is peeked at stays in its buffer, for whoever reads it then
-    return MAGIC.startswith(stdin.peek(len(MAGIC))[: len(MAGIC)])
+    head = stdin.peek(len(MAGIC))[: len(MAGIC)]
+    if not head:
+        raise UsageError(f"{PIPE}: stdin is empty")
+    return MAGIC.startswith(head)
 
 
 def _print_no_more() -> None:

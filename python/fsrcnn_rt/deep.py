@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fsrcnn_rt import png
-from fsrcnn_rt.encoding import WriteOptions
+from fsrcnn_rt import jxl, png
+from fsrcnn_rt.encoding import WriteOptions, heif_settings
 from fsrcnn_rt.image import AnyArray
+from fsrcnn_rt.plugins import load
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -41,22 +42,29 @@ def is_needed(path: Path, image: "PilImage") -> bool:
         return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
     if image.format == "TIFF":
         return any(bits > 8 for bits in getattr(image, "tag_v2", {}).get(_BITS_TAG, ()))
-    if image.format in ("JPEG2000", "AVIF"):
+    if image.format in ("JPEG2000", "AVIF", "JXL"):
         return _bits(path, image.format) > 8
+    if image.format == "HEIF":
+        return bool(image.info["bit_depth"] > 8)
     return ";16" in str(getattr(image, "tile", ""))
 
 
 def read(path: Path, image: "PilImage") -> AnyArray:
     """Read uint16 samples (H, W, 2 to 4), upright, of what Pillow has opened as ``image``.
 
-    The orientation in the EXIF data of ``image`` is reset. ``ValueError`` for other formats than PNG and
-    TIFF, and where the extra is not installed.
+    The orientation in the EXIF data of ``image`` is reset. ``ValueError`` for other formats than PNG, TIFF,
+    HEIC and JPEG XL, and where the extra is not installed.
     """
-    if image.format not in ("PNG", "TIFF") or image.mode == "CMYK":
+    if image.format not in ("PNG", "TIFF", "HEIF", "JXL") or image.mode == "CMYK":
         raise ValueError(f"{_CUT}; of these, RGB in PNG and TIFF can be read (convert it to one of them)")
+    if image.format == "HEIF":
+        heif = load("pillow_heif").open_heif(path, convert_hdr_to_8bit=False)
+        return np.array(heif)  # upright, and all 16 bits in use, whatever it has
     tifffile, imagecodecs = _codecs()
     if image.format == "PNG":
         array: AnyArray = imagecodecs.png_decode(path.read_bytes())
+    elif image.format == "JXL":
+        array = imagecodecs.jpegxl_decode(path.read_bytes())
     else:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
@@ -69,7 +77,7 @@ def read(path: Path, image: "PilImage") -> AnyArray:
     if array.dtype != np.uint16 or array.ndim != 3:
         raise ValueError(f"{_CUT}, and it is no 16-bit colour but {array.dtype} of shape {array.shape}")
     exif = image.getexif()
-    orientation = exif.pop(_ORIENTATION, 1)
+    orientation = exif.pop(_ORIENTATION, 1) if image.format != "JXL" else 1  # which is decoded upright
     if "exif" in image.info:
         image.info["exif"] = exif.tobytes()
     return upright(array, orientation)
@@ -85,13 +93,19 @@ def write(
     threads: int = 1,
     progress: Callable[[float], object] | None = None,
 ) -> None:
-    """Write uint16 samples (H, W, 2 to 4) as PNG or TIFF, with ``info`` as Pillow names it.
+    """Write uint16 samples (H, W, 2 to 4) as PNG, TIFF or HEIC of 10 bits, with ``info`` as Pillow names it.
 
     Of EXIF a TIFF gets the texts alone. ``ValueError`` for other formats.
     """
     if name == "PNG":
         chunks = b"".join(_chunks(info))
         png.write(file, array, chunks, effort=options.effort, threads=threads, progress=progress)
+    elif name == "HEIF" and array.shape[2] > 2:
+        height, width, channels = array.shape
+        settings = heif_settings(options)
+        kept = {key: info[key] for key in ("exif", "xmp", "icc_profile") if key in info}
+        mode = "RGB;16" if channels == 3 else "RGBA;16"
+        load("pillow_heif").encode(mode, (width, height), array.tobytes(), file, **settings, **kept)
     elif name == "TIFF":
         tifffile, _ = _codecs()
         channels = array.shape[2]
@@ -136,9 +150,11 @@ def _codecs() -> tuple[Any, Any]:
 
 
 def _bits(path: Path, name: str) -> int:
-    """Bits per channel by the header of a JPEG 2000 or AVIF file, 8 where it does not say."""
+    """Bits per channel by the header of a JPEG 2000, AVIF or JPEG XL file, 8 where it does not say."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
+    if name == "JXL":
+        return jxl.bits(head)
     # The SIZ marker after the start of the codestream; the box "pixi" of the first picture.
     marker, distance = (b"\xff\x4f\xff\x51", 42) if name == "JPEG2000" else (b"pixi", 9)
     found = head.find(marker)

@@ -64,7 +64,15 @@ def encoder_options(frame: "PilImage", name: str, options: WriteOptions, *, loss
     return choose(frame, options, lossless) if choose else {}
 
 
-# What follows was measured on photographs and drawings, enlarged by 3: README, "Encoding".
+def heif_settings(options: WriteOptions) -> dict[str, Any]:
+    """Choose what pillow_heif is told."""
+    steps = len(_X265_PRESETS) - 1
+    preset = _X265_PRESETS[0 if options.effort is None else options.effort * steps // MOST_EFFORT]
+    quality = options.quality or _QUALITY
+    return {"quality": quality, "chroma": 444, "enc_params": {"preset": preset}}
+
+
+# The defaults were measured on photographs and drawings, enlarged by 3: docs/command-line.md.
 
 
 def _png(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:
@@ -108,10 +116,7 @@ def _jxl(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, 
 
 
 def _heif(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:
-    steps = len(_X265_PRESETS) - 1
-    preset = _X265_PRESETS[0 if options.effort is None else options.effort * steps // MOST_EFFORT]
-    quality = options.quality or _QUALITY
-    return {"quality": quality, "chroma": 444, "enc_params": {"preset": preset}}
+    return heif_settings(options)
 
 
 def _tiff(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:

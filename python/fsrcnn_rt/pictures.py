@@ -6,6 +6,7 @@ orientation of EXIF is applied and reset. EXIF, XMP, ICC profile and resolution 
 
 import io
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -152,7 +153,7 @@ def read(
     """
     try:
         if plugins.is_raw(path):
-            picture = Picture([_developed(path, raw_bits)], _raw_metadata(path))
+            picture = _read_raw(path, raw_bits)
         else:
             with _open(path) as image:
                 picture = _read(path, image, first_frame)
@@ -224,6 +225,15 @@ def write(
         raise OSError(f"{path} cannot be written: {one_line(error)}") from error
 
 
+def copy(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all; ``OSError`` where it cannot be written."""
+    try:
+        with source.open("rb") as file, atomic_write(path) as copied:
+            shutil.copyfileobj(file, copied)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {one_line(error)}") from error
+
+
 def encoded(picture: Picture, name: str, options: WriteOptions, *, threads: int = 1) -> bytes:
     """Give the bytes of a file in the format that Pillow calls ``name``; ``OSError`` as of :func:`write`."""
     file = io.BytesIO()
@@ -246,20 +256,12 @@ def _open(path: Path) -> "PilImage":
         raise
 
 
-def _developed(path: Path, bits: int) -> Frame:
+def _read_raw(path: Path, bits: int) -> Picture:
     from PIL import Image
 
     array = raw.read(path, bits)
-    return Image.fromarray(array) if bits == 8 else array
-
-
-def _raw_metadata(path: Path) -> dict[str, Any]:
-    image = raw.metadata(path)
-    if image is None:
-        return {}
-    with image:
-        info = _metadata(image)
-    return {key: info[key] for key in ("exif", "xmp") if key in info}  # the rest is the preview's
+    exif = raw.exif(path)
+    return Picture([Image.fromarray(array) if bits == 8 else array], {"exif": exif} if exif else {})
 
 
 def _read(path: Path, image: "PilImage", first_frame: bool) -> Picture:

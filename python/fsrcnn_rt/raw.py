@@ -1,45 +1,60 @@
-"""Camera raw through LibRaw (the package rawpy): developed as the camera would, to sRGB."""
+"""Camera raw through LibRaw (the package rawpy), developed as the camera would, to sRGB."""
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from fsrcnn_rt.image import AnyArray
 from fsrcnn_rt.plugins import load
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PilImage
-
 _SRGB = (2.4, 12.92)  # power and slope of its curve
-_ORIENTATION = 0x0112
+_TIFF = (b"II*\0", b"MM\0*")
+
+# What of the EXIF data is as true of the result: texts, the EXIF and GPS directories.
+_TEXTS = (270, 271, 272, 306, 315, 33432)
+_DIRECTORIES = (34665, 34853)
+_MAKER_NOTE = 37500  # full of offsets into the file that it was in
 
 
 def read(path: Path, bits: int) -> AnyArray:
-    """Develop a file to RGB of ``bits``, 8 or 16, (H, W, 3), upright: white balance of the camera, sRGB.
+    """Develop a file to RGB of ``bits``, 8 or 16, (H, W, 3), upright: the camera's white balance, sRGB.
 
     ``ModuleNotFoundError`` without the extra ``raw``.
     """
-    rawpy = load("rawpy")
-    with rawpy.imread(str(path)) as raw:
+    with load("rawpy").imread(str(path)) as raw:
         array: AnyArray = raw.postprocess(use_camera_wb=True, gamma=_SRGB, output_bps=bits)
     return array
 
 
-def metadata(path: Path) -> "PilImage | None":
-    """Open what in a raw file holds its EXIF data: the file itself where it is a TIFF, else its preview."""
-    from PIL import Image, UnidentifiedImageError
+def exif(path: Path) -> bytes | None:
+    """Give the EXIF data of a file: its own where it is laid out as a TIFF, else that of its preview."""
+    from PIL import Image
 
+    source = Image.Exif()
+    with path.open("rb") as file:
+        if file.read(4) in _TIFF:
+            file.seek(0)
+            source.load_from_fp(file)
+            return _descriptive(source)
     rawpy = load("rawpy")
-    try:
-        image: PilImage = Image.open(path)
-    except UnidentifiedImageError:
-        with rawpy.imread(str(path)) as raw:
-            try:
-                thumb = raw.extract_thumb()
-            except rawpy.LibRawError:  # it has none
-                return None
-        if thumb.format != rawpy.ThumbFormat.JPEG:
+    with rawpy.imread(str(path)) as raw:
+        try:
+            preview = raw.extract_thumb()
+        except rawpy.LibRawError:  # it has none
             return None
-        image = Image.open(io.BytesIO(thumb.data))
-    image.getexif().pop(_ORIENTATION, None)
-    return image
+    if preview.format != rawpy.ThumbFormat.JPEG:
+        return None
+    with Image.open(io.BytesIO(preview.data)) as image:
+        return _descriptive(image.getexif())
+
+
+def _descriptive(source: Any) -> bytes | None:
+    from PIL import Image
+
+    kept = Image.Exif()
+    kept.update({tag: source[tag] for tag in _TEXTS if tag in source})
+    for tag in _DIRECTORIES:
+        entries = {key: value for key, value in source.get_ifd(tag).items() if key != _MAKER_NOTE}
+        if entries:
+            kept[tag] = entries
+    return kept.tobytes() if len(kept) else None
