@@ -21,8 +21,8 @@ _MEMORY = 1 << 30
 # The part of a picture's time that the network takes, for a picture that is shown to progress.
 _COMPUTING = 0.4
 
-# Formats that hold 16 bits per channel of colour.
-_DEEP = ("PNG", "TIFF")
+# Of files that hold 16 bits per channel of colour.
+_DEEP = (".png", ".tif", ".tiff")
 
 # With fewer pictures for each thread, all threads share one picture at a time: some would idle at the end.
 _MANY = 4
@@ -137,12 +137,11 @@ class _Line:
 
     def _read(self, job: Job) -> pictures.Picture:
         options = self._options
-        deep = options.depth is None and all(name in _DEEP for name in _formats(job))
         picture = pictures.read(
             job.file or job.source,
             strip_metadata=options.strip_metadata,
             first_frame=options.first_frame,
-            raw_bits=16 if deep else 8,
+            raw_bits=8 if options.depth == 8 or not _are_deep(job) else 16,
         )
         if options.background is not None:
             picture = adjust.flattened(picture, options.background)
@@ -200,6 +199,12 @@ class _Line:
             if self.stopped.is_set():
                 raise CancelledError
             yield
+
+
+def _are_deep(job: Job) -> bool:
+    """Whether all outputs can hold 16 bits per channel of colour."""
+    suffixes = [f".{job.piped}"] if job.piped else [path.suffix for path in job.outputs.values()]
+    return all(suffix.lower() in _DEEP for suffix in suffixes)
 
 
 def _formats(job: Job) -> list[str]:
