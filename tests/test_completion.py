@@ -81,6 +81,7 @@ def test_bash_options(bash):
         "--isa",
         "-v",
         "--verbose",
+        "--suite",
         "--ifc",
         "--markdown",
         "--json",

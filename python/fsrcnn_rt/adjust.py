@@ -1,128 +1,107 @@
-"""What is done to the frames of a picture beside enlarging: laid on a background, rounded, made smaller."""
+"""What is done to a frame beside enlarging it: laid on a background, rounded to 8 bits, made smaller.
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+A frame is a Pillow image, or 16-bit colour, which Pillow has no mode for, as an array.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fsrcnn_rt.image import AnyArray
-from fsrcnn_rt.pictures import Frame, Picture
+from fsrcnn_rt.image import AnyArray, from_pil
 from fsrcnn_rt.sizes import Size
 
-_RESOLUTION_TAGS = {282: None, 283: None, 296: 2}  # both as given, in inches
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
+
+Frame: TypeAlias = "PilImage | AnyArray"
+
+_FULL = 65535
 
 
-def flattened(picture: Picture, colour: tuple[int, int, int]) -> Picture:
-    """Lay what is transparent on ``colour``, (R, G, B) of 0..255; nothing has alpha then."""
-    return _each(picture, lambda frame: _flat(frame, colour))
+def flattened(frame: Frame, colour: tuple[int, int, int]) -> Frame:
+    """Lay what is transparent on ``colour``, (R, G, B) of 0..255; there is no alpha then.
 
-
-def in_eight_bits(picture: Picture) -> Picture:
-    """Round frames of more than 8 bits per channel to 8; floats are 0..1, values outside are clipped."""
-    return _each(picture, _eight_bits)
-
-
-def resized(picture: Picture, size: Size) -> Picture:
-    """Bring frames to ``size`` by the bicubic filter, antialiased where that is smaller."""
-    return _each(picture, lambda frame: _resized(frame, size))
-
-
-def with_resolution(picture: Picture, dpi: float) -> Picture:
-    """Give a picture this resolution, in dots per inch, in its EXIF data too where that has one."""
-    from PIL import Image
-
-    info = {**picture.info, "dpi": (dpi, dpi)}
-    if "exif" in info:
-        exif = Image.Exif()
-        exif.load(info["exif"])
-        for tag, value in _RESOLUTION_TAGS.items():
-            if tag in exif:
-                exif[tag] = value or dpi
-        info["exif"] = exif.tobytes()
-    for frame in picture.frames:
-        if not isinstance(frame, np.ndarray):
-            frame.info.update(info)
-    return replace(picture, info=info)
-
-
-def _each(picture: Picture, change: Callable[[Frame], Frame]) -> Picture:
-    frames = []
-    for frame in picture.frames:
-        changed = change(frame)
-        if changed is not frame and not isinstance(changed, np.ndarray):
-            kept: dict[Any, Any] = dict(picture.info)
-            if not isinstance(frame, np.ndarray) and changed.mode == frame.mode:
-                kept = frame.info
-            changed.info = kept
-        frames.append(changed)
-    return replace(picture, frames=frames)
-
-
-def _flat(frame: Frame, colour: tuple[int, int, int]) -> Frame:
+    ``ValueError`` for more than 8 bits with a transparent colour, which is no alpha.
+    """
     from PIL import Image
 
     grey = len(set(colour)) == 1
     if isinstance(frame, np.ndarray):
-        if frame.ndim < 3 or frame.shape[2] in (1, 3):
+        if frame.shape[2] == 3:
             return frame
         if frame.shape[2] == 2 and not grey:
             frame = frame[..., [0, 0, 0, 1]]
-        alpha = frame[..., -1:] / 65535
+        alpha = frame[..., -1:] / _FULL
         behind = np.array(colour[: frame.shape[2] - 1], np.float64) * 257
         flat: AnyArray = np.floor(frame[..., :-1] * alpha + behind * (1 - alpha) + 0.5).astype(np.uint16)
-        return flat
+        return flat[..., [0, 0, 0]] if flat.shape[2] == 1 else flat
     if not frame.has_transparency_data:
         return frame
-    mode = "L" if grey and frame.mode in ("L", "LA", "La") else "RGB"
     if frame.mode[0] in "IF":
         raise ValueError(f"mode {frame.mode} with a transparent colour has no alpha to lay on a background")
+    mode = "L" if grey and frame.mode in ("L", "LA", "La") else "RGB"
     below = Image.new("RGBA", frame.size, (*colour, 255))
-    return Image.alpha_composite(below, frame.convert("RGBA")).convert(mode)
+    result = Image.alpha_composite(below, frame.convert("RGBA")).convert(mode)
+    result.info = {key: value for key, value in frame.info.items() if key != "transparency"}
+    return result
 
 
-def _eight_bits(frame: Frame) -> Frame:
+def in_eight_bits(frame: Frame, info: Mapping[str, Any]) -> "PilImage":
+    """Round a frame of more than 8 bits per channel to 8; floats are 0..1, values outside are clipped.
+
+    ``info``: what an array has of metadata.
+    """
+    from PIL import Image
+
+    if not isinstance(frame, np.ndarray):
+        if frame.mode[0] not in "IF":
+            return frame
+        info = {**info, **{str(key): value for key, value in frame.info.items()}}
+    samples = np.asarray(frame)
+    if samples.dtype.kind == "f":
+        rounded = np.floor(np.clip(np.nan_to_num(samples), 0, 1) * 255 + 0.5).astype(np.uint8)
+    else:
+        rounded = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257
+    result = Image.fromarray(rounded)
+    result.info.update(info)
+    return result
+
+
+def resized(frame: Frame, size: Size) -> Frame:
+    """Bring a frame to ``size`` by the bicubic filter, antialiased where that is smaller.
+
+    Its mode becomes what that of an enlarged frame would be.
+    """
     from PIL import Image
 
     if isinstance(frame, np.ndarray):
-        samples = frame
-    elif frame.mode[0] in "IF":
-        samples = np.asarray(frame)
-    else:
-        return frame
-    if samples.dtype.kind == "f":
-        rounded = np.floor(np.clip(np.nan_to_num(samples), 0, 1) * 255 + 0.5).astype(np.uint8)
-    else:  # 65535 / 255 = 257
-        rounded = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return Image.fromarray(rounded.squeeze(2) if rounded.shape[2:] == (1,) else rounded)
+        return frame if size == (frame.shape[1], frame.shape[0]) else _resized(frame, size)
+    array, restore = from_pil(frame)
+    if size == frame.size:
+        return restore(array)
+    if array.dtype == np.uint16:
+        return restore(_resized(array[..., None], size)[..., 0])
+    computed = restore(array)
+    result = computed.resize(size, Image.Resampling.BICUBIC)
+    result.info = computed.info
+    return result
 
 
-def _resized(frame: Frame, size: Size) -> Frame:
+def _resized(samples: AnyArray, size: Size) -> AnyArray:
+    """Resize uint16 samples (H, W, 1 to 4) by way of floats."""
     from PIL import Image
 
-    bicubic = Image.Resampling.BICUBIC
-    if not isinstance(frame, np.ndarray):
-        if frame.mode.startswith("I;16") or frame.mode == "I":
-            grey = np.asarray(frame).astype(np.float32)
-            return Image.fromarray(_in_range(Image.fromarray(grey).resize(size, bicubic)))
-        mode = {"P": "RGB", "1": "L", "PA": "RGBA"}.get(frame.mode, frame.mode)
-        if frame.has_transparency_data:
-            mode = "LA" if mode in ("L", "LA") else "RGBA"
-        return frame.convert(mode).resize(size, bicubic)
-    samples = frame.astype(np.float32)
-    alpha = frame.shape[2] in (2, 4)
-    if alpha:  # colour of what is transparent must not show
-        samples[..., :-1] *= samples[..., -1:] / 65535
+    values = samples.astype(np.float32)
+    with_alpha = samples.shape[2] in (2, 4)
+    if with_alpha:  # the colour of what is transparent must not show
+        values[..., :-1] *= values[..., -1:] / _FULL
     planes = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size, bicubic))
-        for plane in np.moveaxis(samples, 2, 0)
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size, Image.Resampling.BICUBIC))
+        for plane in np.moveaxis(values, 2, 0)
     ]
-    result = np.stack(planes, 2)
-    if alpha:
-        result[..., :-1] /= np.maximum(result[..., -1:] / 65535, 1 / 65535)
-    return _in_range(result)
-
-
-def _in_range(samples: Any) -> AnyArray:
-    clipped: AnyArray = np.floor(np.clip(np.asarray(samples), 0, 65535) + 0.5).astype(np.uint16)
-    return clipped
+    result: AnyArray = np.stack(planes, 2)
+    if with_alpha:
+        result[..., :-1] /= np.maximum(result[..., -1:], 1) / _FULL
+    rounded: AnyArray = np.floor(np.clip(result, 0, _FULL) + 0.5).astype(np.uint16)
+    return rounded

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from fsrcnn_rt import adjust, pictures
+from fsrcnn_rt import pictures
 from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.encoding import WriteOptions, is_lossless
 from fsrcnn_rt.plan import Job
-from fsrcnn_rt.sizes import Goal, fitted, is_larger_already, size_of
+from fsrcnn_rt.sizes import Goal, Larger, result_size
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
@@ -21,8 +21,8 @@ _MEMORY = 1 << 30
 # The part of a picture's time that the network takes, for a picture that is shown to progress.
 _COMPUTING = 0.4
 
-# Of files that hold 16 bits per channel of colour.
-_DEEP = (".png", ".tif", ".tiff")
+# Formats that hold 16 bits per channel of colour, and are not the camera's.
+_DEEP = {"PNG", "TIFF"}
 
 # With fewer pictures for each thread, all threads share one picture at a time: some would idle at the end.
 _MANY = 4
@@ -42,6 +42,7 @@ class Outcome:
     """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with.
 
     ``lossless``: whether that is how all of its outputs are encoded.
+    ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
     """
 
     job: Job
@@ -49,6 +50,7 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     lossless: bool = False
+    left_out: Sequence[str] = ()
 
 
 def run(
@@ -106,61 +108,51 @@ class _Line:
     def carry_out(self, job: Job) -> Outcome:
         try:
             return self._carry_out(job)
-        except (OSError, ValueError, TypeError, MemoryError) as error:
+        except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             return Outcome(job, error=one_line(error))
         finally:
             self._progress(job, 1.0)
 
     def _carry_out(self, job: Job) -> Outcome:
         start = perf_counter()
+        options, names = self._options, _formats(job)
         with self._turn(self._loading):
-            picture = self._read(job)
-        enlarged = [goal for goal in job.outputs if not self._is_left(goal, picture)]
+            picture = pictures.read(
+                job.file or job.source,
+                strip_metadata=options.strip_metadata,
+                first_frame=options.first_frame,
+                raw_bits=8 if options.depth == 8 or not _DEEP.issuperset(names.values()) else 16,
+            )
+        picture = pictures.adjusted(picture, options)
+        pictures.check(picture, names, options)
         # Held from before the results exist until they are written, so that memory follows the limit and not
         # the length of the line.
-        needed = sum(_larger(picture, goal) for goal in enlarged)
+        needed = sum(_larger(picture, goal, options.larger) for goal in job.outputs)
         with self._memory.hold(needed):
             together = self._few or needed > self._large
             with self._turn(self._computing):
                 results = pictures.upscale(
                     picture,
                     self._together if together else self._alone,
-                    enlarged,
+                    list(job.outputs),
+                    larger=options.larger,
                     progress=lambda part: self._progress(job, _COMPUTING * part),
                 )
-                for goal in job.outputs.keys() - results.keys():
-                    results[goal] = self._left(goal, picture)
             with self._turn(self._saving):
                 self._write(job, picture, results, self._together.threads if together else 1)
-        lossless = all(is_lossless(name, self._options, source=picture.lossless) for name in _formats(job))
-        return Outcome(job, picture.size, perf_counter() - start, lossless=lossless)
-
-    def _read(self, job: Job) -> pictures.Picture:
-        options = self._options
-        picture = pictures.read(
-            job.file or job.source,
-            strip_metadata=options.strip_metadata,
-            first_frame=options.first_frame,
-            raw_bits=8 if options.depth == 8 or not _are_deep(job) else 16,
+        return Outcome(
+            job,
+            picture.size,
+            perf_counter() - start,
+            lossless=all(is_lossless(name, options, source=picture.lossless) for name in names.values()),
+            left_out=sorted({key for name in names.values() for key in pictures.left_out(picture, name)}),
         )
-        if options.background is not None:
-            picture = adjust.flattened(picture, options.background)
-        return picture if options.dpi is None else adjust.with_resolution(picture, options.dpi)
 
-    def _is_left(self, goal: Goal, picture: pictures.Picture) -> bool:
-        """Whether a picture is as large as it is to be, or larger, and that is no error."""
-        return self._options.larger != "refuse" and is_larger_already(goal, picture.size)
-
-    def _left(self, goal: Goal, picture: pictures.Picture) -> pictures.Picture:
-        """Give what such a picture becomes."""
-        size = fitted(goal, picture.size)
-        if self._options.larger == "keep" or size == picture.size:
-            return picture
-        return adjust.resized(picture, size)
-
-    def _is_copied(self, job: Job, goal: Goal) -> bool:
-        """Whether a picture that stays as it is stays so to the byte: nothing else is asked for."""
-        same_format = job.source.suffix == job.outputs[goal].suffix
+    def _is_copied(self, job: Job, goal: Goal, picture: pictures.Picture) -> bool:
+        """Whether a file stays as it is, to the byte: nothing is asked for that would change it."""
+        if self._options.larger != "keep" or not pictures.is_kept(picture, goal, "keep"):
+            return False
+        same_format = not job.piped and job.source.suffix == job.outputs[goal].suffix
         return same_format and replace(self._options, larger="refuse") == WriteOptions()
 
     def _write(
@@ -175,12 +167,9 @@ class _Line:
                 self._progress(job, _COMPUTING + (1 - _COMPUTING) * sum(done.values()) / len(done))
 
             picture = results.pop(goal)
-            if picture is source and self._is_copied(job, goal):
+            if self._is_copied(job, goal, source):
                 pictures.copy(job.source, job.outputs[goal])
-                return
-            if self._options.depth == 8:
-                picture = adjust.in_eight_bits(picture)
-            if job.piped is not None:
+            elif job.piped is not None:
                 _print(pictures.encoded(picture, job.piped, self._options, threads=threads))
             else:
                 pictures.write(picture, job.outputs[goal], self._options, threads=threads, progress=tell)
@@ -201,17 +190,11 @@ class _Line:
             yield
 
 
-def _are_deep(job: Job) -> bool:
-    """Whether all outputs can hold 16 bits per channel of colour."""
-    suffixes = [f".{job.piped}"] if job.piped else [path.suffix for path in job.outputs.values()]
-    return all(suffix.lower() in _DEEP for suffix in suffixes)
-
-
-def _formats(job: Job) -> list[str]:
-    """List the formats of the outputs, by Pillow's names."""
+def _formats(job: Job) -> dict[Goal, str]:
+    """Tell the formats of the outputs, by Pillow's names."""
     if job.piped is not None:
-        return [job.piped]
-    return [pictures.format_of(path) or "" for path in job.outputs.values()]
+        return dict.fromkeys(job.outputs, job.piped)
+    return {goal: pictures.writable_format(path) for goal, path in job.outputs.items()}
 
 
 def _print(data: bytes) -> None:
@@ -222,9 +205,9 @@ def _print(data: bytes) -> None:
             view = view[stdout.write(view) :]
 
 
-def _larger(picture: pictures.Picture, goal: Goal) -> int:
+def _larger(picture: pictures.Picture, goal: Goal, larger: Larger) -> int:
     """Memory of the pixels of the result, in bytes."""
-    (width, height), (w, h) = picture.size, size_of(goal, picture.size)
+    (width, height), (w, h) = picture.size, result_size(goal, picture.size, larger)
     return picture.nbytes * w * h // (width * height)
 
 

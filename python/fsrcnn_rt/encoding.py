@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsrcnn_rt import png
+from fsrcnn_rt.sizes import Larger
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 #: What ``effort`` goes up to.
 MOST_EFFORT = 10
 
-Larger = Literal["refuse", "keep", "shrink"]
 Compression = Literal["none", "lzw", "deflate"]
 
 _QUALITY = 95
 _TIFF_COMPRESSIONS = {"none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate"}
 _TIFF_PREDICTOR = 317
+_TIFF_PREDICTED = ("L", "LA", "RGB", "RGBA", "I;16")
 _DIFFERENCES = 2  # of a sample to the one beside it
 _X265_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 
@@ -55,7 +56,13 @@ def is_lossless(name: str, options: WriteOptions, *, source: bool) -> bool:
     """
     if name in ("WEBP", "JXL"):
         return source and options.quality is None
-    return name not in ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF", "GIF")
+    return name not in ("JPEG", "MPO", "PDF", "JPEG2000", "AVIF", "HEIF", "GIF")
+
+
+def tiff_tags(mode: str, options: WriteOptions) -> dict[int, Any]:
+    """Choose the tags of a TIFF that its compression needs."""
+    compressed = options.compression in ("lzw", "deflate")
+    return {_TIFF_PREDICTOR: _DIFFERENCES} if compressed and mode in _TIFF_PREDICTED else {}
 
 
 def encoder_options(frame: "PilImage", name: str, options: WriteOptions, *, lossless: bool) -> dict[str, Any]:
@@ -122,16 +129,14 @@ def _heif(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str,
 def _tiff(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:
     if options.compression is None:
         return {}
-    chosen: dict[str, Any] = {"compression": _TIFF_COMPRESSIONS[options.compression]}
-    if options.compression != "none" and frame.mode in ("L", "LA", "RGB", "RGBA", "I;16"):
-        chosen["tiffinfo"] = {_TIFF_PREDICTOR: _DIFFERENCES}
-    return chosen
+    return {"compression": _TIFF_COMPRESSIONS[options.compression]}
 
 
 _CHOICES: dict[str, Callable[["PilImage", WriteOptions, bool], dict[str, Any]]] = {
     "PNG": _png,
     "JPEG": _jpeg,
     "MPO": _jpeg,
+    "PDF": _jpeg,
     "WEBP": _webp,
     "AVIF": _avif,
     "JXL": _jxl,

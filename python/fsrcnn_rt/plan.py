@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from fsrcnn_rt import plugins
 from fsrcnn_rt.arguments import PIPE, UsageError, default_suffix
-from fsrcnn_rt.pictures import content_format, format_of
+from fsrcnn_rt.formats import format_of, is_writable
+from fsrcnn_rt.pictures import content_format
 from fsrcnn_rt.sizes import Goal
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
@@ -144,6 +145,8 @@ def _to_stdout(inputs: Sequence[str], goals: Sequence[Goal], naming: Naming, std
         name = _writable_format(Path(PIPE + extension), asked=True)
     else:  # as it came
         name = content_format(stdin) if stdin else None
+        if name and not is_writable(name):
+            raise UsageError(f"{PIPE}: is {name}, which cannot be written (-f names another format)")
     return Job(path, {goals[0]: Path(PIPE)}, stdin, name or "")
 
 
@@ -244,15 +247,13 @@ def _writable_format(path: Path, *, asked: bool) -> str | None:
 
     None where the package for it is not installed and the format was not ``asked`` for, but is the input's.
     """
-    from PIL import Image
-
     try:
         name = format_of(path)
     except ModuleNotFoundError as error:
         if asked:
             raise UsageError(f"{path}: {error}") from error
         return None
-    if name is None or name not in Image.SAVE:
+    if not is_writable(name):
         raise UsageError(f"{path}: {path.suffix or 'no suffix'!r} is not an image format that can be written")
     return name
 

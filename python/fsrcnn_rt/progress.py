@@ -21,8 +21,8 @@ class Report:
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed" | "output", "outputs":
     {scale: path}}, where the scale may be a size as it was asked for, and "output" is what was found and is
     the output of another input; if done also "size": [width, height] of the input, "lossless": whether its
-    outputs are, and "seconds", if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with
-    the counts.
+    outputs are, "seconds", and "left_out" with the metadata that the outputs have no place for, if there is
+    some; if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
 
@@ -87,18 +87,17 @@ class Report:
         self.done += 1
         outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
         seconds = outcome.seconds
+        left_out = outcome.left_out
         if self._verbose:
+            paths = ", ".join(outputs.values())
+            without = f"; without {', '.join(left_out)}" if left_out else ""
             with self._without_bar():
                 how = "lossless, " if outcome.lossless else ""
-                print(f"{source} -> {', '.join(outputs.values())} ({how}{seconds:.2f} s)", file=sys.stderr)
-        self._line(
-            input=source,
-            status="done",
-            outputs=outputs,
-            size=outcome.size,
-            lossless=outcome.lossless,
-            seconds=round(seconds, 3),
-        )
+                print(f"{source} -> {paths} ({how}{seconds:.2f} s{without})", file=sys.stderr)
+        values: dict[str, Any] = {"size": outcome.size, "lossless": outcome.lossless}
+        if left_out:
+            values["left_out"] = list(left_out)
+        self._line(input=source, status="done", outputs=outputs, **values, seconds=round(seconds, 3))
 
     def _without_bar(self) -> AbstractContextManager[object]:
         if self._bar is None:

@@ -2,18 +2,13 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
+from fsrcnn_rt import metadata
 from fsrcnn_rt.image import AnyArray
 from fsrcnn_rt.plugins import load
 
 _SRGB = (2.4, 12.92)  # power and slope of its curve
 _TIFF = (b"II*\0", b"MM\0*")
-
-# What of the EXIF data is as true of the result: texts, the EXIF and GPS directories.
-_TEXTS = (270, 271, 272, 306, 315, 33432)
-_DIRECTORIES = (34665, 34853)
-_MAKER_NOTE = 37500  # full of offsets into the file that it was in
 
 
 def read(path: Path, bits: int) -> AnyArray:
@@ -35,7 +30,7 @@ def exif(path: Path) -> bytes | None:
         if file.read(4) in _TIFF:
             file.seek(0)
             source.load_from_fp(file)
-            return _descriptive(source)
+            return metadata.from_tags(source)
     rawpy = load("rawpy")
     with rawpy.imread(str(path)) as raw:
         try:
@@ -45,16 +40,4 @@ def exif(path: Path) -> bytes | None:
     if preview.format != rawpy.ThumbFormat.JPEG:
         return None
     with Image.open(io.BytesIO(preview.data)) as image:
-        return _descriptive(image.getexif())
-
-
-def _descriptive(source: Any) -> bytes | None:
-    from PIL import Image
-
-    kept = Image.Exif()
-    kept.update({tag: source[tag] for tag in _TEXTS if tag in source})
-    for tag in _DIRECTORIES:
-        entries = {key: value for key, value in source.get_ifd(tag).items() if key != _MAKER_NOTE}
-        if entries:
-            kept[tag] = entries
-    return kept.tobytes() if len(kept) else None
+        return metadata.from_tags(image.getexif())
