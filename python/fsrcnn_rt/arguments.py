@@ -13,6 +13,7 @@ from fsrcnn_rt.sizes import MOST, Box, Goal, goals_of
 PIPE = "-"
 Y4M_SUFFIX = ".y4m"
 _EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
+_EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 

@@ -42,6 +42,9 @@ _XMP_PIXELS = re.compile(
     rb"""(GPano:(?:CroppedAreaImage|FullPano|CroppedArea)(Width|Height|Left|Top)Pixels(?:=["']|>))(\d+)"""
 )
 
+# Formats that have no other place for the resolution.
+_RESOLUTION_IN_EXIF = ("WEBP", "AVIF", "HEIF", "JXL")
+
 # Texts of a PNG that tell of a file as it was, by other programs.
 _STALE_TEXTS = ("exif:", "png:", "Thumb::", "Raw profile type exif", "Raw profile type APP1")
 
@@ -74,7 +77,7 @@ def of(image: "PilImage") -> dict[str, Any]:
     info = {key: image.info.get(key) for key in ("icc_profile", "comment")}
     raw = image.info.get("exif")
     if image.format == "TIFF" or not raw:
-        raw = _from_tags(image.getexif())
+        raw = from_tags(image.getexif())
     if raw:
         info["exif"] = exif.describing(raw)
     dpi = image.info.get("dpi") or (raw and exif.resolution(raw))
@@ -160,7 +163,7 @@ def options(info: Mapping[str, Any], name: str) -> dict[str, Any]:
 def exif_block(info: Mapping[str, Any], name: str) -> bytes | None:
     """Give the EXIF of a file, with the resolution, if only where that has no other place."""
     block: bytes | None = info.get("exif")
-    if "dpi" in info and (block or name in ("WEBP", "AVIF")):
+    if "dpi" in info and (block or name in _RESOLUTION_IN_EXIF):
         return exif.with_resolution(block, info["dpi"])
     return block
 
@@ -207,7 +210,7 @@ def _xmp(image: "PilImage") -> str | bytes | None:
     return xmp
 
 
-def _from_tags(tags: "Exif") -> bytes | None:
+def from_tags(tags: "Exif") -> bytes | None:
     """Make a block of the tags of a TIFF; what its programs wrote of the sizes in it is left out."""
     from PIL import Image
 
@@ -265,4 +268,4 @@ def _with_ome(block: bytes, before: Size, after: Size) -> bytes:
 
     tags = _loaded(block)
     tags[exif.DESCRIPTION] = _OME.sub(adapted, str(tags[exif.DESCRIPTION]))
-    return _from_tags(tags) or block
+    return from_tags(tags) or block

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
@@ -230,14 +230,15 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
     for number, name in enumerate(job):
         if name == PIPE:
             _widen_pipe(number)
-    source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
-    with source:
+    # But of stdin, whose first bytes may be in its buffer by now: large reads go past that.
+    source: Any = nullcontext(sys.stdin.buffer) if job.source == PIPE else io.FileIO(job.source)
+    with source as frames:
         if job.output == PIPE:
-            return upscale_y4m(source, io.FileIO(1, "w", closefd=False), **keywords)
+            return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
         truncated = None
         with atomic_write(Path(job.output)) as sink:
             try:
-                done = upscale_y4m(source, sink, **keywords)
+                done = upscale_y4m(frames, sink, **keywords)
             except TruncatedError as error:  # what has come is delivered
                 truncated = error
         if truncated is not None:

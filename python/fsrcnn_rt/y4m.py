@@ -15,7 +15,9 @@ from fsrcnn_rt.runtime import resolve_threads
 from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 
-_MAGIC = b"YUV4MPEG2"
+#: How a stream begins.
+MAGIC = b"YUV4MPEG2"
+
 _FRAME = b"FRAME"
 _LONGEST_LINE = 4096  # headers are below a hundred bytes; this only stops the search in something else
 _DEEP = (9, 10, 12, 14, 16)
@@ -81,8 +83,8 @@ class Header:
     def parse(cls, line: bytes) -> "Header":
         """Read a header, without its newline; :class:`Y4MError` if it is none that can be upscaled."""
         magic, *parameters = line.split(b" ")
-        if magic != _MAGIC:
-            raise Y4MError(f"is not a Y4M stream: it does not begin with {_MAGIC.decode()}")
+        if magic != MAGIC:
+            raise Y4MError(f"is not a Y4M stream: it does not begin with {MAGIC.decode()}")
         values = {token[:1].decode("latin-1"): token[1:].decode("latin-1") for token in parameters if token}
         size = [values.get(letter, "") for letter in "WH"]
         if not all(re.fullmatch("0*[1-9][0-9]{0,8}", text) for text in size):
@@ -119,7 +121,7 @@ class Header:
             b"%b%d" % (token[:1], sizes[token[:1]]) if token[:1] in sizes else token
             for token in self.parameters
         ]
-        return b" ".join([_MAGIC, *tokens]) + b"\n"
+        return b" ".join([MAGIC, *tokens]) + b"\n"
 
     def allocate(self, size: Size) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
         """Make the samples of one frame of ``size``, as the bytes of a stream and as planes."""
@@ -135,7 +137,7 @@ class Header:
 
 def read_header(source: Source) -> Header:
     """Read the first line of a stream; :class:`Y4MError` if it is none that can be upscaled."""
-    line = _read_line(source, len(_MAGIC))
+    line = _read_line(source, len(MAGIC))
     if not line:
         raise Y4MError("is empty, not a Y4M stream")
     return Header.parse(line.removesuffix(b"\n"))
