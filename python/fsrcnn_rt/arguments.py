@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fsrcnn_rt.sizes import MOST, Box, Goal, goals_of
+from fsrcnn_rt.variants import CONTENTS, LEVELS
 
 #: As a name, stdin or stdout.
 PIPE = "-"
@@ -51,6 +52,25 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
     add("--height", type=_side, metavar="N", help="so many pixels high, the width by the shape")
 
 
+def add_model_options(add: Callable[..., object]) -> None:
+    """Add the options that say which weights are used."""
+    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add(
+        "--content",
+        choices=CONTENTS,
+        default="auto",
+        help="weights for photographs, or for lines, text and user interfaces (default: auto, by the pixels)",
+    )
+    add(
+        "--denoise",
+        type=_denoise,
+        choices=LEVELS,
+        default="auto",
+        help="weights for what has been compressed or is noisy, 1 to 3 (default: auto, by the quantisation "
+        "of JPEG and of video files, else 0)",
+    )
+
+
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:
     """Read these options; ``ValueError`` where they ask for nothing that can be."""
     given = [name for name in ("scale", "size", "width", "height") if getattr(options, name) is not None]
@@ -78,6 +98,10 @@ def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:
 def default_suffix(goal: Goal) -> str:
     """Name what is put behind the name of an input: _x1.5, or _1920x1080, _1920w, _1080h."""
     return f"_{goal}" if isinstance(goal, Box) else f"_x{goal}"
+
+
+def _denoise(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _size(text: str) -> tuple[int, int]:

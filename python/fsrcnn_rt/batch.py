@@ -12,6 +12,7 @@ from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.plan import Job
 from fsrcnn_rt.sizes import Goal, size_of
+from fsrcnn_rt.variants import Weights
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
@@ -44,6 +45,7 @@ class Outcome:
     job: Job
     size: tuple[int, int] | None = None
     seconds: float = 0.0
+    weights: Weights | None = None
     error: str | None = None
 
 
@@ -82,11 +84,7 @@ class _Line:
         self._style = style
         self._together = upscaler
         self._few = len(jobs) < _MANY * workers.proc
-        self._alone = (
-            upscaler
-            if self._few or upscaler.threads == 1
-            else Upscaler(upscaler.model, threads=1, isa=upscaler.isa)
-        )
+        self._alone = upscaler if self._few or upscaler.threads == 1 else upscaler.with_threads(1)
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
@@ -104,13 +102,15 @@ class _Line:
             with self._memory.hold(needed):
                 with self._turn(self._computing):
                     upscaler = self._together if self._few or needed > self._large else self._alone
+                    # One choice for all frames and pages: what changed between them would flicker.
+                    upscaler = upscaler.choose(picture.frames[0])
                     results = pictures.upscale(picture, upscaler, list(job.outputs))
                 with self._turn(self._saving):
                     for goal, path in job.outputs.items():
                         pictures.write(results.pop(goal), path, quality=self._style.quality)
         except (OSError, ValueError, TypeError, MemoryError) as error:
             return Outcome(job, error=one_line(error))
-        return Outcome(job, picture.size, perf_counter() - start)
+        return Outcome(job, picture.size, perf_counter() - start, upscaler.weights)
 
     @contextmanager
     def _turn(self, stage: threading.BoundedSemaphore) -> Iterator[None]:

@@ -17,6 +17,7 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     UsageError,
     add_goal_options,
+    add_model_options,
     complain,
     goals_asked,
     is_video,
@@ -122,7 +123,7 @@ def _parser() -> ArgumentParser:
 
     add = parser.add_argument_group("how").add_argument
     add_goal_options(add, 3, several=True)
-    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_model_options(add)
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -133,7 +134,7 @@ def _parser() -> ArgumentParser:
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
 
     add = parser.add_argument_group("what it tells").add_argument
-    add("-v", "--verbose", action="store_true", help="each output and its time")
+    add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
     add("-q", "--quiet", action="store_true", help="nothing but errors")
     add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
     add("--version", action=_Version, nargs=0, help="print the version")
@@ -223,7 +224,7 @@ def _completion(arguments: list[str]) -> int:
 def _info(arguments: list[str]) -> int:
     _info_parser().parse_args(arguments)
     import fsrcnn_rt
-    from fsrcnn_rt.model import SHIPPED
+    from fsrcnn_rt.model import NETWORKS, SHIPPED
     from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 
     try:
@@ -236,13 +237,17 @@ def _info(arguments: list[str]) -> int:
     for name in SHIPPED:
         try:
             model = fsrcnn_rt.load(name)
-            scales = ", ".join(f"x{scale}" for scale in model.scales)
-            print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
             made = model.provenance
-            print(f"{'':10}trained on {', '.join(made['data'])}, seed {made['seed']}")
+            told = [f"trained on {', '.join(made['data'])}, seed {made['seed']}"]
             for what, values in made["figures"].items():
-                told = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
-                print(f"{'':10}{what}: {told}")
+                figures = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
+                told.append(f"{what}: {figures}")
+            if name in NETWORKS:
+                scales = ", ".join(f"x{scale}" for scale in model.scales)
+                print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
+                print(*(f"{'':10}{line}" for line in told), sep="\n")
+            else:
+                print(f"{'':10}{name}: {'; '.join(told)}")
         except fsrcnn_rt.ModelError as error:
             print(f"model     {name}: {error}")
     return 0
@@ -269,7 +274,9 @@ def _upscale_files(options: argparse.Namespace) -> int:
         options.output, options.suffix, options.format, "skip" if options.skip_existing else existing
     )
     try:
-        upscaler = Upscaler(options.model, threads=proc, isa=options.isa)
+        upscaler = Upscaler(
+            options.model, content=options.content, denoise=options.denoise, threads=proc, isa=options.isa
+        )
         jobs = plan.make_plan(inputs, goals_asked(options, 3), naming, recursive=options.recursive)
     except OSError as error:
         raise UsageError(f"{error.filename}: {one_line(error)}") from error

@@ -11,14 +11,16 @@ from typing import Any
 from fsrcnn_rt.arguments import complain
 from fsrcnn_rt.batch import Outcome
 from fsrcnn_rt.plan import Job
+from fsrcnn_rt.variants import Weights
 
 
 class Report:
     """Tells of ``jobs`` within a ``with`` block; errors and what else is for people goes to stderr.
 
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed", "outputs": {scale: path}},
-    where the scale may be a size as it was asked for; if done also "size": [width, height] of the input and
-    "seconds", if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    where the scale may be a size as it was asked for; if done also "size": [width, height] of the input,
+    "seconds", and "weights", "content", "denoise" (the last two null of a model without variants); if failed
+    "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
 
@@ -71,12 +73,21 @@ class Report:
             return
         self.done += 1
         outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
-        seconds = outcome.seconds
+        seconds, weights = outcome.seconds, outcome.weights or Weights("")
         if self._verbose:
+            told = f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s, weights {weights})"
             with self._without_bar():
-                print(f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s)", file=sys.stderr)
-        size = outcome.size
-        self._line(input=source, status="done", outputs=outputs, size=size, seconds=round(seconds, 3))
+                print(told, file=sys.stderr)
+        self._line(
+            input=source,
+            status="done",
+            outputs=outputs,
+            size=outcome.size,
+            seconds=round(seconds, 3),
+            weights=weights.name,
+            content=weights.content,
+            denoise=weights.denoise,
+        )
 
     def _without_bar(self) -> AbstractContextManager[object]:
         if self._bar is None:
