@@ -9,7 +9,7 @@ import pytest
 from conftest import to_model
 from fsrcnn_rt import cli, export
 from fsrcnn_rt.convert import convert
-from fsrcnn_rt.model import SHIPPED, Conv2d, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Conv2d, Model, save_model
 
 onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
 
@@ -81,7 +81,7 @@ def test_there_and_back(run, scale, pad, border, padding):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_shipped_models(run, name, scale):
     pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
     code, lines = run(name, "-s", scale, "-o", "model.onnx")

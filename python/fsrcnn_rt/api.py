@@ -524,11 +524,12 @@ def upscale(
     """
     source: ModelLike = model
     identity = (0, 0)
-    if not isinstance(model, Model) and model not in SHIPPED:
-        # Absolute, since a relative path is another file after chdir.
-        source = find(model).absolute()
-        status = source.stat()
+    if not isinstance(model, Model):
+        path = find(model)
+        status = path.stat()
         identity = (status.st_mtime_ns, status.st_size)
+        if model not in SHIPPED:
+            source = path.absolute()  # a relative path is another file after chdir
     choice = Choice(source, content, denoise)
     upscaler = _cached_upscaler(choice, identity, resolve_threads(threads), resolve_isa(isa))
     return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)

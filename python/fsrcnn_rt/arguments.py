@@ -59,15 +59,14 @@ def add_model_options(add: Callable[..., object]) -> None:
         "--content",
         choices=CONTENTS,
         default="auto",
-        help="weights for photographs, or for lines, text and user interfaces (default: auto, by the pixels)",
+        help="weights for photographs, or lines and text (default: auto, by the pixels)",
     )
     add(
         "--denoise",
         type=_denoise,
         choices=LEVELS,
         default="auto",
-        help="weights for what has been compressed or is noisy, 1 to 3 (default: auto, by the quantisation "
-        "of JPEG and of video files, else 0)",
+        help="weights for the compressed or noisy (default: auto, by JPEG and video)",
     )
 
 

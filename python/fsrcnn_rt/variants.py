@@ -140,7 +140,7 @@ def jpeg_quality(tables: Mapping[int, Sequence[int]]) -> float:
 
     ``tables``: its quantisation tables, 64 steps each, row by row; the first, which is luma's, counts. Other
     encoders have tables of their own: it is the quality at which libjpeg's steps are as large on the mean,
-    relative to the standard.
+    relative to the standard. With Photoshop's, as much is lost of photographs within 10 of it.
     """
     steps = tables[min(tables)]
     ratios = [step / standard for step, standard in zip(steps, _STANDARD_LUMA, strict=True)]
