@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import fsrcnn_rt
 import numpy as np
 import numpy.typing as npt
+from fsrcnn_rt.convert.network import sub_pixel_convolution
 from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Head, Model, Padding
 
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -80,24 +81,4 @@ def graph(model: Model, scale: int, kind: GraphKind) -> Graph:
     head = model.heads[scale]
     if kind == "deconvolution":
         return Graph(kind, scale, tuple(model.layers), head)
-    return Graph(kind, scale, (*model.layers, _sub_pixel(head, scale)), None)
-
-
-def _sub_pixel(head: Head, scale: int) -> Conv2d:
-    """Write the transposed convolution as a convolution with one output channel per output phase.
-
-    Output pixel ``scale * q + phase`` sees input pixel ``q + u`` through tap ``phase + pad - scale * u``.
-    """
-    reach = max(head.pad + scale - 1, HEAD_KERNEL - 1 - head.pad) // scale
-    weight = np.zeros((scale * scale, head.weight.shape[0], 2 * reach + 1, 2 * reach + 1), np.float32)
-    offsets = range(-reach, reach + 1)
-    taps = [
-        (phase, u + reach, tap)
-        for phase in range(scale)
-        for u in offsets
-        if 0 <= (tap := phase + head.pad - scale * u) < HEAD_KERNEL
-    ]
-    for phase_y, v, tap_y in taps:
-        for phase_x, u, tap_x in taps:
-            weight[scale * phase_y + phase_x, :, v, u] = head.weight[:, 0, tap_y, tap_x]
-    return Conv2d(weight, np.repeat(head.bias, scale * scale), activation="none")
+    return Graph(kind, scale, (*model.layers, sub_pixel_convolution(head, scale)), None)

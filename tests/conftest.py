@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import fsrcnn_rt
@@ -22,6 +23,11 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip(f"no test pictures: {folder} is not there (FSRCNN_RT_DATA names another folder)")
     return folder
+
+
+# A shell that starts pytest in the background has it ignore SIGINT, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

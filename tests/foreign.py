@@ -216,18 +216,18 @@ def pad_node(graph, pixels, mode, axes=False):
 def build_graph(
     net, scale, *, activation=prelu_node, mode="attribute", head="deconv", border=0, head_mode=None
 ):
-    """The oracle's network as a graph; ``head``: "deconv", or of the sub-pixel filters (weight, bias)."""
+    """The oracle's network as a graph; ``head``: "deconv", or of the sub-pixel filters (weight[, bias])."""
     graph = GraphBuilder()
 
-    def conv(weight, bias):
-        reach = weight.shape[2] // 2
+    def conv(*weight_and_bias):
+        reach = weight_and_bias[0].shape[2] // 2
         if mode == "attribute":
-            graph.add("Conv", weight, bias, pads=4 * [reach])
+            graph.add("Conv", *weight_and_bias, pads=4 * [reach])
         elif mode == "same":
-            graph.add("Conv", weight, bias, auto_pad="SAME_UPPER")
+            graph.add("Conv", *weight_and_bias, auto_pad="SAME_UPPER")
         else:
             pad_node(graph, reach, mode)
-            graph.add("Conv", weight, bias)
+            graph.add("Conv", *weight_and_bias)
 
     for weight, bias, slope in net.layers:
         conv(weight, bias)
@@ -260,11 +260,13 @@ def run_onnx(path, x):
     return session.run(None, {session.get_inputs()[0].name: x})[0].squeeze()
 
 
-def graph_file(path, change=lambda graph: None, scale=3, channels=1, layers=4, **options):
+def graph_file(
+    path, change=lambda graph: None, scale=3, channels=1, layers=4, size=("n", 1, "h", "w"), **options
+):
     net = oracle.random_net(np.random.default_rng(5), 8, 3, 1)
     first, *others = net.layers
     first = (np.repeat(first[0], channels, axis=1), *first[1:])
     net = oracle.Net([first, *others][:layers], net.heads, net.padding)
     graph = build_graph(net, scale, **options)
     change(graph)
-    graph.save(path)
+    graph.save(path, size)

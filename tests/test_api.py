@@ -1,12 +1,15 @@
 """The functions and classes that users call."""
 
+import copy
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 
 import fsrcnn_rt
 import numpy as np
@@ -33,8 +36,39 @@ def cache():
 def test_every_name_is_there():
     for name in fsrcnn_rt.__all__:
         assert getattr(fsrcnn_rt, name) is not None
+    assert {"Box", "save_model", "upscale_frames", "upscale_video"} <= set(fsrcnn_rt.__all__)
+    assert set(fsrcnn_rt.__all__) <= set(dir(fsrcnn_rt))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         fsrcnn_rt.nothing  # noqa: B018
+
+
+def test_names_that_are_loaded_late_are_listed_before():
+    code = "import fsrcnn_rt; print({'measure_fps', 'upscale_video', '__version__'} <= set(dir(fsrcnn_rt)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies(model, copied, monkeypatch):
+    for upscaler in (Upscaler(model, threads=2, isa="reference"), Upscaler(model)):
+        other = copied(upscaler)
+        assert other is not upscaler
+        assert (other.threads, other.isa, other.scales) == (upscaler.threads, upscaler.isa, (2, 3, 4))
+        assert other.model.name == model.name
+        np.testing.assert_array_equal(other.upscale(IMAGE, 2), upscaler.upscale(IMAGE, 2))
+    # Another machine has other processors: what was not asked for is chosen there.
+    monkeypatch.setenv("FSRCNN_RT_THREADS", "7")
+    monkeypatch.setenv("FSRCNN_RT_ISA", "reference")
+    assert copied(Upscaler(model, threads=2, isa="baseline")).threads == 2
+    other = copied(upscaler)
+    assert (other.threads, other.isa) == (7, "reference")
+
+
+def test_an_upscaler_in_another_process(model_file):
+    upscaler = Upscaler(model_file, threads=1)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        result = pool.submit(upscaler.upscale, IMAGE, 2).result()
+    np.testing.assert_array_equal(result, upscaler.upscale(IMAGE, 2))
 
 
 def test_attributes(model, isa):
@@ -123,6 +157,14 @@ def test_scales_that_are_no_set(upscaler, scale):
 def test_scales_that_are_no_numbers(upscaler, scale):
     with pytest.raises(TypeError, match="scale="):
         upscaler.upscale(IMAGE, scale)
+
+
+def test_a_size_given_for_scales_is_told(upscaler):
+    with pytest.raises(ScaleError, match=r"^scale=1920 is not .* up to 16; size=\(1920, 1080\) asks"):
+        upscaler.upscale(IMAGE, (1920, 1080))
+    for scale in (1920, (2, 1080), (17, 18, 19)):
+        with pytest.raises(ScaleError, match=r"is not above 1 and up to 16$"):
+            upscaler.upscale(IMAGE, scale)
 
 
 def test_integers_of_numpy_are_scales(upscaler):
@@ -280,6 +322,14 @@ def test_affinity_limits_the_threads(monkeypatch):
     assert runtime.usable_cpus() == 3
 
 
+@pytest.mark.parametrize(("count", "cpus"), [(5, 5), (None, 1)])
+def test_where_there_is_no_affinity(model, count, cpus, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    monkeypatch.setattr(runtime, "_cgroup_quotas", lambda root: iter(()))
+    assert Upscaler(model).threads == cpus
+
+
 @pytest.mark.parametrize(
     ("groups", "files", "cpus"),
     [
@@ -428,6 +478,25 @@ def test_progress_of_a_small_picture(upscaler):
     assert seen == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("scale", "seen"),
+    [
+        ((2, 3), [0.5, 1]),
+        ((2, 1.5, 5), [1 / 6, 1 / 3, 2 / 3, 1]),
+        ((1.5, 2.5), [1 / 2, 1]),
+        ((4, 3.999), [1 / 4, 1 / 2, 1]),  # the same size
+        (1.5, [1]),
+    ],
+)
+def test_progress_of_several_sizes(upscaler, monkeypatch, scale, seen):
+    """All scales of the network are one piece, which is told of by its rows, and every other size is one."""
+    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    told = []
+    upscaler.upscale(np.zeros((16, 9), np.uint8), scale, progress=told.append)
+    assert told == pytest.approx(seen)
+
+
 def test_what_progress_raises_ends_the_call(upscaler, monkeypatch):
     monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
     monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
@@ -490,6 +559,8 @@ def test_measure_fps(model, channels, monkeypatch):
     [
         ({"size": (0, 5)}, r"size=\(0, 5\)"),
         ({"size": (5,)}, r"size=\(5,\)"),
+        ({"size": 5}, r"size=5 is not a width and a height"),
+        ({"size": "55"}, r"size='55' is not a width and a height"),
         ({"channels": "yuv"}, "channels='yuv'"),
         ({"seconds": -1}, "seconds=-1"),
         ({"scale": 7}, "scale=7"),

@@ -112,6 +112,16 @@ def test_outputs_are_not_upscaled_again(run, folder):
     )
 
 
+def test_what_is_in_the_output_folder_is_no_input(run, folder):
+    """Not even what this call would not write itself, such as another scale of an earlier one."""
+    picture(folder / "photos" / "a.png")
+    picture(folder / "photos" / "large" / "own.png")
+    assert run("photos", "-r", "-o", "photos/large", "-s", "2")[0] == 0
+    assert run("photos", "-r", "-o", "photos/large", "-s", "3")[0] == 0
+    large = [f"photos/large/{name}.png" for name in ("a_x2", "a_x3", "own")]
+    assert names(folder) == ["photos/a.png", *large]
+
+
 def test_overwritten_outputs_are_the_same(run, folder):
     picture(folder / "photos" / "a.png")
     run("photos")
@@ -268,6 +278,24 @@ def test_many_pictures_take_a_thread_each_and_few_share_all(folder, model, monke
     assert used == {threads}
 
 
+def test_a_large_picture_among_many_has_all_threads(folder, model, monkeypatch):
+    jobs = [Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}) for i in range(12)]
+    for i, job in enumerate(jobs):
+        picture(job.source, i, (60, 45) if i == 5 else (12, 9))
+    used = {}
+    original = pictures.upscale
+
+    def call(picture, upscaler, scales):
+        used.setdefault(picture.size, set()).add(upscaler.threads)
+        return original(picture, upscaler, scales)
+
+    monkeypatch.setattr(pictures, "upscale", call)
+    monkeypatch.setattr(batch, "_MEMORY", 1 << 16)  # of which two results may take half each
+    outcomes = list(batch.run(jobs, Upscaler(model, threads=2), batch.Workers(1, 2, 2), batch.Style()))
+    assert all(outcome.error is None for outcome in outcomes)
+    assert used == {(12, 9): {1}, (60, 45): {2}}
+
+
 def test_memory_follows_its_limit(folder, model, monkeypatch):
     for i in range(12):
         picture(folder / f"{i}.png")
@@ -343,6 +371,37 @@ def test_interrupted_by_the_caller(folder, model):
     for path in made:
         with Image.open(path) as image:
             image.load()
+
+
+def test_nothing_is_begun_after_an_interruption(folder, model, monkeypatch):
+    """A picture that is being read then is read to its end, and goes no further."""
+    for i in range(8):
+        picture(folder / f"{i}.png")
+    jobs = [Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}) for i in range(8)]
+    reading, begun, lines = threading.Event(), [], []
+    line = batch._Line
+    monkeypatch.setattr(batch, "_Line", lambda *arguments: lines.append(line(*arguments)) or lines[0])
+
+    def spied(name):
+        original = getattr(pictures, name)
+
+        def call(first, *arguments, **options):
+            begun.append(name)
+            if name == "read" and first != jobs[0].source:
+                reading.set()
+                lines[0].stopped.wait(10)
+            return original(first, *arguments, **options)
+
+        monkeypatch.setattr(pictures, name, call)
+
+    for name in ("read", "upscale", "write"):
+        spied(name)
+    outcomes = batch.run(jobs, Upscaler(model, threads=1), batch.Workers(1, 1, 1), batch.Style())
+    assert next(outcomes).error is None
+    assert reading.wait(10)
+    outcomes.close()
+    assert sorted(begun) == ["read", "read", "upscale", "write"]
+    assert names(folder) == sorted(["0_x2.png", *(f"{i}.png" for i in range(8))])
 
 
 def test_help_is_short_and_loads_little(folder):

@@ -223,6 +223,22 @@ def test_alpha(run, folder, model):
     assert abs(other[4:-4, :28, 0].mean() - visible[..., 0].mean()) < 15
 
 
+def test_what_nobody_sees_is_no_part_of_what_is_made_smaller(run, folder):
+    truth = samples(60, 48, 4, seed=3)
+    truth[:, 30:, 3] = 0
+    pages = []
+    for hidden in (0, 255):
+        truth[:, 30:, :3] = hidden
+        Image.fromarray(truth).save("hr.png")
+        assert run("hr.png", "--downscale", "--overwrite", "-o", "page.html")[0] == 0
+        pages.append(Page(folder / "page.html"))
+    assert pages[0].label("random") == pages[1].label("random")
+    for name in ("bicubic", "random"):
+        one, other = (page.array(name) for page in pages)
+        seen = one[..., 3] > 0
+        np.testing.assert_array_equal(one[seen], other[seen])
+
+
 def test_figures_of_alpha_are_over_white(run, folder):
     truth = samples(60, 48, 4, seed=3)
     truth[:, 30:, 3] = 0

@@ -82,6 +82,7 @@ def test_bash_options(bash):
         "--isa",
         "-v",
         "--verbose",
+        "--suite",
         "--ifc",
         "--markdown",
         "--json",

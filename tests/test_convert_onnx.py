@@ -1,6 +1,7 @@
 """ONNX graphs: each must compute here what it computes in onnxruntime."""
 
 import warnings
+from pathlib import Path
 
 import fsrcnn_rt
 import numpy as np
@@ -134,6 +135,82 @@ def test_channels_last_clipped_and_by_old_means(plane, net):
     assert np.abs(theirs - np.clip(expected, 0, 1)).max() <= TOLERANCE
 
 
+def with_reshapes(net, weight, bias, scale):
+    """As tf2onnx writes the sub-pixel FSRCNN of OpenCV's dnn_superres: one channel is moved by reshapes."""
+    graph = GraphBuilder()
+    graph.add("Unsqueeze", np.array([0]))
+    graph.add("Reshape", np.array([-1, 1, 0, 0]))
+    for layer, layer_bias, slope in net.layers:
+        graph.add("Conv", layer, layer_bias, auto_pad="SAME_UPPER")
+        x = graph.newest
+        positive = graph.add("Relu", source=x)
+        magnitude = graph.add("Abs", source=x)
+        graph.add("Sub", magnitude, source=x)
+        graph.add("Mul", slope.reshape(1, -1, 1, 1) / 2)
+        graph.add("Add", graph.newest, source=positive)
+    graph.add("Conv", weight, auto_pad="SAME_UPPER")
+    graph.add("DepthToSpace", blocksize=scale)
+    graph.add("Add", bias.reshape(1, 1, 1, 1))
+    graph.add("Reshape", np.array([1, -1, 0, 0, 1]))
+    graph.add("Squeeze", np.array([0]))
+    return graph
+
+
+def with_transposes(net, weight, bias, scale):
+    """The same without any optimisation: channels last but for the convolutions, biases on their own."""
+    graph = GraphBuilder()
+
+    def between_transposes(kind, *inputs, **attributes):
+        graph.add("Transpose", perm=[0, 3, 1, 2])
+        graph.add(kind, *inputs, **attributes)
+        graph.add("Transpose", perm=[0, 2, 3, 1])
+
+    for i, (layer, layer_bias, slope) in enumerate(net.layers):
+        between_transposes("Conv", layer, auto_pad="SAME_LOWER")
+        if i % 2:
+            graph.add("Add", layer_bias)
+        else:
+            graph.add("Sub", -layer_bias.reshape(1, 1, -1))
+        graph.add("PRelu", slope.reshape(1, 1, -1))
+    between_transposes("Conv", weight, auto_pad="SAME_UPPER")
+    between_transposes("DepthToSpace", blocksize=scale, mode="DCR")
+    graph.add("Add", graph.newest, source=graph.constant(bias))
+    return graph
+
+
+@pytest.mark.parametrize("form", [with_reshapes, with_transposes])
+@pytest.mark.parametrize(("scale", "kernel"), [(2, 1), (3, 1), (4, 1), (2, 3), (3, 3)])
+def test_sub_pixel_network_of_tensorflow(plane, scale, kernel, form):
+    rng = np.random.default_rng(scale)
+    net = oracle.random_net(rng, 8, 3, 4)
+    weight = rng.normal(0, 0.1, (scale**2, 8, kernel, kernel)).astype(np.float32)
+    bias = np.array([0.5], np.float32)
+    form(net, weight, bias, scale).save("net.onnx", ("n", "h", "w", 1))
+    model = convert("net.onnx")
+    assert (model.d, model.s, model.m, model.scales, model.padding) == (8, 3, 4, (scale,), "zeros")
+    for layer, tensors in zip(model.layers, net.layers, strict=True):
+        for ours, theirs in zip((layer.weight, layer.bias, layer.slope), tensors, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(model.heads[scale].bias, bias)
+    assert_same(model, plane, run_onnx("net.onnx", plane[None, :, :, None]))
+
+
+def test_sub_pixel_network_of_a_fixed_size(plane, net):
+    """The batch of one picture is a 1 in every shape, and the sides of the picture are numbers."""
+    graph = GraphBuilder()
+    height, width = plane.shape
+    graph.add("Reshape", np.array([1, 1, height, width]))
+    for layer, bias, slope in net.layers:
+        graph.add("Conv", layer, bias, pads=4 * [layer.shape[2] // 2])
+        prelu_node(graph, slope)
+    weight = np.random.default_rng(0).normal(0, 0.1, (4, 8, 1, 1)).astype(np.float32)
+    graph.add("Conv", weight)
+    graph.add("DepthToSpace", blocksize=2)
+    graph.add("Squeeze", np.array([0, 1]))
+    graph.save("net.onnx", (1, height, width, 1))
+    assert_same(convert("net.onnx"), plane, run_onnx("net.onnx", plane[None, :, :, None]))
+
+
 @pytest.mark.parametrize("sub_pixel", [0, 3])
 @pytest.mark.parametrize("mode", ["zeros", "replicate"])
 def test_graph_from_pytorch(plane, mode, sub_pixel):
@@ -161,6 +238,17 @@ def half_and_half(graph):
     pads = np.array(2 * [0, 0, 1, 1])
     graph.weights[0] = graph.onnx.numpy_helper.from_array(pads, graph.weights[0].name)
     attribute(graph, 1, pads=4 * [1])
+
+
+def bias_beside_none(graph, _slope):
+    """A sum of what a convolution gives with a bias and without."""
+    x = graph.newest
+    graph.add("Add", np.ones((1, len(_slope), 1, 1), np.float32))
+    graph.add("Add", x)
+
+
+def after_the_head(kind, *inputs, **attributes):
+    return lambda: graph_file("x3.onnx", lambda graph: graph.add(kind, *inputs, **attributes))
 
 
 # What is in the folder, the input, options, the exit code, and what the one line on stderr tells.
@@ -226,7 +314,7 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "Conv 'Convt1': expected one padding, got repeated edges and zeros around them",
+        "expected one padding for 'Convt1', got repeated edges and zeros around them",
     ),
     "a head padded otherwise": (
         lambda: graph_file("x3.onnx", head_mode="edge", border=1),
@@ -270,6 +358,71 @@ FAULTS = {
         [],
         1,
         "Add 'Addt1': expected an activation of one layer",
+    ),
+    "a sub-pixel head that is too large": (
+        lambda: graph_file("x4.onnx", scale=4, head=(np.ones((16, 8, 3, 3), np.float32),)),
+        "x4.onnx",
+        [],
+        1,
+        "Convt8: expected a head that fits 9x9 pixels of the output at x4, got one of 12x12",
+    ),
+    "a bias in one place and not in another": (
+        lambda: graph_file("x3.onnx", activation=bias_beside_none),
+        "x3.onnx",
+        [],
+        1,
+        "Add 'Addt2': expected an activation of one layer",
+    ),
+    "a bias of each column": (
+        lambda: graph_file(
+            "x3.onnx", activation=lambda graph, _: graph.add("Add", np.ones((1, 1, 1, 5), np.float32))
+        ),
+        "x3.onnx",
+        [],
+        1,
+        "Add 'Addt1': expected one number per channel, got a constant of (1, 1, 1, 5)",
+    ),
+    "a picture on its side": (
+        after_the_head("Transpose", perm=[0, 1, 3, 2]),
+        "x3.onnx",
+        [],
+        1,
+        "expected the output to be of height and width, got it as 'n1wh'",
+    ),
+    "a picture as a line": (
+        after_the_head("Reshape", np.array([0, 1, -1])),
+        "x3.onnx",
+        [],
+        1,
+        "Reshape 'Reshapet9': expected a reshape that moves nothing, got 'n1hw' reshaped to [0, 1, -1]",
+    ),
+    "a picture without columns": (
+        after_the_head("Squeeze", np.array([-1])),
+        "x3.onnx",
+        [],
+        1,
+        "expected axes of length 1 to be left out, got [3] of 'n1hw'",
+    ),
+    "channels last for a convolution": (
+        lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Transpose", perm=[0, 2, 3, 1])),
+        "x3.onnx",
+        [],
+        1,
+        "Conv 'Convt2': expected an input with the axes 'nchw', got 'nhwc'",
+    ),
+    "a graph of colour": (
+        lambda: graph_file("x3.onnx", size=("n", 3, "h", "w")),
+        "x3.onnx",
+        [],
+        1,
+        "expected luma (N, 1, H, W) or (N, H, W, 1) to go in, got (?, 3, ?, ?)",
+    ),
+    "a TensorFlow graph": (
+        lambda: Path("FSRCNN_x3.pb").write_bytes(b""),
+        "FSRCNN_x3.pb",
+        [],
+        2,
+        "FSRCNN_x3.pb: TensorFlow's graphs are read as ONNX, which python -m tf2onnx.convert ",
     ),
     "a gain": (
         lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Mul", np.float32([2]))),

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import tqdm
-from fsrcnn_rt import Upscaler, cli, sheet
-from fsrcnn_rt.evaluate import bicubic, evaluate, list_images, load_luma, make_pair, mean
+from fsrcnn_rt import Upscaler, cli, evaluate_command, sheet
+from fsrcnn_rt.evaluate import bicubic, evaluate, list_images, load_luma, make_pair, mean, to_8bit
 from fsrcnn_rt.metrics import imresize, psnr
 from fsrcnn_rt.model import Model, save_model
+from fsrcnn_rt.robustness import drawing_cases, figures_of, shown_cases
 from PIL import Image
 
 
@@ -251,6 +252,158 @@ def test_refuses(one, model_file, only_x2, tmp_path, run):
         assert (code, out, len(err)) == (2, [], 1), arguments
         assert message in err[0]
     assert not sheet_file.exists()
+
+
+# ----------------------------------------------------------------------------------------------- suites
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return make_pictures(tmp_path / "photographs", {"a.png": (66, 78, 3), "b.png": (64, 72)}, 6)
+
+
+def test_suite_of_drawings(model, model_file, run, tmp_path):
+    """Every row of the table is the mean of its cases, and bicubic is measured beside the models."""
+    file = tmp_path / "t.json"
+    code, out, err = run("--suite", "drawings", "-s", "3", "-m", model_file, "--json", file, "-j", "1")
+    assert (code, err) == (0, [])
+    assert [word for word in out[0].split() if "-" not in word] == ["bicubic", "random"]
+    assert out[1].split() == ["x3", "over", "mean", "cons"] * 2
+    told = json.loads(file.read_text(), parse_constant=pytest.fail)
+    rows = {(r["kind"], r["way"], r["method"]): r for r in told["rows"]}
+    assert len(rows) == 2 * (10 + 5 * 8)
+    upscale = Upscaler(model).upscale
+    for kind, way in (("line art", "area"), ("patterns", "as drawn")):
+        cases = [c for c in drawing_cases([3]) if (c.kind, c.way) == (kind, way)]
+        figures = [figures_of(case, upscale(case.lr, 3)) for case in cases]
+        row = rows[kind, way, "random"]
+        assert row["cases"] == len(cases)
+        assert row["overshoot"] == pytest.approx(max(f.overshoot for f in figures))
+        assert row["mean_overshoot"] == pytest.approx(np.mean([f.mean_overshoot for f in figures]))
+        assert row["consistency"] == pytest.approx(np.mean([f.consistency for f in figures]))
+        cells = [f"{row['overshoot']:.2f}", f"{row['mean_overshoot']:.4f}", f"{row['consistency']:.1f}"]
+        if way == "area":
+            base = [figures_of(case, bicubic(case.lr, 3)).psnr for case in cases]
+            gain = np.mean([f.psnr - b for f, b in zip(figures, base, strict=True)])
+            assert row["gain"] == pytest.approx(gain)
+            assert rows[kind, way, "bicubic"]["psnr"] == pytest.approx(np.mean(base))
+            cells.insert(0, f"{gain:+.2f}")
+        else:
+            assert row["gain"] is row["psnr"] is None
+        shown = out[out.index(kind) + 1 :]
+        line = next(line for line in shown if line.startswith(f"  {way} "))
+        assert line.split()[-len(cells) :] == cells
+    farthest = max(told["cases"], key=lambda case: (case["method"] == "random", case["overshoot"]))
+    (worst,) = [line for line in out if line.startswith("random: overshoot")]
+    title = f"{farthest['kind']}: {farthest['name']}, {farthest['way']}, x3"
+    assert worst == f"random: overshoot of up to {farthest['overshoot']:.2f}, {title}"
+    assert out[-1].endswith("threads 1")
+
+
+def test_suite_of_photographs(photographs, model_file, only_x2, run, tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    import clips
+
+    clips.make(photographs / "c.mp4", 12, size=(96, 80), codec="libx264")
+    markdown, file = tmp_path / "t.md", tmp_path / "t.json"
+    models = f"{model_file},{only_x2}"
+    outputs = ["--markdown", markdown, "--json", file]
+    code, out, err = run("--suite", "photographs", photographs, "-s", "2,3", "-m", models, *outputs)
+    assert (code, err) == (0, [])
+    told = json.loads(file.read_text())
+    counts = {(r["kind"], r["scale"], r["method"]): r["cases"] for r in told["rows"]}
+    kinds = ("photographs, photographs", "clips, photographs")
+    assert counts == {
+        (kind, scale, method): 2 if kind == kinds[0] else 3
+        for kind in kinds
+        for scale, methods in ((2, ("bicubic", "random", "x2")), (3, ("bicubic", "random")))
+        for method in methods
+    }
+    assert len(told["rows"]) == 5 * (5 + 10 + 4 + 4 + 2 + 4)
+    assert {c["name"] for c in told["cases"]} == {"a", "b", "c, frame 3", "c, frame 7", "c, frame 11"}
+    rows = {(r["way"], r["scale"], r["method"]): r for r in told["rows"] if r["kind"] == kinds[0]}
+
+    lines = markdown.read_text().splitlines()
+    assert lines[0].split(" | ")[4:6] == ["random, x2 / x3", "over (mean)"]
+    line = next(line for line in lines if line.startswith("| JPEG 4:2:0, 50 |")).strip("| ").split(" | ")
+    gains = [rows["JPEG 4:2:0, 50", scale, "random"]["gain"] for scale in (2, 3)]
+    assert line[4] == " / ".join(f"{gain:+.2f}" for gain in gains)
+    assert line[7] == f"{rows['JPEG 4:2:0, 50', 2, 'x2']['gain']:+.2f} / -"
+
+    _, out, _ = run("--suite", "photographs", photographs, "-s", "2", "-m", model_file, "-v")
+    assert sum(line.startswith("  noise, sigma 8: ") for line in out) == 2
+
+
+def test_suite_without_data_or_pyav(photographs, model_file, run, monkeypatch, tmp_path):
+    """What is missing is told, and what is there is measured."""
+    monkeypatch.setenv("FSRCNN_RT_DATA", str(tmp_path))
+    missing = f"no Set14 or video in {tmp_path} (FSRCNN_RT_DATA names another folder)"
+    code, out, err = run("--suite", "photographs", "-m", model_file)
+    assert (code, out, err) == (2, [], [f"fsrcnn-rt: eval: FOLDER: none is given, and {missing}"])
+    code, out, err = run("--suite", "robust", "-m", model_file)
+    assert (code, err) == (0, [f"fsrcnn-rt: eval: photographs are left out: {missing}"])
+    assert out[2] == "lines, aliased"
+    photographs.rename(tmp_path / "Set14")
+    monkeypatch.setattr(evaluate_command, "find_spec", lambda name: None)
+    code, out, err = run("--suite", "photographs", "-m", model_file)
+    assert code == 0
+    assert err == ["fsrcnn-rt: eval: H.264 is left out: needs PyAV, pip install 'fsrcnn-rt[video]'"]
+    assert "photographs, Set14" in out
+    assert not any("H.264" in line for line in out)
+
+
+def test_suite_goes_on_after_a_failed_picture(photographs, model_file, run):
+    (photographs / "broken.png").write_bytes(b"no picture")
+    Image.new("L", (24, 24)).save(photographs / "tiny.png")
+    code, out, err = run("--suite", "photographs", photographs, "-m", model_file, "--json", "-")
+    assert (code, len(err)) == (1, 2)
+    assert "broken.png" in err[0]
+    assert "tiny.png" in err[1]
+    assert {case["name"] for case in json.loads("\n".join(out))["cases"]} == {"a", "b"}
+
+
+def test_suite_refuses(photographs, model_file, run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in [
+        (["--suite", "all"], "'all'"),
+        (["--suite", "robust", "--ifc"], "--ifc: not with --suite"),
+        (["--suite", "robust", "--crop", "a:0,0,9,9"], "--crop: not with --suite"),
+        (["--suite", "drawings", photographs], "--suite drawings takes no folders"),
+        (["--suite", "robust", tmp_path / "empty"], "no images in it"),
+        (["--suite", "robust", photographs, photographs], "is given twice"),
+        (["--suite", "robust", photographs, "-m", "nothing"], "model='nothing'"),
+    ]:
+        code, out, err = run(*arguments)
+        assert (code, out, len(err)) == (2, [], 1), arguments
+        assert message in err[0]
+
+
+def test_suite_draws_a_sheet(photographs, model_file, run, tmp_path):
+    """A row for every case worth looking at; its columns are the input, bicubic and the models."""
+    path = tmp_path / "sheet.png"
+    code, _, _ = run("--suite", "robust", photographs, "-s", "2", "-m", model_file, "--sheet", path)
+    assert code == 0
+    cases = list(shown_cases(2, photographs / "b.png"))
+    assert len(cases) == 11 + 6
+    picture = np.asarray(Image.open(path))
+    gap, text = 8, 2 * 18
+    width = (picture.shape[1] - gap) // 3
+    upscale = Upscaler(model_file).upscale
+    y = gap
+    for case in cases:
+        rows, columns = (min(side, most) for side, most in zip(case.lr.shape, (64, 96), strict=True))
+        top, left = (-(-(n - m) // 2) for n, m in zip(case.lr.shape, (rows, columns), strict=True))
+        results = [case.lr, bicubic(case.lr, 2), upscale(case.lr, 2)]
+        for column, luma in enumerate(results):
+            scale = 1 if column == 0 else 2
+            part = luma[top * scale :, left * scale :][: rows * scale, : columns * scale]
+            zoom = 4 // scale
+            expected = to_8bit(part).repeat(zoom, axis=0).repeat(zoom, axis=1)
+            x = gap + column * width
+            shown = picture[y + text : y + text + 4 * rows, x : x + 4 * columns]
+            assert np.array_equal(shown, np.stack([expected] * 3, axis=2)), (case.kind, column)
+        y += text + 4 * rows + gap
+    assert y == picture.shape[0]
 
 
 # ---------------------------------------------------------------------------------------------- sheets

@@ -1,5 +1,6 @@
 """Models as ONNX graphs: the same tensors there and back, the same pictures in onnxruntime."""
 
+import itertools
 import sys
 
 import fsrcnn_rt
@@ -14,6 +15,8 @@ from fsrcnn_rt.model import NETWORKS, Conv2d, Model, save_model
 onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
 
 SCALES = (2, 3, 4)
+SIZES = [(1, 1), (2, 3), (17, 11)]
+FORMS = [(), ("--subpixel",)]  # of the head
 
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -53,22 +56,25 @@ def assert_same_tensors(ours, theirs, scale):
     np.testing.assert_array_equal(head.bias, other.bias)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("border", [-1, 0, 1])
 @pytest.mark.parametrize(("scale", "pad"), [(2, 4), (3, 3), (3, 4), (4, 3), (4, 4)])
-def test_there_and_back(run, scale, pad, border, padding):
+def test_there_and_back(run, scale, pad, border, padding, form):
     rng = np.random.default_rng(pad)
     net = oracle.random_net(
         rng, 5, 3, 1, padding=padding, alignment={scale: pad}, border=border, scales=(scale,)
     )
     model = to_model(net)
     save_model(model, "model.safetensors")
-    code, lines = run("./model.safetensors", "-s", scale, "-o", "model.onnx")
+    code, lines = run("./model.safetensors", "-s", scale, "-o", "model.onnx", *form)
     assert (code, len(lines)) == (0, 1), lines
+    kinds = {node.op_type for node in onnx.load("model.onnx").graph.node}
+    assert ("DepthToSpace" in kinds, "ConvTranspose" in kinds) == (bool(form), not form)
     back = convert("model.onnx")
     assert_same_tensors(back, model, scale)
     assert back.provenance["source"] == model.provenance
-    for size in [(1, 1), (2, 3), (17, 11)]:
+    for size in SIZES:
         plane = rng.random(size, np.float32)
         expected = oracle.forward(net, plane, scale)
         bound = export.TOLERANCE * max(1, np.abs(expected).max())
@@ -80,16 +86,68 @@ def test_there_and_back(run, scale, pad, border, padding):
         assert np.abs(theirs[0, 0] - expected).max() <= bound
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_shipped_models(run, name, scale):
+def test_shipped_models(run, name, scale, form):
     pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
-    code, lines = run(name, "-s", scale, "-o", "model.onnx")
+    code, lines = run(name, "-s", scale, "-o", "model.onnx", *form)
     assert (code, len(lines)) == (0, 1)
-    assert lines[0].startswith(f"model.onnx: {name} x{scale}, opset 17; differs from the core by ")
+    head = "sub-pixel" if form else "transposed convolution"
+    assert lines[0].startswith(f"model.onnx: {name} x{scale}, luma, {head}, opset 17; differs from the core ")
     model = fsrcnn_rt.load(name)
     assert_same_tensors(convert("model.onnx"), model, scale)
     assert convert("model.onnx").heads[scale].border == model.heads[scale].border
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_colour(run, scale, padding, form):
+    rng = np.random.default_rng(scale)
+    net = oracle.random_net(rng, 5, 3, 1, padding=padding, scales=(scale,))
+    model = to_model(net)
+    save_model(model, "model.safetensors")
+    code, lines = run("./model.safetensors", "-s", scale, "-o", "model.onnx", "--channels", "rgb", *form)
+    assert (code, len(lines)) == (0, 1), lines
+    for size in SIZES:
+        images = rng.random((2, *size, 3), np.float32)
+        (theirs,) = session("model.onnx").run(["upscaled"], {"rgb": images.transpose(0, 3, 1, 2)})
+        assert theirs.shape == (2, 3, scale * size[0], scale * size[1])
+        for image, result in zip(images, theirs.transpose(0, 2, 3, 1), strict=True):
+            for expected in (
+                oracle.upscale_samples(net, image, scale),
+                fsrcnn_rt.Upscaler(model, threads=1).upscale(image, scale),
+            ):
+                assert np.abs(result - expected).max() <= export.TOLERANCE * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_colour_of_the_shipped_models(run, name):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
+    for scale, form in itertools.product(SCALES, FORMS):
+        code, lines = run(name, "-s", scale, "-o", "x.onnx", "--channels", "rgb", "--overwrite", *form)
+        assert (code, len(lines)) == (0, 1), lines
+        assert lines[0].startswith(f"x.onnx: {name} x{scale}, rgb, ")
+        assert "differs from the core by " in lines[0]
+
+
+def test_the_comparison_sees_colour(model):
+    """A graph that has two channels of its result the wrong way round is not that of the model."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
+    proto = export.to_onnx(model, 2, channels="rgb")
+    assert export.compare(proto, model, 2) <= export.TOLERANCE
+    (weight,) = (tensor for tensor in proto.graph.initializer if tensor.name == "ycbcr_to_rgb.weight")
+    array = onnx.numpy_helper.to_array(weight)
+    weight.CopyFrom(onnx.numpy_helper.from_array(array[[0, 2, 1]], weight.name))
+    assert export.compare(proto, model, 2) > 0.01
+
+
+def test_a_graph_of_colour_is_no_network_to_convert(run_convert, model):
+    onnx.save(export.to_onnx(model, 2, channels="rgb"), "rgb.onnx")
+    code, lines = run_convert("rgb.onnx", "-o", "model.safetensors")
+    assert (code, len(lines)) == (1, 1)
+    assert "expected luma (N, 1, H, W) or (N, H, W, 1) to go in, got (?, 3, ?, ?)" in lines[0]
 
 
 @pytest.mark.parametrize("activation", ["relu", "none"])
@@ -109,6 +167,8 @@ def test_the_graph_is_as_described(model):
     trunk = {f"trunk.{i}.{key}" for i in range(len(model.layers)) for key in ("weight", "bias", "slope")}
     assert names == trunk | {"head.x2.weight", "head.x2.bias"}
     assert {entry.key: entry.value for entry in proto.metadata_props}["name"] == model.name
+    with pytest.raises(ValueError, match="channels='grey' is neither 'luma' nor 'rgb'"):
+        export.to_onnx(model, 2, channels="grey")
 
 
 def test_without_onnxruntime_nothing_is_compared(run, monkeypatch, model_file):
@@ -143,6 +203,7 @@ def test_a_graph_that_differs_is_not_put_in_place(run, monkeypatch, model_file, 
         (["fsrcnn", "-o", "no/a.onnx"], "the folder no does not exist"),
         (["nothing", "-o", "a.onnx"], "model='nothing' is neither a shipped model"),
         (["./nothing", "-o", "a.onnx"], "nothing: No such model file"),
+        (["fsrcnn", "-o", "a.onnx", "--channels", "grey"], "invalid choice: 'grey'"),
         (["fsrcnn"], "the following arguments are required: -o/--output"),
     ],
 )

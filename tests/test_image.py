@@ -58,6 +58,11 @@ def test_samples_that_are_not_aligned(upscaler):
     records["value"] = image
     assert not records["value"].flags.aligned
     np.testing.assert_array_equal(upscaler.upscale(records["value"], 2), upscaler.upscale(image, 2))
+    out = np.zeros((2 * SHAPE[0], 2 * SHAPE[1], *SHAPE[2:]), records.dtype)["value"]
+    assert upscaler.upscale(image, 2, out=out) is out
+    np.testing.assert_array_equal(out, upscaler.upscale(image, 2))
+    with pytest.raises(ValueError, match="src is not aligned"):  # the core relies on what was done for it
+        upscaler._network.run(records["value"], {2: upscaler.upscale(image, 2)}, 1)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "int64", "complex64", "O", "longdouble"])

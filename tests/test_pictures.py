@@ -23,6 +23,25 @@ def upscaler(model):
     return Upscaler(model, threads=1)
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels", "dtype"),
+    [
+        ("1", 1, "uint8"),
+        ("L", 1, "uint8"),
+        ("LA", 2, "uint8"),
+        ("I;16", 1, "uint16"),
+        ("F", 1, "float32"),
+        ("RGBA", 4, "uint8"),
+    ],
+)
+def test_memory_of_a_picture(mode, channels, dtype):
+    """Of all its frames, as arrays: so much of it may be held at a time."""
+    array = np.zeros((7, 5, channels), dtype)
+    for count in (1, 3):
+        assert pictures.Picture(count * [Image.new(mode, (5, 7))], {}).nbytes == count * array.nbytes
+        assert pictures.Picture(count * [array], {}).nbytes == count * array.nbytes
+
+
 @pytest.fixture
 def convert(upscaler, tmp_path):
     """Read a picture, upscale it by 2 and write it; gives the path of the result."""
@@ -71,6 +90,13 @@ def with_metadata(path):
     return save(path, **options)
 
 
+def xmp_of(image):
+    """XMP as Pillow finds it, or as it stands in a JPEG, where old versions do not look for it."""
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or image.getexif().get(700)
+    xmp = xmp or next((data for _, data in getattr(image, "applist", []) if data.startswith(b"http")), b"")
+    return xmp.encode() if isinstance(xmp, str) else xmp
+
+
 @pytest.mark.parametrize("target", ["jpg", "png", "webp", "tiff"])
 @pytest.mark.parametrize("source", ["jpg", "png", "webp", "tiff"])
 def test_metadata(convert, tmp_path, source, target):
@@ -83,17 +109,17 @@ def test_metadata(convert, tmp_path, source, target):
         assert tags.get(0x0112, 1) == 1
         assert tags.get_ifd(0x8769)[0x829A] == 0.5
         assert result.info["icc_profile"] == PROFILE
-        if "jpg" not in (source, target) or PILLOW >= 11:  # older ones do not know XMP in JPEG
-            xmp = pictures._metadata(result)["xmp"]
-            assert "Ümit" in xmp.decode()
-            assert b'tiff:Orientation="6"' not in xmp
+        if source != "jpg" or PILLOW >= 11:  # older ones do not write XMP in JPEG
+            assert "Ümit" in xmp_of(result).decode()
+            assert b'tiff:Orientation="6"' not in xmp_of(result)
         if "webp" not in (source, target):
             assert result.info["dpi"] == pytest.approx((300, 300), abs=0.5)
     with Image.open(convert(path, f"bare.{target}", strip_metadata=True)) as result:
         result.load()
         assert result.size == (18, 24)
-        assert set(pictures._metadata(result)) - {"dpi"} == {"icc_profile"}
-        assert 0x010F not in result.getexif()
+        assert result.info["icc_profile"] == PROFILE
+        assert not xmp_of(result)
+        assert result.getexif().keys().isdisjoint({0x010F, 0x0132, 0x8769})
         assert tuple(result.info.get("dpi", (1, 1))) in ((1, 1), (72, 72))
 
 
@@ -392,10 +418,12 @@ def test_metadata_of_deep_colour(convert, tmp_path, codecs, source, target):
         assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert result.getexif()[0x010F] == "a camera"
         assert result.getexif().get(0x0112, 1) == 1
-        assert "Ümit" in pictures._metadata(result)["xmp"].decode()
+        assert "Ümit" in xmp_of(result).decode()
     with Image.open(convert(path, f"bare.{target}", strip_metadata=True)) as result:
         result.load()
-        assert set(pictures._metadata(result)) - {"dpi"} == {"icc_profile"}
+        assert result.info["icc_profile"] == PROFILE
+        assert not xmp_of(result)
+        assert 0x010F not in result.getexif()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -7,6 +7,7 @@ import oracle
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler
 from numpy.testing import assert_array_equal
+from PIL import Image
 
 SITINGS = {"left": (0, 0.5), "center": (0.5, 0.5), "topleft": (0, 0)}
 
@@ -35,6 +36,19 @@ def chroma_oracle(plane, scale, size, factor, inside, axis):
         for i in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
             matrix[o, min(max(i, 0), n - 1)] += oracle.keys(centre - i)
     return np.moveaxis(np.tensordot(matrix, plane, (1, axis)), 0, axis)
+
+
+def odd(shape):
+    """Samples of uint16 at odd addresses."""
+    plane = np.zeros(2 * np.prod(shape) + 1, np.uint8)[1:].view(np.uint16).reshape(shape)
+    assert not plane.flags.aligned
+    return plane
+
+
+def read_only(shape):
+    plane = np.zeros(shape, np.uint8)
+    plane.flags.writeable = False
+    return plane
 
 
 @pytest.mark.parametrize("location", SITINGS)
@@ -100,6 +114,17 @@ def test_out_and_strides_and_threads(model):
         ({"planes": []}, ValueError, "0 planes"),
         ({"planes": [np.zeros((0, 4), np.uint8)]}, ValueError, "planes[0] has shape (0, 4)"),
         ({"out": []}, ValueError, "out has 0 planes"),
+        ({"planes": [odd((6, 8))], "bits": 10}, ValueError, "planes[0] is not aligned: uint16 samples lie"),
+        (
+            {"planes": [np.zeros((6, 8), np.uint16)], "bits": 10, "out": [odd((12, 16))]},
+            ValueError,
+            "out[0] is not aligned",
+        ),
+        (
+            {"out": [np.zeros(shape, np.uint8) for shape in ((12, 16), (6, 8))] + [read_only((6, 8))]},
+            ValueError,
+            "out[2] is read-only",
+        ),
     ],
 )
 def test_refusals(upscaler, change, error, words):
@@ -107,6 +132,39 @@ def test_refusals(upscaler, change, error, words):
     with pytest.raises(error) as caught:
         upscaler.upscale_planes(**arguments)
     assert words in str(caught.value)
+
+
+def test_the_core_takes_no_odd_addresses(upscaler):
+    plane, odd_plane = np.zeros((6, 8), np.uint16), odd((12, 16))
+    for call in (
+        lambda: upscaler._network.run(plane, {2: odd_plane}, 1),
+        lambda: upscaler._network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
+        lambda: upscaler._network.resize(plane, odd_plane, [2], 1),
+        lambda: upscaler._network.bicubic(plane, odd_plane, 2, 1),
+        lambda: upscaler._network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
+    ):
+        with pytest.raises(ValueError, match="is not aligned for its dtype"):
+            call()
+
+
+@pytest.mark.parametrize("other", [0, 1, 2])
+@pytest.mark.parametrize("mine", [0, 1, 2])
+def test_no_plane_of_out_overlaps_any_other(upscaler, mine, other):
+    planes = frame(np.random.default_rng(5), 8, 8, 8, (1, 1))
+    out = [np.zeros((16, 16), np.uint8) for _ in range(3)]
+    upscaler.upscale_planes(planes, 2, subsampling=(1, 1), out=out)
+    memory = np.zeros((20, 16), np.uint8)
+    out[mine] = memory[:16]
+    with pytest.raises(ValueError, match="out overlaps planes or itself"):
+        within = [memory[12:, :8] if i == other else plane for i, plane in enumerate(planes)]
+        upscaler.upscale_planes(within, 2, subsampling=(1, 1), out=out)
+    if mine != other:
+        out[other] = memory[4:]
+        with pytest.raises(ValueError, match="out overlaps planes or itself"):
+            upscaler.upscale_planes(planes, 2, subsampling=(1, 1), out=out)
+    assert not memory.any()
+    shared = [planes[0]] * 3  # what is only read may be the same
+    upscaler.upscale_planes(shared, 2, subsampling=(1, 1))
 
 
 def test_out_must_not_overlap(upscaler):
@@ -132,11 +190,13 @@ def test_map_reads_no_further_than_it_must(upscaler):
             taken.append(i)
             yield np.zeros((8, 8), np.float32)
 
-    results = upscaler.map(frames(), 2)
-    next(results)
-    assert len(taken) <= 3
-    results.close()
-    assert len(taken) <= 3
+    for threads, ahead in ((1, 3), (3, 4)):
+        taken.clear()
+        results = Upscaler(upscaler.model, threads=threads).map(frames(), 2)
+        next(results)
+        assert len(taken) == ahead  # of one thread, too, one is computed while the caller has another
+        results.close()
+        assert len(taken) == ahead
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fsrcnn-rt")]
 
 
@@ -148,3 +208,21 @@ def test_map_raises_in_turn(upscaler):
         next(results)
     with pytest.raises(ScaleError):
         upscaler.map([good], 17)
+    with pytest.raises(ValueError, match="channel_order='gbr' is neither"):
+        upscaler.map([good], 2, channel_order="gbr")
+    with pytest.raises(TypeError, match="channel_order is for arrays"):
+        next(upscaler.map([Image.new("RGB", (4, 4))], 2, channel_order="bgr"))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_map_of_blue_first(upscaler, channels):
+    frames = list(np.random.default_rng(6).integers(1, 256, (5, 9, 12, channels), np.uint8))
+    order = [2, 1, 0, 3][:channels]
+    for goal in ({"scale": 2}, {"size": (15, 20)}):
+        results = list(upscaler.map(frames, **goal, channel_order="bgr"))
+        for got, picture in zip(results, frames, strict=True):
+            assert_array_equal(got, upscaler.upscale(picture, **goal, channel_order="bgr"))
+            assert_array_equal(got[..., order], upscaler.upscale(picture[..., order], **goal))
+    grey = frames[0][..., 0]
+    (got,) = upscaler.map([grey], 2, channel_order="bgr")
+    assert_array_equal(got, upscaler.upscale(grey, 2))

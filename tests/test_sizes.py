@@ -447,6 +447,9 @@ def test_models_that_lack_scales(scales):
         (Box(None, 100), (30, 20), (1, 1), (150, 100)),
         (Box(99, None), (33, 21), (2, 2), (99, 63)),
         (Box(4, None), (3, 1), (1, 1), (4, 1)),
+        (1.1, (13, 9), (4, 1), (16, 10)),
+        (1.01, (13, 9), (4, 1), (16, 9)),
+        (1.01, (9, 13), (1, 4), (9, 16)),
     ],
 )
 def test_size_of(goal, source, step, size):
@@ -473,6 +476,29 @@ def test_goals():
     assert goal_of(None, None, 3) == 3
     assert goal_of(None, (4, 5), 3) == Box(4, 5, stretch=True)
     assert [str(Box(*sides)) for sides in ((4, 5), (4, None), (None, 5))] == ["4x5", "4w", "5h"]
+    for stretch in (False, True):
+        assert Box(4, 5, stretch).turned() == Box(5, 4, stretch)
+    assert Box(4, None).turned() == Box(None, 4)
+    assert type(Box(np.int64(4), None).width) is int
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((None, None), ValueError, "has neither width nor height"),
+        ((20.5, None), TypeError, "width=20.5, height=None, stretch=False) is not in whole pixels"),
+        ((20, "30"), TypeError, "is not in whole pixels"),
+        ((True, None), TypeError, "is not in whole pixels"),
+        ((20, 0), ValueError, "is not of positive sides"),
+        ((None, -1), ValueError, "is not of positive sides"),
+        ((20, None, True), ValueError, "width=20, height=None, stretch=True) lacks a side to stretch to"),
+        ((None, 20, True), ValueError, "lacks a side to stretch to"),
+    ],
+)
+def test_boxes_that_are_none(arguments, error, message):
+    with pytest.raises(error) as caught:
+        Box(*arguments)
+    assert message in str(caught.value) and str(caught.value).startswith("size=Box(")
 
 
 # ---- video -----------------------------------------------------------------------------------------------
@@ -605,17 +631,18 @@ def test_video_files(clips, upscaler, given, size):
     assert clips.times("b.mkv") == clips.times("a.mkv")
 
 
-def test_a_size_is_that_of_the_video_as_it_is_shown(clips, model):
+@pytest.mark.parametrize(("rotation", "size"), [(90, (88, 60)), (180, (60, 88)), (-90, (88, 60))])
+def test_a_size_is_that_of_the_video_as_it_is_shown(clips, model, rotation, size):
     from fsrcnn_rt import upscale_video
 
     with clips.av.open("a.mp4", "w") as container:
         stream = clips.add_video(container, codec="libx264")
         if not hasattr(stream, "set_display_rotation"):
             pytest.skip("this PyAV cannot write a rotation")
-        stream.set_display_rotation(90)
+        stream.set_display_rotation(rotation)
         clips.add_frames(container, stream, range(3))
     upscale_video("a.mp4", "b.mp4", size=(60, 88), model=model, preset="ultrafast")
-    assert {(frame.width, frame.height) for frame in clips.frames("b.mp4")} == {(88, 60)}
+    assert {(frame.width, frame.height) for frame in clips.frames("b.mp4")} == {size}
 
 
 def test_encoders_that_want_even_sides_are_told_of(clips, run_silent, folder):

@@ -1,7 +1,9 @@
 """Which weights a picture gets, who chooses, and that all of a file gets the same."""
 
+import copy
 import io
 import json
+import pickle
 import threading
 
 import drawn
@@ -280,6 +282,18 @@ def test_threads_share_one(variants):
     for image, result, name in zip(images, results, names, strict=True):
         assert_array_equal(result, upscale(image, 2, model=variants[name]))
     assert engine.weights is None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies_choose_as_well(variants, copied):
+    engine = copied(Upscaler(content="auto", denoise="auto", threads=1))
+    assert (engine.weights, engine.threads) == (None, 1)
+    chosen = engine.choose(PAGE)
+    assert chosen.weights.name == "fsrcnn-graphics"
+    other = copied(chosen)
+    assert other.weights == chosen.weights
+    assert_array_equal(other.upscale(PHOTO, 2), upscale(PHOTO, 2, model=variants["fsrcnn-graphics"]))
+    assert copied(engine.with_threads(2)).threads == 2
 
 
 def test_with_threads(variants):

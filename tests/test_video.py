@@ -30,7 +30,7 @@ from clips import (  # noqa: E402
     tags,
     times,
 )
-from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
+from fsrcnn_rt import upscale_frames, upscale_video, video  # noqa: E402
 
 
 def names(folder):
@@ -152,6 +152,10 @@ def test_colour_tags(model, codec, pix_fmt, color_range):
     assert tags("a.mkv") == (color_range, BT709, 9, 16)
     upscale_video("a.mkv", "b.mkv", 2, model=model)
     assert tags("b.mkv") == tags("a.mkv")
+    small = next(frames("a.mkv"))
+    for frame in (small, *upscale_frames("a.mkv", model=model)):
+        told = frame.color_range, frame.colorspace, frame.color_primaries, frame.color_trc
+        assert told == (color_range, BT709, 9, 16)
     with av.open("a.mkv") as a, av.open("b.mkv") as b:
         assert a.streams.video[0].name == b.streams.video[0].name
 
@@ -165,6 +169,31 @@ def test_full_range_of_jpeg_stays_and_its_chroma_is_centred(model):
         want = upscaler.upscale_planes(planes_of(small), 2, chroma_location="center")
         for a, b in zip(planes_of(large), want, strict=True):
             assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("codec", "siting"), [("mpeg1video", "center"), ("mpeg2video", "left")])
+def test_siting_of_a_codec(model, codec, siting):
+    make("a.mkv", codec=codec, size=(64, 48))
+    upscaler = Upscaler(model)
+    for small, large in zip(frames("a.mkv"), upscale_frames("a.mkv", model=model), strict=True):
+        want = upscaler.upscale_planes(planes_of(small), 2, chroma_location=siting)
+        for a, b in zip(planes_of(large), want, strict=True):
+            assert_array_equal(a, b)
+
+
+def test_frames_that_lie_upside_down_in_memory():
+    """Decoders and filters may give rows from the last to the first: the line size is negative then."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=SIZE[0], height=SIZE[1], format="yuv420p", time_base=Fraction(1, 25))
+    graph.link_nodes(source, graph.add("vflip"), graph.add("buffersink")).configure()
+    small = picture(1)
+    small.pts, small.time_base = 0, Fraction(1, 25)
+    graph.push(small)
+    flipped = graph.pull()
+    assert all(plane.line_size < 0 for plane in flipped.planes)
+    layout = video._layout("yuv420p", "left")
+    for plane, original in zip(video._planes(flipped, layout), planes_of(small), strict=True):
+        assert_array_equal(plane, original[::-1])
 
 
 def test_everything_else_is_copied(model):

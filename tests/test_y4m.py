@@ -101,7 +101,7 @@ def test_parameters_pass_through(model):
 
 
 def test_no_rate_no_time(model):
-    for extra in (b"", b" F0:0", b" Fx"):
+    for extra in (b"", b" F0:0", b" F25:0", b" F0:1", b" Fx"):
         assert convert(stream(frames_of(), extra=extra), model)[1].seconds == 0
 
 
@@ -208,6 +208,24 @@ def test_progress(model):
         (2, None, 2),
         (3, None, 3),
     ]
+
+
+def test_a_sink_that_takes_little_at_a_time(model):
+    """A pipe takes what fits, and says None where that is nothing and it does not block."""
+
+    class Sink:
+        def __init__(self):
+            self.data, self.calls = b"", 0
+
+        def write(self, data):
+            self.calls += 1
+            taken = self.calls % 3 * 50
+            self.data += bytes(data[:taken])
+            return min(taken, len(data)) or None
+
+    frames, sink = frames_of(), Sink()
+    upscale_y4m(io.BytesIO(stream(frames)), sink, 2, model=model)
+    assert sink.data == expected(frames, model, 2)
 
 
 def test_a_fault_of_the_sink_ends_it(model):
@@ -358,6 +376,18 @@ def test_interrupted_while_it_waits(model_file):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == b"fsrcnn-rt: interrupted\n"
+
+
+@pytest.mark.parametrize("lacking", ["fcntl", "F_SETPIPE_SZ"])
+def test_pipes_where_they_cannot_be_widened(model, model_file, lacking):
+    """Windows has no fcntl, and macOS has none of its settings for pipes."""
+    change = "sys.modules['fcntl'] = None" if lacking == "fcntl" else "import fcntl; del fcntl.F_SETPIPE_SZ"
+    code = f"import sys; {change}; from fsrcnn_rt.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "-m", str(model_file), "-", "-o", "-", "-s", "2", "-q"]
+    frames = frames_of()
+    result = subprocess.run(command, input=stream(frames), capture_output=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout == expected(frames, model, 2)
 
 
 def test_files(run_silent, folder, model):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from fsrcnn_rt.api import Upscaler, upscale
 from fsrcnn_rt.errors import ModelError, ScaleError
-from fsrcnn_rt.model import Model, load
+from fsrcnn_rt.model import Model, load, save_model
 from fsrcnn_rt.runtime import available_isas
+from fsrcnn_rt.sizes import Box
 
 if TYPE_CHECKING:
     from fsrcnn_rt.bench import FpsReport as FpsReport
@@ -40,8 +41,12 @@ else:
             return getattr(video, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
+    "Box",
     "FpsReport",
     "Model",
     "ModelError",
@@ -51,5 +56,8 @@ __all__ = [
     "available_isas",
     "load",
     "measure_fps",
+    "save_model",
     "upscale",
+    "upscale_frames",
+    "upscale_video",
 ]

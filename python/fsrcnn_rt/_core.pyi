@@ -75,10 +75,10 @@ class Network:
     ) -> None:
         """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
 
-        ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32, any
-        strides. ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable, any strides, not
-        overlapping ``src``. ``strip_width``: LR columns computed at a time, rounded up to a multiple of 4; 0
-        chooses. It never changes a bit of the result.
+        ``src``: (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32,
+        aligned, any strides. ``dst``: scale -> (s*H, s*W[, C]) of the same dtype and rank, writeable,
+        aligned, any strides, not overlapping ``src``. ``strip_width``: LR columns computed at a time, rounded
+        up to a multiple of 4; 0 chooses. It never changes a bit of the result.
         ``bits``: 8..16, the depth of planes of video, whose full scale is 255 * 2**(bits - 8); 0: full scale
         is the largest integer of the dtype.
         ``rows``: those of ``src`` to upscale, (first, end), into their place in ``dst``; multiples of 4 but

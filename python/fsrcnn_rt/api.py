@@ -3,8 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
@@ -20,6 +19,7 @@ from fsrcnn_rt.image import (
     ChannelOrder,
     as_array,
     check_array,
+    check_channel_order,
     extend_colour,
     from_compute,
     from_pil,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
-Frame = TypeVar("Frame", AnyArray, "Image")
 PictureProgress: TypeAlias = Callable[[float], object]
 Factor = TypeVar("Factor", int, float)
 
@@ -65,6 +64,9 @@ _ROWS_AT_ONCE = 512
 
 class Upscaler:
     """A model made ready for one kernel set. Immutable; any number of Python threads may share one.
+
+    It can be pickled and copied. A copy has the same weights; default threads and kernels are those of the
+    machine where it is unpickled.
 
     ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
     :class:`~fsrcnn_rt.Model`. ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or
@@ -83,7 +85,7 @@ class Upscaler:
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = ("_choice", "_loaded", "_model", "_network", "_threads", "_weights")
+    __slots__ = ("_choice", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class Upscaler:
         isa: str | None = None,
     ) -> None:
         self._choice = Choice(model, content, denoise)
+        self._options: dict[str, Any] = {"threads": threads, "isa": isa}
         self._threads = resolve_threads(threads)
         isa = resolve_isa(isa)
         self._weights = self._choice.settled
@@ -108,6 +111,13 @@ class Upscaler:
 
     def __repr__(self) -> str:
         return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was not asked for is chosen anew where the copy is made, which may be another machine.
+        if self._weights is None:
+            options = {"content": self._choice.content, "denoise": self._choice.denoise, **self._options}
+            return partial(type(self), **options), (self._choice.model,)
+        return partial(type(self), **self._options), (self._model,), (None, {"_weights": self._weights})
 
     @property
     def model(self) -> Model:
@@ -147,8 +157,9 @@ class Upscaler:
 
     def with_threads(self, threads: int | None) -> "Upscaler":
         """Make the same with other threads per call; the weights are shared. Raises as the class does."""
-        other = copy(self)
+        other = self._twin()
         other._threads = resolve_threads(threads)
+        other._options = {**self._options, "threads": threads}
         return other
 
     @overload
@@ -235,23 +246,44 @@ class Upscaler:
         """
         return self._upscale(image, scale, size, out, self._threads, channel_order, progress)
 
+    @overload
     def map(
-        self, frames: "Iterable[Frame]", scale: float | None = None, *, size: Size | Box | None = None
-    ) -> "Iterator[Frame]":
+        self,
+        frames: Iterable[ArrayLike],
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[AnyArray]: ...
+    @overload
+    def map(
+        self, frames: "Iterable[Image]", scale: float | None = None, *, size: Size | Box | None = None
+    ) -> "Iterator[Image]": ...
+
+    def map(
+        self,
+        frames: "Iterable[ArrayLike | Image]",
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[Any]:
         """Upscale frames as they come, several at a time, and give the results in order.
 
-        ``frames``: pictures as :meth:`upscale` takes them, of any sizes; ``scale`` or ``size``: as there, one
-        for all. Each is computed on one thread, and as many at once as this upscaler has threads: no rows are
-        computed twice where threads would meet, and none waits for another. At most that many frames and
-        results are held, and at least two, so that one is ready when the next is asked for.
+        ``frames``: pictures as :meth:`upscale` takes them, of any sizes; ``scale`` or ``size``, and
+        ``channel_order``: as there, one for all. Each is computed on one thread, and as many at once as this
+        upscaler has threads: no rows are computed twice where threads would meet, and none waits for another.
+        At most that many frames and results are held, and at least two, so that one is ready when the next is
+        asked for.
 
         Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
         the frames behind it are then dropped.
         """
         goal_of(scale, size, PICTURE_SCALE)
+        check_channel_order(channel_order)
 
-        def enlarge(frame: "Frame") -> Any:
-            return self._upscale(frame, scale, size, None, 1)
+        def enlarge(frame: "ArrayLike | Image") -> Any:
+            return self._upscale(frame, scale, size, None, 1, channel_order)
 
         return in_order(enlarge, frames, self._threads, max(2, self._threads))
 
@@ -268,7 +300,8 @@ class Upscaler:
     ) -> list[AnyArray]:
         """Upscale a frame of planar YUV without ever leaving YUV.
 
-        ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16; any strides.
+        ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16, aligned; any
+        strides.
         A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
         gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
         (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
@@ -322,10 +355,17 @@ class Upscaler:
                 )
         return list(out)
 
+    def _twin(self) -> "Upscaler":
+        """Make another with the same attributes, for one of them to be changed."""
+        twin = object.__new__(type(self))
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
     def _choose(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool]) -> "Upscaler":
         if self._weights is not None:
             return self
-        chosen = copy(self)
+        chosen = self._twin()
         chosen._weights = self._choice.settle(loss, is_graphics)
         name = chosen._weights.name
         if name not in self._loaded:

@@ -40,13 +40,17 @@ class Style:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with."""
+    """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with.
+
+    ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
+    """
 
     job: Job
     size: tuple[int, int] | None = None
     seconds: float = 0.0
     weights: Weights | None = None
     error: str | None = None
+    left_out: Sequence[str] = ()
 
 
 def run(
@@ -96,6 +100,7 @@ class _Line:
         try:
             with self._turn(self._loading):
                 picture = pictures.read(job.source, strip_metadata=self._style.strip_metadata)
+            pictures.check(picture, job.outputs)
             # Held from before the results exist until they are written, so that memory follows the limit and
             # not the length of the line.
             needed = sum(_larger(picture, goal) for goal in job.outputs)
@@ -110,7 +115,9 @@ class _Line:
                         pictures.write(results.pop(goal), path, quality=self._style.quality)
         except (OSError, ValueError, TypeError, MemoryError) as error:
             return Outcome(job, error=one_line(error))
-        return Outcome(job, picture.size, perf_counter() - start, upscaler.weights)
+        left_out = {key for path in job.outputs.values() for key in pictures.left_out(picture, path)}
+        seconds = perf_counter() - start
+        return Outcome(job, picture.size, seconds, upscaler.weights, left_out=sorted(left_out))
 
     @contextmanager
     def _turn(self, stage: threading.BoundedSemaphore) -> Iterator[None]:

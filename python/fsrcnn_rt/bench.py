@@ -66,7 +66,8 @@ def measure_fps(
     The other arguments are those of :class:`Upscaler`, with its errors; ``ValueError`` also for a size,
     channels or seconds that cannot be measured.
     """
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in size):
+    sides = tuple(size) if hasattr(size, "__iter__") else ()
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in sides):
         raise ValueError(f"size={size!r} is not a width and a height of at least 1")
     if channels not in ("luma", "rgb"):
         raise ValueError(f"channels={channels!r} is neither 'luma' nor 'rgb'")
@@ -74,7 +75,7 @@ def measure_fps(
         raise ValueError(f"seconds={seconds!r} is not a time")
     upscaler = Upscaler(model, threads=threads, isa=isa)
     check_scales(scale, upscaler.model)
-    width, height = int(size[0]), int(size[1])
+    width, height = map(int, sides)
     shape = (height, width) if channels == "luma" else (height, width, 3)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     out = upscaler.upscale(image, scale)

@@ -3,6 +3,7 @@
 Both come with the extra ``deep``; without them such files are refused with the reason.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from fsrcnn_rt import exif, metadata
 from fsrcnn_rt.image import AnyArray
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ _ORIENTATION = 0x0112
 _BITS_TAG = 258
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 
-# Texts of EXIF that a TIFF has as tags of its own: description, make, model, ...
-_TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
-_XMP_TAG = 700
+_BYTE, _ASCII, _SHORT, _LONG, _LONG8 = 1, 2, 3, 4, 16
+
+# tifffile writes no directory of EXIF or GPS: tags that mean nothing, next to theirs, keep the place.
+_STAND_INS = {exif.EXIF_DIRECTORY: exif.EXIF_DIRECTORY - 1, exif.GPS_DIRECTORY: exif.GPS_DIRECTORY - 1}
 
 
 def is_needed(path: Path, image: "PilImage") -> bool:
@@ -47,7 +50,7 @@ def is_needed(path: Path, image: "PilImage") -> bool:
 def read(path: Path, image: "PilImage") -> AnyArray:
     """Read uint16 samples (H, W, 2 to 4), upright, of what Pillow has opened as ``image``.
 
-    The orientation in the EXIF data of ``image`` is reset. ``ValueError`` for other formats than PNG and
+    ``ValueError`` for other formats than PNG and
     TIFF, and where the extra is not installed.
     """
     if image.format not in ("PNG", "TIFF") or image.mode == "CMYK":
@@ -66,43 +69,40 @@ def read(path: Path, image: "PilImage") -> AnyArray:
             array = _with_straight_alpha(array, [int(kind) for kind in page.extrasamples])
     if array.dtype != np.uint16 or array.ndim != 3:
         raise ValueError(f"{_CUT}, and it is no 16-bit colour but {array.dtype} of shape {array.shape}")
-    exif = image.getexif()
-    orientation = exif.pop(_ORIENTATION, 1)
-    if "exif" in image.info:
-        image.info["exif"] = exif.tobytes()
-    return upright(array, orientation)
+    return upright(array, image.getexif().get(_ORIENTATION, 1))
 
 
 def write(file: BinaryIO, name: str, array: AnyArray, info: Mapping[str, Any]) -> None:
-    """Write uint16 samples (H, W, 2 to 4) as PNG or TIFF, with ``info`` as Pillow names it.
-
-    Of EXIF a TIFF gets the texts alone. ``ValueError`` for other formats.
-    """
+    """Write uint16 samples (H, W, 2 to 4) as PNG or TIFF, with the metadata ``info``."""
     tifffile, imagecodecs = _codecs()
     if name == "PNG":
         data: bytes = imagecodecs.png_encode(np.ascontiguousarray(array))
         header = 8 + 25  # the signature and IHDR, which comes first
         file.write(data[:header] + b"".join(_chunks(info)) + data[header:])
-    elif name == "TIFF":
-        channels = array.shape[2]
-        options: dict[str, Any] = {}
-        if "dpi" in info:
-            options = {"resolution": tuple(map(float, info["dpi"])), "resolutionunit": "INCH"}
-        tifffile.imwrite(
-            file,
-            array,
-            photometric="rgb" if channels > 2 else "minisblack",
-            extrasamples=["unassalpha"] if channels in (2, 4) else None,
-            compression="deflate",
-            predictor=True,
-            iccprofile=info.get("icc_profile"),
-            extratags=_tags(info),
-            metadata=None,
-            software=False,
-            **options,
-        )
-    else:
-        raise ValueError(f"cannot write 16 bits per channel as {name} (-f png or tiff holds them)")
+        return
+    channels = array.shape[2]
+    block = info.get("exif", b"")
+    tifffile.imwrite(
+        file,
+        array,
+        byteorder="<",
+        photometric="rgb" if channels > 2 else "minisblack",
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="deflate",
+        predictor=True,
+        iccprofile=info.get("icc_profile"),
+        resolution=info.get("dpi"),
+        resolutionunit="INCH" if "dpi" in info else None,
+        extratags=[_extra_tag(tag, value) for tag, value in metadata.tiff_tags(info).items()],
+        metadata=None,
+        software=False,
+    )
+    file.seek(0)
+    with tifffile.TiffFile(file) as written:
+        tags, big = written.pages[0].tags, written.is_bigtiff
+    for directory, stand_in in _STAND_INS.items():
+        if stand_in in tags:
+            _append(file, tags[stand_in], directory, block, big)
 
 
 def upright(array: AnyArray, orientation: int) -> AnyArray:
@@ -161,22 +161,28 @@ def _chunks(info: Mapping[str, Any]) -> list[bytes]:
     if "dpi" in info:
         x, y = (int(dots / 0.0254 + 0.5) for dots in info["dpi"])
         add(b"pHYs", struct.pack(">IIB", x, y, 1))
-    if "exif" in info:
-        add(b"eXIf", info["exif"].removeprefix(b"Exif\0\0"))
-    if "xmp" in info:
-        add(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + info["xmp"])
+    if block := metadata.exif_block(info, "PNG"):
+        add(b"eXIf", block.removeprefix(b"Exif\0\0"))
+    for name, data, *_ in metadata.png_texts(info).chunks:
+        add(name, data)
     return chunks
 
 
-def _tags(info: Mapping[str, Any]) -> list[tuple[int, str, int, Any, bool]]:
-    """Tags of a TIFF that hold its metadata, as tifffile takes them."""
-    from PIL import Image
+def _extra_tag(tag: int, value: Any) -> tuple[int, int, int, Any, bool]:
+    """Give a tag as tifffile takes it, and for a directory, which it does not take, its stand-in."""
+    if isinstance(value, dict):
+        return _STAND_INS[tag], _LONG, 1, 0, True
+    if isinstance(value, int):
+        return tag, _SHORT, 1, value, True
+    data = value.encode() if isinstance(value, str) else bytes(value)
+    return tag, _ASCII if isinstance(value, str) else _BYTE, len(data), data, True
 
-    exif = Image.Exif()
-    exif.load(info.get("exif", b""))
-    tags: list[tuple[int, str, int, Any, bool]] = [
-        (tag, "s", 0, text, True) for tag in _TEXT_TAGS if isinstance(text := exif.get(tag), str)
-    ]
-    if "xmp" in info:
-        tags.append((_XMP_TAG, "B", len(info["xmp"]), info["xmp"], True))
-    return tags
+
+def _append(file: BinaryIO, stand_in: Any, directory: int, block: bytes, big: bool) -> None:
+    """Put a directory of EXIF behind a TIFF, and into the tag that stands in for it its number and place."""
+    place = file.seek(0, os.SEEK_END)
+    place += file.write(bytes(place % 2))
+    file.write(exif.placed(block, directory, place, big=big))
+    form, kind = ("<HHQQ", _LONG8) if big else ("<HHII", _LONG)
+    file.seek(stand_in.offset)
+    file.write(struct.pack(form, directory, kind, 1, place))

@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "list_images",
     "load_luma",
+    "load_pixels",
     "make_pair",
     "mean",
     "to_8bit",
@@ -130,18 +131,26 @@ def mean(figures: Sequence[Figures]) -> Figures:
     )
 
 
-def list_images(folder: Path) -> list[Path]:
-    """List the image files of a folder, by name. Raises ``DatasetError`` where there is none."""
+def list_images(folder: Path, *, also: Sequence[str] = ()) -> list[Path]:
+    """List the image files of a folder by name, with files of other suffixes where ``also`` names them.
+
+    Raises ``DatasetError`` where there is none.
+    """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (*_SUFFIXES, *also))
     if not paths:
         raise DatasetError(f"{folder}: no images in it")
     return paths
 
 
 def load_luma(path: Path) -> _U8:
-    """Read an image file as 8-bit luma (H, W); grey is taken as it is, alpha is dropped.
+    """Read an image file as 8-bit luma (H, W); as :func:`load_pixels`."""
+    return rgb_to_y(load_pixels(path))
+
+
+def load_pixels(path: Path) -> _U8:
+    """Read an image file as 8-bit RGB (H, W, 3) or, if it is grey, as (H, W); alpha is dropped.
 
     Raises ``OSError`` for a file that is no readable image, ``DatasetError`` for one that is not 8 bit.
     """
@@ -151,7 +160,7 @@ def load_luma(path: Path) -> _U8:
         if image.mode in GREY_MODES:
             return np.array(image.convert("L"))
         if image.mode in _COLOUR_MODES:
-            return rgb_to_y(np.asarray(image.convert("RGB")))
+            return np.array(image.convert("RGB"))
         raise DatasetError(f"{path}: not an 8-bit picture, but of mode {image.mode}")
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import fsrcnn_rt
 from fsrcnn_rt.api import Upscaler
-from fsrcnn_rt.arguments import PIPE, ArgumentParser, check_output, complain
+from fsrcnn_rt.arguments import PIPE, VIDEO_SUFFIXES, ArgumentParser, check_output, complain, is_video
 from fsrcnn_rt.evaluate import (
     DatasetError,
     Figures,
@@ -26,6 +28,9 @@ from fsrcnn_rt.evaluate import (
 )
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SCALES
+
+if TYPE_CHECKING:
+    from fsrcnn_rt import robustness
 
 _BICUBIC = "bicubic"
 
@@ -46,7 +51,7 @@ class _Line(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run ``fsrcnn-rt eval FOLDER...``; returns 0, or 1 if a picture failed.
+    """Run ``fsrcnn-rt eval``; returns 0, or 1 if a picture failed.
 
     Raises ``ValueError`` or ``OSError`` for what is wrong with the arguments, before any work.
     """
@@ -55,6 +60,10 @@ def main(argv: Sequence[str]) -> int:
     for folder in options.folders:
         if options.folders.count(folder) > 1:
             raise ValueError(f"{folder}: is given twice")
+    if options.suite:
+        return _run_suite(options, outputs)
+    if not options.folders:
+        raise ValueError("FOLDER: needs one at least, or --suite")
     images = {folder: list_images(folder) for folder in options.folders}
     models = _models(options.models or ["fsrcnn"], options.threads, options.isa)
     methods = _methods(models, options.scales)
@@ -73,13 +82,12 @@ def main(argv: Sequence[str]) -> int:
 
     def on_error(path: Path, error: Exception) -> None:
         failed.append(path)
-        complain(f"eval: {error}" if isinstance(error, DatasetError) else f"eval: {path}: {error}")
+        _complain(path, error)
 
-    labels = _short([str(folder) for folder in images], lambda path: path.resolve().name)
-    named = {labels[str(folder)]: paths for folder, paths in images.items()}
+    named = _labelled(images)
     results = _evaluate(methods, named, options.ifc, on_error)
     how = next(iter(models.values()))
-    told = f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
+    told = _machine(how)
     if "--markdown" in outputs:
         _write(outputs["--markdown"], _markdown(results, options, told))
     if "--json" in outputs:
@@ -92,6 +100,122 @@ def main(argv: Sequence[str]) -> int:
         with atomic_write(options.sheet) as file:
             draw(crops, methods).save(file, "PNG", optimize=True)
     return 1 if failed else 0
+
+
+def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
+    """Measure what is no clean photograph; returns the exit code."""
+    from fsrcnn_rt import robustness, robustness_table
+
+    for name, given in {"--ifc": options.ifc, "--crop": options.crop}.items():
+        if given:
+            raise ValueError(f"{name}: not with --suite")
+    if options.suite == "drawings" and options.folders:
+        raise ValueError(f"{options.folders[0]}: --suite drawings takes no folders")
+    sources = _sources(options)
+    models = _models(options.models or ["fsrcnn"], options.threads, options.isa)
+    methods = {
+        scale: {name: _of_case(upscale) for name, upscale in by_name.items() if name != _BICUBIC}
+        for scale, by_name in _methods(models, options.scales).items()
+    }
+    results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
+    if not results:
+        return 1
+    how = next(iter(models.values()))
+    arguments = (results, options.scales, options.verbose)
+    if "--markdown" in outputs:
+        _write(outputs["--markdown"], f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
+    if "--json" in outputs:
+        machine = {"version": fsrcnn_rt.__version__, "isa": how.isa, "threads": how.threads}
+        _write(outputs["--json"], json.dumps(machine | robustness_table.as_json(results), indent=1))
+    if Path(PIPE) not in outputs.values():
+        print(f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
+    if options.sheet:
+        from fsrcnn_rt.sheet import draw_cases
+
+        photographs = [path for paths in sources.values() for path in paths if not is_video(path.name)]
+        shown = robustness.shown_cases(options.scales[0], photographs[-1] if photographs else None)
+        with atomic_write(options.sheet) as file:
+            draw_cases(shown, methods).save(file, "PNG", optimize=True)
+    return 1 if failed else 0
+
+
+def _of_case(upscale: UpscaleLuma) -> robustness.Upscale:
+    return lambda case: upscale(case.lr, case.scale)
+
+
+def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """List photographs and clips by the name of their folder.
+
+    Raises ``DatasetError`` for a folder without any, and where there is nothing else to measure.
+    """
+    if options.suite == "drawings":
+        return {}
+    folders = options.folders
+    if not folders:
+        data = Path(os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
+        folders = [folder for folder in (data / "Set14", data / "video") if folder.is_dir()]
+        missing = f"no Set14 or video in {data} (FSRCNN_RT_DATA names another folder)"
+        if not folders and options.suite == "photographs":
+            raise DatasetError(f"FOLDER: none is given, and {missing}")
+        if not folders:
+            complain(f"eval: photographs are left out: {missing}")
+    return _labelled({folder: list_images(folder, also=VIDEO_SUFFIXES) for folder in folders})
+
+
+def _measure(
+    sources: Mapping[str, Sequence[Path]],
+    methods: robustness.Methods,
+    scales: Sequence[int],
+    *,
+    drawings: bool,
+) -> tuple[list[robustness.Result], list[Path]]:
+    """Measure drawings, photographs and clips, with a progress bar where stderr is a terminal.
+
+    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is told.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from fsrcnn_rt import robustness
+
+    with_h264 = find_spec("av") is not None
+    if sources and not with_h264:
+        complain("eval: H.264 is left out: needs PyAV, pip install 'fsrcnn-rt[video]'")
+    parts: list[tuple[Path | None, Iterator[robustness.Case]]] = []
+    if drawings:
+        parts += [(None, robustness.drawing_cases([scale])) for scale in scales]
+    for name, paths in sources.items():
+        for path in paths:
+            if not is_video(path.name):
+                cases = robustness.photograph_cases(path, f"photographs, {name}", scales, with_h264=with_h264)
+                parts.append((path, cases))
+            elif with_h264:
+                parts.append((path, robustness.clip_cases(path, f"clips, {name}", scales)))
+    results: list[robustness.Result] = []
+    failed = []
+    with tqdm(parts, unit="part", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for path, cases in bar:
+            try:
+                results += list(robustness.measure(cases, methods))
+            except (OSError, ValueError) as error:
+                if path is None:
+                    raise
+                failed.append(path)
+                with bar.external_write_mode(sys.stderr):
+                    _complain(path, error)
+    return results, failed
+
+
+def _complain(path: Path, error: Exception) -> None:
+    complain(f"eval: {error}" if isinstance(error, DatasetError) else f"eval: {path}: {error}")
+
+
+def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
+    labels = _short([str(folder) for folder in images], lambda path: path.resolve().name)
+    return {labels[str(folder)]: paths for folder, paths in images.items()}
+
+
+def _machine(how: Upscaler) -> str:
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
@@ -151,7 +275,7 @@ def _evaluate(
     on_error: Callable[[Path, Exception], None],
 ) -> _Tables:
     """Evaluate folder by folder, with a progress bar where stderr is a terminal."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     total = sum(map(len, images.values()))
     with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), leave=False) as bar:
@@ -278,7 +402,13 @@ def _parser() -> ArgumentParser:
         epilog="A scale has small pictures of its own, so convolutions run for each; models share them.",
     )
     add = parser.add_argument
-    add("folders", metavar="FOLDER", type=Path, nargs="+", help="pictures to shrink, upscale and compare")
+    add("folders", metavar="FOLDER", type=Path, nargs="*", help="pictures to shrink, upscale and compare")
+    add(
+        "--suite",
+        choices=("robust", "drawings", "photographs"),
+        help="instead: lines, text and other drawings, and photographs and clips coded or noisy (robust), or "
+        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ../shared/data)",
+    )
     add("-s", "--scale", dest="scales", type=_scales, default=[3], metavar="N[,N]", help="2,3,4 (default: 3)")
     add(
         *("-m", "--model"),

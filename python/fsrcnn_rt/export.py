@@ -10,16 +10,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
-from fsrcnn_rt.convert.network import head_reach
+from fsrcnn_rt.convert.network import head_reach, sub_pixel_convolution
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.metrics import cubic
 from fsrcnn_rt.model import HEAD_KERNEL, Model, load
 
 if TYPE_CHECKING:
@@ -27,20 +28,38 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "main", "to_onnx"]
 
+Channels = Literal["luma", "rgb"]
+_F64 = npt.NDArray[np.float64]
+
 OPSET = 17
 IR_VERSION = 8  # of the same time as the opset: runtimes refuse files from their future
+# BT.601 as the core has it: luma of 16..235, chroma around 0.
+_TO_YCBCR: _F64 = np.array(
+    [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]
+) / 255  # fmt: skip
+_OFFSET: _F64 = np.array([16.0, 0.0, 0.0]) / 255
+
 TOLERANCE = 1e-5  # of full scale, or of the largest output where that is larger
 
 
-def to_onnx(model: Model, scale: int) -> onnx.ModelProto:
+def to_onnx(
+    model: Model, scale: int, *, subpixel: bool = False, channels: Channels = "luma"
+) -> onnx.ModelProto:
     """Write one scale of ``model`` as a graph.
 
-    "luma" (N, 1, H, W) goes in, "upscaled" (N, 1, scale * H, scale * W) comes out; both are float32 with 0..1
-    for full scale, not clipped, and N, H and W are free. The initialisers have the names of the model file's
-    tensors. Name and provenance go along as metadata.
+    ``channels``: "luma" or "rgb", which is also the name of the input. With "luma", (N, 1, H, W) goes in and
+    "upscaled" (N, 1, scale * H, scale * W) comes out. With "rgb", both have 3 channels: BT.601 luma goes
+    through the network and chroma through the bicubic filter, as in :meth:`Upscaler.upscale`. All are float32
+    with 0..1 for full scale, not clipped, and N, H and W are free.
 
-    Raises :class:`~fsrcnn_rt.ScaleError` for a scale that the model does not have, ``ModuleNotFoundError``
-    without the package onnx.
+    ``subpixel``: the head is a convolution and a pixel shuffle (DepthToSpace) that compute the same. OpenVINO
+    and OpenCV are several times faster at these than at a transposed convolution; ONNX Runtime is not.
+
+    The initialisers of the network have the names of the model file's tensors, those of a sub-pixel head
+    "head.x<scale>.subpixel" before them. Name and provenance go along as metadata.
+
+    Raises :class:`~fsrcnn_rt.ScaleError` for a scale that the model does not have, ``ValueError`` for other
+    channels, ``ModuleNotFoundError`` without the package onnx.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -48,43 +67,25 @@ def to_onnx(model: Model, scale: int) -> onnx.ModelProto:
     if scale not in model.heads:
         offered = ", ".join(map(str, model.scales))
         raise ScaleError(f"scale={scale} is not offered by model {model.name!r}, only {offered}")
-    chain = _Chain()
-    for i, layer in enumerate(model.layers):
-        name, reach = f"trunk.{i}", layer.kernel // 2
-        if model.padding == "replicate":
-            chain.repeat_edge(f"{name}.pad", reach)
-        pads = 4 * [reach if model.padding == "zeros" else 0]
-        weights = {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
-        chain.add("Conv", name, weights, kernel_shape=2 * [layer.kernel], pads=pads)
-        if layer.slope is not None:
-            chain.add("PRelu", f"{name}.prelu", {f"{name}.slope": layer.slope[:, None, None]})
-        elif layer.activation == "relu":
-            chain.add("Relu", f"{name}.relu")
-    head, name = model.heads[scale], f"head.x{scale}"
-    border = 0
-    if model.padding == "replicate":
-        reach = head_reach(HEAD_KERNEL, head.pad, scale)
-        border = reach if head.border == "full" else min(head.border, reach)
-        chain.repeat_edge(f"{name}.pad", border)
-    chain.add(
-        "ConvTranspose",
-        name,
-        {f"{name}.weight": head.weight, f"{name}.bias": head.bias},
-        output="upscaled",
-        kernel_shape=2 * [HEAD_KERNEL],
-        strides=2 * [scale],
-        # Every pixel of border makes the output larger by scale pixels, which are cut off again here.
-        pads=4 * [head.pad + scale * border],
-        output_padding=2 * [head.output_padding],
-    )
+    if channels not in get_args(Channels):
+        raise ValueError(f"channels={channels!r} is neither 'luma' nor 'rgb'")
+    graph = _Graph(channels)
+    if channels == "rgb":
+        graph.add("Conv", "rgb_to_luma", _pointwise("rgb_to_luma", _TO_YCBCR[:1], _OFFSET[:1]))
+    _add_trunk(graph, model)
+    (_add_subpixel_head if subpixel else _add_head)(graph, model, scale)
+    if channels == "rgb":
+        _add_colour(graph, scale)
+    graph.nodes[-1].output[0] = "upscaled"
 
     def picture(name: str, times: str) -> onnx.ValueInfoProto:
-        size: list[str | int | None] = ["batch", 1, f"{times}height", f"{times}width"]
+        count = 1 if channels == "luma" else 3
+        size: list[str | int | None] = ["batch", count, f"{times}height", f"{times}width"]
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
 
-    ends = [picture("luma", "")], [picture("upscaled", f"{scale}*")]
+    ends = [picture(channels, "")], [picture("upscaled", f"{scale}*")]
     proto = helper.make_model(
-        helper.make_graph(chain.nodes, f"{model.name} x{scale}", *ends, chain.constants),
+        helper.make_graph(graph.nodes, f"{model.name} x{scale}", *ends, graph.constants),
         producer_name="fsrcnn-rt",
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -109,41 +110,117 @@ def compare(proto: onnx.ModelProto, model: Model, scale: int) -> float:
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    luma = np.random.default_rng(0).random((23, 30), np.float32)
-    theirs = session.run(["upscaled"], {"luma": luma[None, None]})[0][0, 0]
-    ours = Upscaler(model, threads=1).upscale(luma, scale)
+    entry = session.get_inputs()[0]
+    image = np.random.default_rng(0).random((23, 30, entry.shape[1]), np.float32)
+    theirs = session.run(["upscaled"], {entry.name: image.transpose(2, 0, 1)[None]})[0][0].transpose(1, 2, 0)
+    ours = Upscaler(model, threads=1).upscale(image, scale)
     return float(np.abs(theirs - ours).max() / max(1, np.abs(ours).max()))
 
 
-class _Chain:
-    """Nodes one after another, from "luma" on."""
+class _Graph:
+    """Nodes, each of which reads the one before it if nothing else is said; the first reads the input."""
 
-    def __init__(self) -> None:
+    def __init__(self, picture: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._newest = "luma"
+        self.newest = picture
 
     def add(
         self,
         kind: str,
         name: str,
         constants: Mapping[str, npt.NDArray[Any]] = MappingProxyType({}),
-        output: str | None = None,
+        sources: Sequence[str] | None = None,
         **attributes: Any,
     ) -> None:
-        """Append a node that reads the newest tensor and ``constants``, and gives ``output`` or ``name``."""
+        """Append a node that reads ``sources``, default the newest tensor, and ``constants``."""
         from onnx import helper, numpy_helper
 
         self.constants += [numpy_helper.from_array(array, key) for key, array in constants.items()]
-        inputs = [self._newest, *constants]
-        self._newest = output or name
-        self.nodes.append(helper.make_node(kind, inputs, [self._newest], name, **attributes))
+        inputs = [*(sources or [self.newest]), *constants]
+        self.newest = name
+        self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
 
     def repeat_edge(self, name: str, pixels: int) -> None:
         """Append a padding of height and width, if there is something to pad."""
         if pixels:
             pads = np.array(2 * [0, 0, pixels, pixels], np.int64)
             self.add("Pad", name, {f"{name}.pads": pads}, mode="edge")
+
+
+def _add_trunk(graph: _Graph, model: Model) -> None:
+    for i, layer in enumerate(model.layers):
+        name, reach = f"trunk.{i}", layer.kernel // 2
+        if model.padding == "replicate":
+            graph.repeat_edge(f"{name}.pad", reach)
+        pads = 4 * [reach if model.padding == "zeros" else 0]
+        weights = {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+        graph.add("Conv", name, weights, kernel_shape=2 * [layer.kernel], pads=pads)
+        if layer.slope is not None:
+            graph.add("PRelu", f"{name}.prelu", {f"{name}.slope": layer.slope[:, None, None]})
+        elif layer.activation == "relu":
+            graph.add("Relu", f"{name}.relu")
+
+
+def _add_head(graph: _Graph, model: Model, scale: int) -> None:
+    head, name = model.heads[scale], f"head.x{scale}"
+    border = _repeated(model, scale)
+    graph.repeat_edge(f"{name}.pad", border)
+    graph.add(
+        "ConvTranspose",
+        name,
+        {f"{name}.weight": head.weight, f"{name}.bias": head.bias},
+        kernel_shape=2 * [HEAD_KERNEL],
+        strides=2 * [scale],
+        # Every pixel of border makes the output larger by scale pixels, which are cut off again here.
+        pads=4 * [head.pad + scale * border],
+        output_padding=2 * [head.output_padding],
+    )
+
+
+def _add_subpixel_head(graph: _Graph, model: Model, scale: int) -> None:
+    conv, name = sub_pixel_convolution(model.heads[scale], scale), f"head.x{scale}.subpixel"
+    border = _repeated(model, scale)
+    graph.repeat_edge(f"{name}.pad", border)
+    weights = {f"{name}.weight": conv.weight, f"{name}.bias": conv.bias}
+    pads = 4 * [conv.kernel // 2 - border]  # zeros beyond the repeated edge
+    graph.add("Conv", name, weights, kernel_shape=2 * [conv.kernel], pads=pads)
+    graph.add("DepthToSpace", f"{name}.shuffle", blocksize=scale, mode="CRD")
+
+
+def _repeated(model: Model, scale: int) -> int:
+    """Pixels by which the edge of the head's input is repeated."""
+    if model.padding == "zeros":
+        return 0
+    head = model.heads[scale]
+    reach = head_reach(HEAD_KERNEL, head.pad, scale)
+    return reach if head.border == "full" else min(head.border, reach)
+
+
+def _add_colour(graph: _Graph, scale: int) -> None:
+    """Append chroma of the input "rgb" by the bicubic filter, and with the newest tensor as luma RGB.
+
+    The filter is a convolution and a pixel shuffle: not every runtime has a cubic Resize with this kernel,
+    and that of ONNX Runtime is slower and less exact.
+    """
+    luma = graph.newest
+    graph.add("Conv", "rgb_to_chroma", _pointwise("rgb_to_chroma", _TO_YCBCR[1:], _OFFSET[1:]), ["rgb"])
+    reach = 2
+    graph.repeat_edge("chroma.pad", reach)
+    taps = cubic(((np.arange(scale) + 0.5) / scale - 0.5)[:, None] - np.arange(-reach, reach + 1))
+    kernels = np.einsum("ai,bj->abij", taps, taps).reshape(scale**2, 1, *2 * [2 * reach + 1])
+    weights = {"chroma.weight": np.concatenate([kernels, kernels]).astype(np.float32)}
+    graph.add("Conv", "chroma", weights, kernel_shape=2 * [2 * reach + 1], group=2)
+    graph.add("DepthToSpace", "chroma.shuffle", blocksize=scale, mode="CRD")
+    graph.add("Concat", "ycbcr", sources=[luma, graph.newest], axis=1)
+    inverse = np.linalg.inv(_TO_YCBCR).astype(np.float64)
+    graph.add("Conv", "ycbcr_to_rgb", _pointwise("ycbcr_to_rgb", inverse, -inverse @ _OFFSET))
+
+
+def _pointwise(name: str, matrix: _F64, offset: _F64) -> dict[str, npt.NDArray[np.float32]]:
+    """Weight and bias of a 1x1 convolution."""
+    weight, bias = matrix[:, :, None, None].astype(np.float32), offset.astype(np.float32)
+    return {f"{name}.weight": weight, f"{name}.bias": bias}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -158,7 +235,7 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(f"{options.output}: {options.output.suffix or 'no suffix'!r} is not .onnx")
     model = load(options.model)
     try:
-        proto = to_onnx(model, options.scale)
+        proto = to_onnx(model, options.scale, subpixel=options.subpixel, channels=options.channels)
     except ModuleNotFoundError as error:
         return _fail(what_is_missing(error))
     try:
@@ -172,7 +249,8 @@ def main(argv: Sequence[str]) -> int:
         told = "not compared with the core: onnxruntime is not installed"
     with atomic_write(options.output) as file:
         file.write(proto.SerializeToString())
-    print(f"{options.output}: {model.name} x{options.scale}, opset {OPSET}; {told}")
+    form = f"{options.channels}, {'sub-pixel' if options.subpixel else 'transposed convolution'}"
+    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {told}")
     return 0
 
 
@@ -184,11 +262,23 @@ def _fail(message: str) -> int:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="fsrcnn-rt export",
-        description="Write one scale of a model as an ONNX graph: luma (N, 1, H, W), 0..1, float32.",
+        description="Write one scale of a model as an ONNX graph. Input and output are (N, C, H, W), "
+        "float32, 0..1 for full scale; N, H and W are free.",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="fsrcnn, fsrcnn-s or a file")
     add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
+    add(
+        "--channels",
+        choices=get_args(Channels),
+        default="luma",
+        help="what goes in and comes out: luma alone, or RGB with bicubic chroma (default: luma)",
+    )
+    add(
+        "--subpixel",
+        action="store_true",
+        help="write the head as convolution and pixel shuffle: the same result, faster in most runtimes",
+    )
     add("-o", "--output", metavar="FILE", type=Path, required=True, help="file to write (.onnx)")
     add("--overwrite", action="store_true", help="replace an output that exists")
     return parser

@@ -68,10 +68,15 @@ def as_array(image: object) -> AnyArray:
     raise TypeError(f"image is {type(image).__name__}, neither an array nor a Pillow image")
 
 
-def is_bgr(image: AnyArray, channel_order: ChannelOrder) -> bool:
-    """Whether the channels of an array are to be taken the other way round: without colour there is none."""
+def check_channel_order(channel_order: ChannelOrder) -> None:
+    """``ValueError`` for an order that there is not."""
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"channel_order={channel_order!r} is neither 'rgb' nor 'bgr'")
+
+
+def is_bgr(image: AnyArray, channel_order: ChannelOrder) -> bool:
+    """Whether the channels of an array are to be taken the other way round: without colour there is none."""
+    check_channel_order(channel_order)
     return channel_order == "bgr" and image.ndim == 3 and image.shape[2] >= 3
 
 
@@ -169,6 +174,20 @@ def _extend_band(band: AnyArray, reach: int) -> None:
     band[y, x] = spoilt
 
 
+def result_mode(image: "PilImage") -> str:
+    """Mode of what becomes of a Pillow image, as :func:`from_pil` has it; ``ValueError`` for any other."""
+    mode = _MODES.get(image.mode)
+    if image.mode == "I" and image.format == "PNG":
+        mode = "I;16"  # the only kind of PNG that some versions of Pillow open as 32-bit integers
+    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
+    if transparent and mode is not None:
+        mode = _WITH_ALPHA.get(mode)
+    if mode is None:
+        with_alpha = " with a transparent colour" if transparent else ""
+        raise ValueError(f"image has mode {image.mode}{with_alpha}, which is none of {', '.join(_MODES)}")
+    return mode
+
+
 def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImage"]]:
     """Array of a Pillow image, and what makes a Pillow image of the result.
 
@@ -195,15 +214,7 @@ def from_pil(image: "PilImage") -> tuple[AnyArray, Callable[[AnyArray], "PilImag
     """
     from PIL import Image
 
-    mode = _MODES.get(image.mode)
-    if image.mode == "I" and image.format == "PNG":
-        mode = "I;16"  # the only kind of PNG that some versions of Pillow open as 32-bit integers
-    transparent = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
-    if transparent and mode is not None:
-        mode = _WITH_ALPHA.get(mode)
-    if mode is None:
-        with_alpha = " with a transparent colour" if transparent else ""
-        raise ValueError(f"image has mode {image.mode}{with_alpha}, which is none of {', '.join(_MODES)}")
+    mode = result_mode(image)
     if 0 in image.size:
         raise ValueError(f"image has size {image.size}, which is empty")
 

@@ -8,12 +8,15 @@ VDSR and FSRCNN (Dong et al., ECCV 2016, section 4); a different luma, resize ke
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
+__all__ = ["Method", "cubic", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
+
+Method: TypeAlias = Literal["bicubic", "bilinear", "lanczos3", "box", "nearest"]
 
 _Array = npt.NDArray[Any]
 _F64 = npt.NDArray[np.float64]
@@ -53,13 +56,21 @@ def modcrop(image: _Array, scale: int) -> _Array:
     return image[:height, :width]
 
 
-def imresize(image: _Array, scale: float | None = None, *, shape: tuple[int, int] | None = None) -> _F64:
-    """Resize like MATLAB's ``imresize(image, scale, 'bicubic')``.
+def imresize(
+    image: _Array,
+    scale: float | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+    method: Method = "bicubic",
+) -> _F64:
+    """Resize like MATLAB's ``imresize(image, scale, method)``.
 
-    Keys' kernel (a = -0.5), stretched by 1/scale when shrinking (antialiased), weights normalised per output
-    pixel, pixel centres aligned, border mirrored with the edge pixel repeated. ``image`` is (H, W) or (H, W,
-    C). Give either ``scale`` (the result has ceil(scale * H) rows) or ``shape``, the (rows, columns) of the
-    result.
+    The kernel (Keys' with a = -0.5 for "bicubic") is stretched by 1/scale when shrinking (antialiased),
+    weights normalised per output pixel, pixel centres aligned, border mirrored with the edge pixel repeated.
+    "box" averages areas. "nearest" is not antialiased; of two pixels equally near it takes the lower right
+    one, as Pillow does, so that an even scale shifts the picture by half a pixel of the larger one.
+    ``image`` is (H, W) or (H, W, C). Give either ``scale`` (the result has ceil(scale * H) rows) or
+    ``shape``, the (rows, columns) of the result.
 
     Returns float64 in the range of the input, neither rounded nor clipped. Raises ``ValueError`` for
     arguments that make no sense.
@@ -79,8 +90,10 @@ def imresize(image: _Array, scale: float | None = None, *, shape: tuple[int, int
         rows, columns = shape
         _check_positive("shape", min(shape))
         factors = (rows / image.shape[0], columns / image.shape[1])
-    result = _resize_rows(image.astype(np.float64), rows, factors[0])
-    result = _resize_rows(np.ascontiguousarray(result.swapaxes(0, 1)), columns, factors[1])
+    if method not in _KERNELS:
+        raise ValueError(f"method={method!r}: expected one of {', '.join(_KERNELS)}")
+    result = _resize_rows(image.astype(np.float64), rows, factors[0], method)
+    result = _resize_rows(np.ascontiguousarray(result.swapaxes(0, 1)), columns, factors[1], method)
     return np.ascontiguousarray(result.swapaxes(0, 1))
 
 
@@ -113,7 +126,7 @@ def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
     return float(np.mean(luminance * contrast_structure))
 
 
-def _cubic(x: _F64) -> _F64:
+def cubic(x: _F64) -> _F64:
     """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
@@ -121,14 +134,38 @@ def _cubic(x: _F64) -> _F64:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-def _taps(length: int, out_length: int, scale: float) -> tuple[npt.NDArray[np.intp], _F64]:
+def _triangle(x: _F64) -> _F64:
+    return np.maximum(1.0 - np.abs(x), 0.0)
+
+
+def _lanczos3(x: _F64) -> _F64:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+def _box(x: _F64) -> _F64:
+    return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
+
+
+# Kernel by method, and how far it reaches from its centre.
+_KERNELS: dict[str, tuple[Callable[[_F64], _F64], float]] = {
+    "bicubic": (cubic, 2.0),
+    "bilinear": (_triangle, 1.0),
+    "lanczos3": (_lanczos3, 3.0),
+    "box": (_box, 0.5),
+    "nearest": (_box, 0.5),
+}
+
+
+def _taps(length: int, out_length: int, scale: float, method: Method) -> tuple[npt.NDArray[np.intp], _F64]:
     """Find source index and weight of every tap of every output sample, both (out_length, taps)."""
-    stretch = min(scale, 1.0)  # below 1 the kernel widens to the spacing of the output samples
-    reach = 2.0 / stretch
+    kernel, reach = _KERNELS[method]
+    # Below 1 the kernel widens to the spacing of the output samples.
+    stretch = 1.0 if method == "nearest" else min(scale, 1.0)
+    reach /= stretch
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
     first = np.floor(centre - reach).astype(np.intp)
     index = first[:, None] + np.arange(math.ceil(2 * reach) + 2)
-    weight = _cubic((centre[:, None] - index) * stretch)
+    weight = kernel((centre[:, None] - index) * stretch)
     weight /= weight.sum(axis=1, keepdims=True)
     used = np.any(weight != 0, axis=0)
     index, weight = index[:, used], weight[:, used]
@@ -136,8 +173,8 @@ def _taps(length: int, out_length: int, scale: float) -> tuple[npt.NDArray[np.in
     return np.where(mirrored < length, mirrored, 2 * length - 1 - mirrored), weight
 
 
-def _resize_rows(image: _F64, out_length: int, scale: float) -> _F64:
-    index, weight = _taps(image.shape[0], out_length, scale)
+def _resize_rows(image: _F64, out_length: int, scale: float, method: Method) -> _F64:
+    index, weight = _taps(image.shape[0], out_length, scale, method)
     tail = (1,) * (image.ndim - 1)
     result = np.zeros((out_length, *image.shape[1:]))
     for tap in range(index.shape[1]):  # a few taps of whole rows: faster than a dense matrix product

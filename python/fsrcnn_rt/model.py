@@ -231,9 +231,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     path = Path(name_or_path)
     if not path.exists():
         if isinstance(name_or_path, str) and not os.path.dirname(name_or_path):  # noqa: PTH120
-            raise ModelError(
-                f"model={name_or_path!r} is neither a shipped model ({', '.join(SHIPPED)}) nor a file"
-            )
+            shipped = f"{', '.join(NETWORKS)}, each also with -{', -'.join(VARIANTS)}"
+            raise ModelError(f"model={name_or_path!r} is neither a shipped model ({shipped}) nor a file")
         raise FileNotFoundError(2, "No such model file", str(path))
     return path
 

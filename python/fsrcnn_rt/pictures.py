@@ -1,10 +1,12 @@
 """One picture file: read with all that belongs to it, upscaled, and written.
 
 A file holds one picture, the frames of an animation, or the pages of a TIFF. What is read is upright: the
-orientation of EXIF is applied and reset. EXIF, XMP, ICC profile and resolution travel with the pixels.
+orientation of EXIF is applied and dropped. Metadata travels with the pixels, as far as formats hold it.
 """
 
-import re
+import io
+import os
+import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from fsrcnn_rt import deep
+from fsrcnn_rt import deep, formats, metadata, profiles
 from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.image import KEPT_INFO, AnyArray
-from fsrcnn_rt.sizes import Box, Goal
+from fsrcnn_rt.image import KEPT_INFO, AnyArray, result_mode
+from fsrcnn_rt.sizes import Box, Goal, Size, size_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -30,27 +32,21 @@ Frame: TypeAlias = "PilImage | AnyArray"
 # At twice this many pixels Pillow takes a picture for an attack; cameras exceed its own limit.
 _MAX_PIXELS = 2**29
 
-# Formats that hold frames with durations. TIFF holds several pictures, too, but as pages.
-_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
-
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 
-# Formats that hold what these modes hold; the others would cut it to 8 bits, some of them in silence.
-_DEEP_MODES = {
-    "I;16": ("PNG", "TIFF", "JPEG2000", "PPM"),
-    "I": ("PNG", "TIFF", "PPM"),
-    "F": ("TIFF", "PPM"),
-}
+# Of these, what Pillow calls frames belongs to one picture: previews, depths, layers.
+_ONE_PICTURE = ("MPO", "PSD")
+
+# Animations; what else has frames has pages.
+_ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 
 _QUALITY = 95
 
-_XMP_KEY = "XML:com.adobe.xmp"
-_TIFF_XMP = 700
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8]""")
+# The type of an icon in an ICNS by its side.
+_ICNS = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10"}
 
-# Tags of a TIFF that tell of the picture and not of how it is stored: texts, the EXIF and GPS directories.
-_EXIF_DIRECTORIES = (34665, 34853)
-_DESCRIPTIVE_TAGS = {270, 271, 272, 305, 306, 315, 33432, *_EXIF_DIRECTORIES}
+# Of what Pillow knows of an image, what its pixels mean nothing without.
+_OF_PIXELS = ("icc_profile", "transparency")
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,7 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
-        frame = self.frames[0]
-        return (frame.shape[1], frame.shape[0]) if isinstance(frame, np.ndarray) else frame.size
+        return _size(self.frames[0])
 
     @property
     def nbytes(self) -> int:
@@ -82,17 +77,6 @@ class Picture:
         first = self.frames[0]
         samples = first.nbytes if isinstance(first, np.ndarray) else width * height * _pixel_bytes(first.mode)
         return samples * len(self.frames)
-
-
-def format_of(path: Path) -> str | None:
-    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix."""
-    from PIL import Image
-
-    suffix = path.suffix.lower()
-    Image.preinit()  # the common formats: to load all of them takes longer than a small picture
-    if suffix not in Image.EXTENSION:
-        Image.init()
-    return Image.EXTENSION.get(suffix)
 
 
 @contextmanager
@@ -129,13 +113,28 @@ def read(path: Path, *, strip_metadata: bool = False) -> Picture:
         raise OSError("is not a picture in a format that Pillow reads") from error
     except Exception as error:  # what a decoder raises on damaged data is anybody's guess
         raise OSError(f"cannot be read: {one_line(error)}") from error
-    kept = ("icc_profile",) if strip_metadata else KEPT_INFO
-    info: dict[Any, Any] = {key: picture.info[key] for key in kept if key in picture.info}
+    if not strip_metadata:
+        return picture
     for frame in picture.frames:
         if not isinstance(frame, np.ndarray):
-            transparency = frame.info.get("transparency")
-            frame.info = dict(info) if transparency is None else {**info, "transparency": transparency}
-    return replace(picture, info=info)
+            frame.info = {key: frame.info[key] for key in _OF_PIXELS if key in frame.info}
+    return replace(picture, info={key: picture.info[key] for key in _OF_PIXELS if key in picture.info})
+
+
+def check(picture: Picture, outputs: Mapping[Goal, Path]) -> None:
+    """``ValueError`` where a result would not fit into the file that it is to be written to."""
+    for goal, path in outputs.items():
+        name = _writable_format(path)
+        layers = [
+            _layer(
+                frame,
+                size_of(goal, _size(frame)),
+                _mode(frame) if isinstance(frame, np.ndarray) else result_mode(frame),
+                name,
+            )
+            for frame in picture.frames
+        ]
+        formats.check(layers, name, animated=bool(picture.durations))
 
 
 def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> dict[Goal, Picture]:
@@ -147,69 +146,119 @@ def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> di
         for goal in goals:
             if isinstance(goal, Box):
                 results[goal] = upscaler.upscale(frame, size=goal)
-            frames[goal].append(results[goal])
-    return {goal: replace(picture, frames=frames[goal]) for goal in goals}
+            result = results[goal]
+            if not isinstance(frame, np.ndarray):
+                result.info = metadata.resized(result.info, frame.size, result.size)
+            frames[goal].append(result)
+    return {
+        goal: replace(picture, frames=made, info=metadata.resized(picture.info, picture.size, _size(made[0])))
+        for goal, made in frames.items()
+    }
+
+
+def left_out(picture: Picture, path: Path) -> list[str]:
+    """Name the metadata of a picture, by its keys, that a file of this name has no place for."""
+    held = metadata.held(picture.info, _writable_format(path))
+    return [key for key in picture.info if key not in held and key not in _OF_PIXELS]
 
 
 def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:
     """Write a picture in the format that the suffix of ``path`` names, whole or not at all.
 
     ``quality``: 1..100, of JPEG (without chroma subsampling), WebP and AVIF; by default 95, and lossless WebP
-    of what was lossless. ``OSError`` where it cannot be written or would lose frames, bits or alpha.
+    of what was lossless. Where the format holds no ICC profile, colours are converted to sRGB. ``OSError``
+    where the picture cannot be written or would lose frames, bits or alpha.
     """
     try:
+        name = _writable_format(path)
         with atomic_write(path) as file:
-            _write(picture, file, format_of(path) or "", quality)
+            _write(picture, file, name, quality)
     except Exception as error:  # encoders are as inventive as decoders
         raise OSError(f"{path} cannot be written: {one_line(error)}") from error
+
+
+def _writable_format(path: Path) -> str:
+    name = formats.format_of(path)
+    if name is None or not formats.is_writable(name):
+        raise ValueError(f"{path.suffix or 'no suffix'!r} is not an image format that can be written")
+    return name
 
 
 def _read(path: Path, image: "PilImage") -> Picture:
     from PIL import ImageOps
 
     name = image.format or ""
-    several = getattr(image, "is_animated", False) and name != "MPO"  # a phone's JPEG with a preview in it
+    several = getattr(image, "is_animated", False) and name not in _ONE_PICTURE
     if deep.is_needed(path, image):
         if several:
             raise ValueError("it has several frames of 16 bits per channel, which Pillow cuts to 8")
-        return Picture([deep.read(path, image)], _metadata(image))
-    lossless = name not in _LOSSY and not (name == "WEBP" and b"VP8 " in path.read_bytes())
+        array = deep.read(path, image)
+        return Picture([array], metadata.of(image))
+    lossless = name not in _LOSSY and not (name == "WEBP" and _is_lossy_webp(path))
     if not several:
         _load(image)
+        info = metadata.of(image)
         if name != "TIFF":  # which Pillow loads upright
             ImageOps.exif_transpose(image, in_place=True)
-        return Picture([image], _metadata(image), lossless=lossless)
+        image.info = _info_of(image, info)
+        return Picture([image], info, lossless=lossless)
 
-    frames, durations, info = [], [], {}
+    animated = name in _ANIMATIONS
+    frames, durations, infos = [], [], []
     for i in range(image.n_frames):  # type: ignore[attr-defined]
+        if i:
+            for key in ("icc_profile", "dpi"):  # which Pillow leaves to the next page of a TIFF
+                image.info.pop(key, None)
         image.seek(i)
         _load(image)  # some formats know the duration only now
         frame = image.copy()
-        frame.info = dict(image.info)
-        ImageOps.exif_transpose(frame, in_place=True)
-        if i == 0:
-            info = {
-                **_metadata(image),
-                **_metadata(frame),
-            }  # only the file knows a TIFF's, only the frame is upright
+        if i == 0 or not animated:
+            infos.append(metadata.of(image))
+        if name != "TIFF":
+            ImageOps.exif_transpose(frame, in_place=True)
+        frame.info = _info_of(image, infos[-1])
         frames.append(frame)
         durations.append(image.info.get("duration", 0))
-    if name == "TIFF":
-        return Picture(frames, info, lossless=lossless)
+    if not animated:
+        return Picture(frames, infos[0], lossless=lossless)
     # GIF counts repetitions and says nothing where there are none; the others count plays.
     loop = image.info.get("loop")
     plays = (1 if loop is None else loop + bool(loop)) if name == "GIF" else loop or 0
     still_first = bool(getattr(image, "default_image", False))
-    return Picture(frames, info, durations, plays, still_first, lossless)
+    return Picture(frames, infos[0], durations, plays, still_first, lossless)
 
 
 def _load(image: "PilImage") -> None:
     """Load the pixels; the directories of a TIFF before them, as some versions of Pillow close the file."""
     if image.format == "TIFF":
-        exif = image.getexif()
-        for directory in _EXIF_DIRECTORIES:
-            exif.get_ifd(directory)
+        metadata.directories(image.getexif())
     image.load()
+
+
+def _info_of(image: "PilImage", info: Mapping[str, Any]) -> dict[Any, Any]:
+    """Metadata of a frame, and its transparent colour."""
+    transparency = image.info.get("transparency")
+    return dict(info) if transparency is None else {**info, "transparency": transparency}
+
+
+def _is_lossy_webp(path: Path) -> bool:
+    """Whether a chunk of a WebP holds lossy pixels: those of the file, or of a frame."""
+    with path.open("rb") as file:
+        file.seek(12)  # RIFF, the size, WEBP
+        while len(header := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", header)
+            if name == b"VP8 ":
+                return True
+            if name == b"ANMF":
+                file.seek(16, os.SEEK_CUR)  # chunks of the frame follow
+            else:
+                file.seek(size + size % 2, os.SEEK_CUR)
+    return False
+
+
+def _size(frame: Frame) -> Size:
+    """(width, height) in pixels."""
+    return (frame.shape[1], frame.shape[0]) if isinstance(frame, np.ndarray) else frame.size
 
 
 def _pixel_bytes(mode: str) -> int:
@@ -217,49 +266,54 @@ def _pixel_bytes(mode: str) -> int:
     return {"L": 1, "1": 1, "LA": 2, "La": 2, "I;16": 2, "I;16B": 2}.get(mode, 4)
 
 
-def _metadata(image: "PilImage") -> dict[str, Any]:
-    """Collect what travels with the pixels, by the names of ``KEPT_INFO``; XMP in bytes, upright."""
-    info = {key: image.info[key] for key in KEPT_INFO if image.info.get(key)}
-    xmp = image.info.get("xmp") or image.info.get(_XMP_KEY)
-    if image.format == "TIFF":
-        exif = image.getexif()
-        xmp = xmp or exif.get(_TIFF_XMP)
-        for tag in exif.keys() - _DESCRIPTIVE_TAGS:
-            del exif[tag]
-        if len(exif):
-            info["exif"] = exif.tobytes()
-    if xmp:
-        xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-        info["xmp"] = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    return info
+def _layer(frame: Frame, size: Size, mode: str, name: str) -> formats.Layer:
+    """Tell the format ``name`` of a frame whose result has this size and mode."""
+    if isinstance(frame, np.ndarray):
+        return formats.Layer(mode, size, opaque=False, profiled=False)
+    alpha_is_lost = mode in ("LA", "RGBA") and mode not in formats.FORMATS[name].modes
+    opaque = alpha_is_lost and _hides_nothing(frame)
+    return formats.Layer(mode, size, opaque, "icc_profile" in frame.info)
+
+
+def _mode(frame: Frame) -> str:
+    return formats.DEEP_COLOUR[frame.shape[2] - 2] if isinstance(frame, np.ndarray) else frame.mode
+
+
+def _hides_nothing(frame: "PilImage") -> bool:
+    """Whether alpha is opaque everywhere."""
+    with_alpha = frame if frame.mode in ("LA", "RGBA") else frame.convert("RGBA")
+    return bool(with_alpha.getextrema()[-1] == (255, 255))
 
 
 def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> None:
+    layers = [_layer(frame, _size(frame), _mode(frame), name) for frame in picture.frames]
+    formats.check(layers, name, animated=bool(picture.durations))
     frames = [frame for frame in picture.frames if not isinstance(frame, np.ndarray)]
     if len(frames) < len(picture.frames):
         (array,) = (frame for frame in picture.frames if isinstance(frame, np.ndarray))
-        deep.write(file, name, array, picture.info)
+        deep.write(file, name, array, metadata.held(picture.info, name))
         return
-    if len(frames) > 1:
-        _check_holds_frames(picture, name)
-    mode = frames[0].mode
-    if name not in _DEEP_MODES.get(mode, (name,)):
-        raise ValueError(
-            f"cannot write mode {mode} as {name}, which has fewer bits (-f png or tiff has them)"
-        )
-    if name == "JPEG" and mode[-1] in "Aa":
-        raise ValueError(
-            f"cannot write mode {mode} as JPEG, which has no alpha (-f png, webp or tiff has it)"
-        )
+    # A page has its own, and none of inks that became RGB the profile of these.
+    shared = {key: value for key, value in picture.info.items() if key not in KEPT_INFO}
+    infos = [shared | {str(key): value for key, value in frame.info.items()} for frame in frames]
+    for i, frame in enumerate(frames):
+        frames[i] = _fitted(frame, layers[i], name, infos[i])
     if picture.durations and len({frame.mode for frame in frames}) > 1:
         common = "RGBA" if any(frame.mode.endswith("A") for frame in frames) else "RGB"
         frames = [frame.convert(common) for frame in frames]
-    options = {**_metadata_options(frames[0], name), **_encoder_options(picture, name, quality)}
     if name == "GIF":
         frames = [_for_gif(frame) for frame in frames]
-    elif name == "PNG" and mode == "I":
-        frames = [_to_sixteen_bits(frame) for frame in frames]
+    encoder = _encoder_options(picture, name, quality)
+    if name == "TIFF":
+        _write_pages(file, frames, [{**metadata.options(info, name), **encoder} for info in infos])
+        return
+    options = {**metadata.options(infos[0], name), **encoder}
     first, *others = frames
+    if name == "ICO":
+        options["sizes"] = [first.size]
+    elif name == "ICNS":
+        _write_icns(file, first)
+        return
     if others:
         if picture.durations:
             options.update(_animation_options(picture, name))
@@ -269,37 +323,47 @@ def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> 
     first.save(file, name, **options)
 
 
-def _check_holds_frames(picture: Picture, name: str) -> None:
-    count = len(picture.frames)
-    if picture.durations and name not in _ANIMATED:
-        raise ValueError(
-            f"it has {count} frames, and {name} holds one (-f gif, webp, png or avif holds them)"
-        )
-    if not picture.durations and name != "TIFF":
-        raise ValueError(f"it has {count} pages, and {name} holds one (-f tiff holds them)")
+def _fitted(frame: "PilImage", layer: formats.Layer, name: str, info: dict[str, Any]) -> "PilImage":
+    """Bring a frame to a mode that the format holds, and to sRGB where it cannot hold the profile."""
+    limits = formats.FORMATS[name]
+    if profile := info.get("icc_profile"):
+        held = "icc_profile" in limits.metadata
+        if held and frame.mode in ("L", "LA") and not limits.grey_profile:
+            held = profiles.space(profile) != "GRAY"
+        if not held:
+            frame = profiles.in_srgb(frame, profile)
+            del info["icc_profile"]
+    mode = formats.written_mode(layer, name)
+    if mode == frame.mode:
+        return frame
+    return _to_sixteen_bits(frame) if mode == "I;16" else frame.convert(mode)
 
 
-def _metadata_options(frame: "PilImage", name: str) -> dict[str, Any]:
-    from PIL import Image, PngImagePlugin
+def _write_pages(file: BinaryIO, pages: Sequence["PilImage"], options: Sequence[Mapping[str, Any]]) -> None:
+    """Write a TIFF, each page with options of its own, which Pillow's save_all has for all pages alike."""
+    from PIL import TiffImagePlugin
 
-    options = {key: frame.info[key] for key in KEPT_INFO if key in frame.info}
-    xmp = options.get("xmp")
-    if name == "PNG" and xmp:
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt(_XMP_KEY, xmp.decode("utf-8", "replace"))
-    elif name == "TIFF" and (xmp or "exif" in options):
-        exif = Image.Exif()
-        exif.load(options.get("exif", b""))
-        if xmp:
-            exif[_TIFF_XMP] = xmp
-        options["exif"] = exif
-    return options
+    if len(pages) == 1:
+        pages[0].save(file, "TIFF", **options[0])
+        return
+    with TiffImagePlugin.AppendingTiffWriter(file) as pages_of_file:
+        for page, own in zip(pages, options, strict=True):
+            page.save(pages_of_file, "TIFF", **own)
+            pages_of_file.newFrame()
+
+
+def _write_icns(file: BinaryIO, icon: "PilImage") -> None:
+    """Write an icon of this size alone, where Pillow would write one of each size, blurred or shrunken."""
+    with io.BytesIO() as png:
+        icon.save(png, "PNG", icc_profile=None)
+        entry = _ICNS[icon.width] + struct.pack(">I", 8 + png.tell()) + png.getvalue()
+    file.write(b"icns" + struct.pack(">I", 8 + len(entry)) + entry)
 
 
 def _encoder_options(picture: Picture, name: str, quality: int | None) -> dict[str, Any]:
     if name == "WEBP" and quality is None and picture.lossless:
         return {"lossless": True}
-    if name in ("JPEG", "MPO", "AVIF"):
+    if name in ("JPEG", "MPO", "AVIF", "PDF"):
         return {"quality": quality or _QUALITY, "subsampling": "4:4:4"}
     if name == "PNG" and not picture.lossless:
         # A photograph has next to nothing for zlib's search: without it a PNG takes a fifth of the time, 4 %

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fsrcnn_rt.arguments import UsageError, default_suffix
-from fsrcnn_rt.pictures import format_of
+from fsrcnn_rt.formats import format_of, is_writable
 from fsrcnn_rt.sizes import Goal
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
@@ -152,15 +152,13 @@ def _name(source: _Source, goal: Goal, naming: Naming, folder: Path | None) -> P
 
 def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
     """Refuse what cannot all be written; outputs that exist and are to be kept are left out."""
-    from PIL import Image
-
     checked = []
     taken: dict[str, Path] = {}  # output -> input it is of
     inputs = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         wanted: dict[Goal, Path] = {}
         for goal, path in job.outputs.items():
-            if format_of(path) not in Image.SAVE:
+            if not is_writable(format_of(path)):
                 raise UsageError(
                     f"{path}: {path.suffix or 'no suffix'!r} is not an image format that can be written"
                 )

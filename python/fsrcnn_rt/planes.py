@@ -63,6 +63,8 @@ class Layout:
                 raise TypeError(f"{name}[{i}] is {plane.dtype}, and bits={self.bits} is {self.dtype}")
             if plane.shape != shape:
                 raise ValueError(f"{name}[{i}] has shape {plane.shape}, not {shape}")
+            if not plane.flags.aligned:
+                raise ValueError(f"{name}[{i}] is not aligned: {self.dtype} samples lie at odd addresses")
 
 
 def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:

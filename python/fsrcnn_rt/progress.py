@@ -19,8 +19,9 @@ class Report:
 
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed", "outputs": {scale: path}},
     where the scale may be a size as it was asked for; if done also "size": [width, height] of the input,
-    "seconds", and "weights", "content", "denoise" (the last two null of a model without variants); if failed
-    "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    "seconds", "weights", "content" and "denoise" (the last two null of a model without variants), and
+    "left_out" with the metadata that the outputs have no place for, if there is some; if failed "error"; at
+    the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
 
@@ -74,20 +75,18 @@ class Report:
         self.done += 1
         outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
         seconds, weights = outcome.seconds, outcome.weights or Weights("")
+        left_out = outcome.left_out
         if self._verbose:
-            told = f"{source} -> {', '.join(outputs.values())} ({seconds:.2f} s, weights {weights})"
+            paths = ", ".join(outputs.values())
+            without = f"; without {', '.join(left_out)}" if left_out else ""
+            told = f"{source} -> {paths} ({seconds:.2f} s, weights {weights}{without})"
             with self._without_bar():
                 print(told, file=sys.stderr)
-        self._line(
-            input=source,
-            status="done",
-            outputs=outputs,
-            size=outcome.size,
-            seconds=round(seconds, 3),
-            weights=weights.name,
-            content=weights.content,
-            denoise=weights.denoise,
-        )
+        values: dict[str, Any] = {"size": outcome.size, "seconds": round(seconds, 3)}
+        values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
+        if left_out:
+            values["left_out"] = list(left_out)
+        self._line(input=source, status="done", outputs=outputs, **values)
 
     def _without_bar(self) -> AbstractContextManager[object]:
         if self._bar is None:

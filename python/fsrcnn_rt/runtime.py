@@ -52,7 +52,10 @@ def resolve_threads(threads: int | None) -> int:
 
 def usable_cpus(root: Path = Path("/")) -> int:
     """Count the CPUs this process may use: its affinity and its control groups' quotas, rounded up."""
-    cpus = float(len(os.sched_getaffinity(0)))
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cpus = os.cpu_count() or 1
     return max(1, math.ceil(min([cpus, *_cgroup_quotas(root)])))
 
 

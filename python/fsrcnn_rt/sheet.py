@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from fsrcnn_rt.evaluate import GREY_MODES, Methods, UpscaleLuma, load_luma, make_pair, to_8bit
+from fsrcnn_rt import robustness
+from fsrcnn_rt.evaluate import GREY_MODES, Methods, UpscaleLuma, bicubic, load_luma, make_pair, to_8bit
 from fsrcnn_rt.metrics import imresize, modcrop, psnr
 
-__all__ = ["Cell", "Crop", "draw", "find_crop", "make_cells"]
+__all__ = ["Cell", "Crop", "draw", "draw_cases", "find_crop", "make_cells"]
 
 _U8 = npt.NDArray[np.uint8]
 _F64 = npt.NDArray[np.float64]
@@ -26,6 +27,8 @@ _WIDTH = 240  # pixels that a crop is magnified to, about
 _GAP = 8
 _FONT_SIZE = 14
 _LINE = 18
+_MIDDLE = (64, 96)  # rows and columns of the small picture that are shown of a case
+_CASE_ZOOM = 2
 
 
 class Crop(NamedTuple):
@@ -46,6 +49,13 @@ class Cell(NamedTuple):
     """Of the whole picture's luma, by the protocol; None for the original."""
     pixels: _U8
     """RGB (height, width, 3)."""
+
+
+class _Panel(NamedTuple):
+    labels: tuple[str, str]
+    pixels: _U8
+    """RGB (height, width, 3), to be shown ``zoom`` times as large."""
+    zoom: int
 
 
 def find_crop(text: str, images: Sequence[Path], scales: Sequence[int]) -> Crop:
@@ -92,26 +102,66 @@ def make_cells(crop: Crop, scale: int, methods: Mapping[str, UpscaleLuma]) -> li
 
 def draw(crops: Sequence[Crop], methods: Methods) -> Image.Image:
     """Draw a row for every crop at every scale, magnified without smoothing; above each cell what it is."""
-    rows = [(crop, scale, make_cells(crop, scale, methods[scale])) for crop in crops for scale in methods]
-    columns = list(dict.fromkeys(cell.method for _, _, cells in rows for cell in cells))
+    rows = []
+    for crop in crops:
+        for scale in methods:
+            cells = make_cells(crop, scale, methods[scale])
+            rows.append(
+                {c.method: _Panel(_labels(crop, scale, c), c.pixels, _zoom(crop.width)) for c in cells}
+            )
+    return _arrange(rows)
+
+
+def draw_cases(cases: Iterable[robustness.Case], methods: robustness.Methods) -> Image.Image:
+    """Draw a row for every case: the middle of what comes in, enlarged, and what each method makes of it."""
+    rows = []
+    for case in cases:
+        low = tuple(
+            slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(case.lr.shape, _MIDDLE, strict=True)
+        )
+        large = tuple(slice(case.scale * part.start, case.scale * part.stop) for part in low)
+        labels = (f"{case.kind}: {case.name}", f"{case.way}, x{case.scale}")
+        row = {"": _Panel(labels, _grey(case.lr[low]), _CASE_ZOOM * case.scale)}
+        for name, upscale in {"bicubic": _bicubic, **methods[case.scale]}.items():
+            luma = upscale(case)
+            figures = robustness.figures_of(case, luma)
+            quality = f"{figures.psnr:.2f} dB, " if figures.psnr is not None else ""
+            labels = (name, f"{quality}overshoot {figures.overshoot:.2f}")
+            row[name] = _Panel(labels, _grey(luma[large]), _CASE_ZOOM)
+        rows.append(row)
+    return _arrange(rows)
+
+
+def _arrange(rows: Sequence[Mapping[str, _Panel]]) -> Image.Image:
+    """Lay panels out in rows, and in a column for each key; two lines of text stand above each."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
     font = ImageFont.load_default(_FONT_SIZE)
-    labels = [_labels(crop, scale, cell) for crop, scale, cells in rows for cell in cells]
-    longest = int(max(font.getlength(line) for label in labels for line in label))
-    width = max(longest, *(crop.width * _zoom(crop) for crop in crops)) + _GAP
-    heights = [2 * _LINE + crop.height * _zoom(crop) + _GAP for crop, _, _ in rows]
+    panels = [panel for row in rows for panel in row.values()]
+    longest = int(max(font.getlength(line) for panel in panels for line in panel.labels))
+    width = max(longest, *(panel.pixels.shape[1] * panel.zoom for panel in panels)) + _GAP
+    heights = [
+        2 * _LINE + max(panel.pixels.shape[0] * panel.zoom for panel in row.values()) + _GAP for row in rows
+    ]
     sheet = Image.new("RGB", (width * len(columns) + _GAP, sum(heights) + _GAP), "white")
     pen = ImageDraw.Draw(sheet)
     y = _GAP
-    for (crop, scale, cells), height in zip(rows, heights, strict=True):
-        for cell in cells:
-            x = _GAP + width * columns.index(cell.method)
-            for number, line in enumerate(_labels(crop, scale, cell)):
+    for row, height in zip(rows, heights, strict=True):
+        for key, panel in row.items():
+            x = _GAP + width * columns.index(key)
+            for number, line in enumerate(panel.labels):
                 pen.text((x, y + number * _LINE), line, fill="black", font=font)
-            picture = Image.fromarray(cell.pixels)
-            size = (crop.width * _zoom(crop), crop.height * _zoom(crop))
-            sheet.paste(picture.resize(size, Image.Resampling.NEAREST), (x, y + 2 * _LINE))
+            enlarged = panel.pixels.repeat(panel.zoom, axis=0).repeat(panel.zoom, axis=1)
+            sheet.paste(Image.fromarray(enlarged), (x, y + 2 * _LINE))
         y += height
     return sheet
+
+
+def _bicubic(case: robustness.Case) -> _F64:
+    return bicubic(case.lr, case.scale)
+
+
+def _grey(luma: npt.NDArray[np.floating[Any]]) -> _U8:
+    return np.repeat(to_8bit(luma)[..., None], 3, axis=2)
 
 
 def _labels(crop: Crop, scale: int, cell: Cell) -> tuple[str, str]:
@@ -120,8 +170,8 @@ def _labels(crop: Crop, scale: int, cell: Cell) -> tuple[str, str]:
     return cell.method, f"{cell.psnr:.2f} dB"
 
 
-def _zoom(crop: Crop) -> int:
-    return max(1, round(_WIDTH / crop.width))
+def _zoom(width: int) -> int:
+    return max(1, round(_WIDTH / width))
 
 
 def _rgb(image: Path) -> _U8:

@@ -28,6 +28,9 @@ class Box:
     """A size that a result is to have; of a side that is None, whatever keeps the shape of the picture.
 
     ``stretch``: both sides exactly, whatever becomes of the shape; else as large as fits inside.
+
+    Raises ``TypeError`` for a side that is no integer, ``ValueError`` for one below 1, for a box without
+    sides, and for one that is to be stretched to but lacks a side.
     """
 
     width: int | None
@@ -35,9 +38,17 @@ class Box:
     stretch: bool = False
 
     def __post_init__(self) -> None:
-        for side in (self.width, self.height):
-            if side is not None and side < 1:
-                raise ValueError(f"size={self} is not of positive sides")
+        given = {name: side for name in ("width", "height") if (side := getattr(self, name)) is not None}
+        if any(isinstance(side, bool) or not hasattr(side, "__index__") for side in given.values()):
+            raise TypeError(f"size={self!r} is not in whole pixels")
+        if any(side < 1 for side in given.values()):
+            raise ValueError(f"size={self!r} is not of positive sides")
+        if not given:
+            raise ValueError(f"size={self!r} has neither width nor height")
+        if self.stretch and len(given) < 2:
+            raise ValueError(f"size={self!r} lacks a side to stretch to")
+        for name, side in given.items():
+            object.__setattr__(self, name, int(side))
 
     def __str__(self) -> str:
         if self.width and self.height:
@@ -73,7 +84,8 @@ def goals_of(scale: object, size: object, default: int) -> tuple[list[Goal], boo
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"scale={scale!r} is not a number or a sequence of numbers")
         if not 1 < value <= MOST:  # false for NaN, too
-            raise ScaleError(f"scale={value} is not above 1 and up to {MOST}")
+            hint = f"; size={scale!r} asks for pixels" if _is_size(scale) else ""
+            raise ScaleError(f"scale={value} is not above 1 and up to {MOST}{hint}")
         factors.append(int(value) if value == int(value) else float(value))
     if not factors or len(set(factors)) < len(factors):
         raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
@@ -172,6 +184,15 @@ def _box(size: object) -> Box:
     if width < 1 or height < 1:
         raise ValueError(f"size={size!r} is not of positive sides")
     return Box(width, height, stretch=True)
+
+
+def _is_size(scale: object) -> bool:
+    """Whether what was given for scales must have been meant as width and height."""
+    return (
+        isinstance(scale, Sequence)
+        and len(scale) == 2
+        and all(isinstance(side, int | np.integer) and side > MOST for side in scale)
+    )
 
 
 def _nearest(length: float, step: int, source: int, factor: float) -> int:

@@ -6,13 +6,12 @@ Exit codes are those of :mod:`fsrcnn_rt.cli`.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
@@ -212,13 +211,23 @@ def _upscale(job: _Job, options: argparse.Namespace) -> None:
         print(f"{job.source} -> {job.output} ({told})", file=sys.stderr)
 
 
+def _widen_pipe(number: int) -> None:
+    """Let both ends of a pipe wait for each other a few times a frame, and not at every 64 KB."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except OSError:  # no pipe but a file, or one that may not grow
+        pass
+    except (ImportError, AttributeError):  # Windows has none of it, macOS lacks the setting
+        pass
+
+
 def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Progress:
     # Without buffers: a frame is far larger, and nothing is left to flush when a pipe breaks.
     for number, name in enumerate(job):
         if name == PIPE:
-            with suppress(OSError):  # no pipe but a file, or one that may not grow
-                # Both ends then wait for each other a few times a frame, and not at every 64 KB.
-                fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            _widen_pipe(number)
     source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
     with source:
         if job.output == PIPE:

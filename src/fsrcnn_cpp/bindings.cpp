@@ -75,6 +75,10 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* nam
     throw py::type_error(std::string(name) + ": dtype " + py::str(dtype).cast<std::string>() +
                          " is not uint8, uint16 or float32");
   }
+  // As numpy counts it, which looks at the strides, too.
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
+    throw py::value_error(std::string(name) + " is not aligned for its dtype");
+  }
   const bool has_channels = array.ndim() == 3;
   if ((array.ndim() != 2 && !has_channels) || array.size() == 0 || (has_channels && array.shape(2) > 4)) {
     throw py::value_error(std::string(name) + ": shape " + describe_shape(array) +

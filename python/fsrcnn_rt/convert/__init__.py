@@ -57,6 +57,10 @@ def convert(
     """
     path = Path(path)
     suffix = next((suffix for suffix in _READERS if path.name.lower().endswith(suffix)), None)
+    if path.suffix.lower() == ".pb":
+        raise ValueError(
+            f"{path}: TensorFlow's graphs are read as ONNX, which python -m tf2onnx.convert --graphdef writes"
+        )
     if suffix is None:
         raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(_READERS)}")
     if scale is not None and scale not in SCALES:

@@ -59,6 +59,21 @@ def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
     return ForeignHead(name, taps.reshape(ic, 1, side, side), bias, pad=stride * (kernel // 2))
 
 
+def sub_pixel_convolution(head: Head, stride: int) -> Conv2d:
+    """Write ``head`` as a convolution to ``stride * stride`` channels, which a pixel shuffle follows.
+
+    This undoes :func:`sub_pixel_head`. The kernel is 5x5 at x2, 3x3 at x3 and x4 with the usual pads.
+    """
+    ic, _, kernel, _ = head.weight.shape
+    reach = head_reach(kernel, head.pad, stride)
+    side = stride * (2 * reach + 1)
+    before = stride * reach - head.pad
+    taps = np.pad(head.weight, ((0, 0), (0, 0), *2 * [(before, side - kernel - before)]))
+    taps = taps.reshape(ic, 2 * reach + 1, stride, 2 * reach + 1, stride).transpose(2, 4, 0, 1, 3)
+    weight = taps[..., ::-1, ::-1].reshape(stride**2, ic, 2 * reach + 1, 2 * reach + 1)
+    return Conv2d(weight, np.repeat(head.bias, stride**2), activation="none")
+
+
 def to_model(
     network: ForeignNetwork,
     scale: int,
