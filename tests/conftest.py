@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from fsrcnn_rt import cli
-from fsrcnn_rt.model import Conv2d, Head, Model, save_model
+from fsrcnn_rt.model import SHIPPED, Conv2d, Head, Model, save_model
 
 
 @pytest.fixture(params=fsrcnn_rt.available_isas())
@@ -67,6 +67,18 @@ def model_file(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
     save_model(model, path)
     return path
+
+
+@pytest.fixture
+def variants(monkeypatch, tmp_path):
+    """All weights of fsrcnn, small and random, in place of the shipped ones; models by name."""
+    models = {}
+    (tmp_path / "package" / "weights").mkdir(parents=True)
+    for seed, name in enumerate(name for name in SHIPPED if not name.startswith("fsrcnn-s")):
+        models[name] = to_model(oracle.random_net(np.random.default_rng(seed), 8, 3, 1), name)
+        save_model(models[name], tmp_path / "package" / "weights" / f"{name}.safetensors")
+    monkeypatch.setattr(fsrcnn_rt, "__path__", [str(tmp_path / "package"), *fsrcnn_rt.__path__])
+    return models
 
 
 @pytest.fixture

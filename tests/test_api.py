@@ -17,7 +17,7 @@ import oracle
 import PIL.Image
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, api, runtime, upscale
-from fsrcnn_rt.model import SHIPPED, Conv2d, Head, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Conv2d, Head, Model, save_model
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
 
@@ -85,7 +85,7 @@ def test_default_model_and_scale():
     assert not np.array_equal(upscale(IMAGE, model="fsrcnn-s"), upscale(IMAGE))
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_shipped_models_do_not_shift_the_picture(name, scale):
     """Bicubic interpolation has its pixel centres aligned; no shifted copy of it may come closer."""

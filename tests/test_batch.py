@@ -191,6 +191,9 @@ def test_lines_of_json(run, folder):
         "input": "photos/a.png",
         "status": "done",
         "outputs": {"3": "large/a_x3.png"},
+        "weights": "random",
+        "content": None,
+        "denoise": None,
         "size": [12, 9],
         "lossless": True,
     }

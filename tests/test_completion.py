@@ -8,6 +8,7 @@ import sys
 import pytest
 from fsrcnn_rt import available_isas, cli
 from fsrcnn_rt.completion import SHELLS
+from fsrcnn_rt.model import SHIPPED
 
 ISAS = list(available_isas())
 
@@ -95,15 +96,17 @@ def test_bash_options(bash):
 
 
 def test_bash_values(bash):
-    assert bash("-m", "fsr") == ["fsrcnn", "fsrcnn-s"]
-    assert bash("compare", "photo.png", "--model", "fsrcnn-") == ["fsrcnn-s"]
+    assert bash("-m", "fsr") == [*SHIPPED]
+    assert bash("compare", "photo.png", "--model", "fsrcnn-g") == ["fsrcnn-graphics"]
     assert bash("--isa", "") == ISAS
     assert bash("-s", "") == ["2", "3", "4"]
     assert bash("-f", "pn") == ["png"]
     assert bash("bench", "--channels", "") == ["luma", "rgb"]
     assert bash("bench", "--seconds", "") == []
     assert bash("bench", "--seconds", "-") == []
-    assert bash("export", "fs") == ["fsrcnn", "fsrcnn-s"]
+    assert bash("export", "fs") == [*SHIPPED]
+    assert bash("--content", "") == ["photo", "graphics", "auto"]
+    assert bash("video", "--denoise", "") == ["0", "1", "2", "3", "auto"]
     assert bash("completion", "") == ["bash", "zsh", "fish"]
 
 
@@ -146,7 +149,7 @@ def test_fish(fish):
     assert fish("fsrcnn-rt bench --se") == ["--seconds"]
     assert fish("fsrcnn-rt bench --seconds ") == []
     assert fish("fsrcnn-rt bench --channels ") == ["luma", "rgb"]
-    assert fish("fsrcnn-rt --model fsr") == ["fsrcnn", "fsrcnn-s"]
+    assert sorted(fish("fsrcnn-rt --model fsr")) == sorted(SHIPPED)
     assert sorted(fish("fsrcnn-rt photo.png --isa ")) == sorted(ISAS)
     assert fish("fsrcnn-rt photo.png --steps") == []
     assert fish("fsrcnn-rt train --steps") == ["--steps-limit"]
@@ -182,7 +185,9 @@ def test_zsh(files, capsys):
     assert current == "2"
     assert "(--channels)--channels=[what is upscaled (default\\: luma)]:channels:(luma rgb)" in bench
     assert (
-        "*-m+[name or file (repeatable; default\\: all)]:MODEL: _fsrcnn_rt_or_files fsrcnn fsrcnn-s" in bench
+        "*-m+[name or file (repeatable; default\\: fsrcnn, fsrcnn-s)]:MODEL: _fsrcnn_rt_or_files "
+        + " ".join(SHIPPED)
+        in bench
     )
     assert "(--overwrite)--overwrite[replace a drawing that exists]" in bench
     assert "1:shell:(bash zsh fish)" in arguments("completion", "")

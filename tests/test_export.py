@@ -10,7 +10,7 @@ import pytest
 from conftest import to_model
 from fsrcnn_rt import cli, export
 from fsrcnn_rt.convert import convert
-from fsrcnn_rt.model import SHIPPED, Conv2d, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Conv2d, Model, save_model
 
 onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
 
@@ -88,7 +88,7 @@ def test_there_and_back(run, scale, pad, border, padding, form):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_shipped_models(run, name, scale, form):
     pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
     code, lines = run(name, "-s", scale, "-o", "model.onnx", *form)
@@ -122,7 +122,7 @@ def test_colour(run, scale, padding, form):
                 assert np.abs(result - expected).max() <= export.TOLERANCE * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_colour_of_the_shipped_models(run, name):
     pytest.importorskip("onnxruntime", reason="onnxruntime is the other side of the comparison")
     for scale, form in itertools.product(SCALES, FORMS):

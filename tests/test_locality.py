@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
 from fsrcnn_rt.image import extend_colour
-from fsrcnn_rt.model import SHIPPED
+from fsrcnn_rt.model import NETWORKS
 
 # In pixels of the small picture. The networks themselves reach 8, their kernels compute in tiles of 4 x 4.
 # Beyond x4 they run twice, and the second time on pixels half as large or less.
@@ -34,7 +34,7 @@ def floats(*channels):
 
 
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)], ids=["grey", "grey+alpha", "rgb", "rgba"])
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_samples_that_are_not_finite_stay_local(isa, name, channels):
     upscalers = [Upscaler(name, threads=threads, isa=isa) for threads in (1, 2)]
     image = floats(*channels)
@@ -49,7 +49,7 @@ def test_samples_that_are_not_finite_stay_local(isa, name, channels):
                 assert not (changed(result, sound[scale]) & far_from(place, scale)).any(), (place, scale)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_of_other_sizes_they_stay_as_local_as_is_told(isa, name):
     if isa == "reference":
         pytest.skip("slow, and computes without tiles, which spread what is not finite")
@@ -98,7 +98,7 @@ def test_hidden_colour_is_the_mean_of_what_is_finite():
     assert extend_colour(row[None], 2)[0, 1, 0] == 3
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("channels", [(), (4,)], ids=["grey", "rgba"])
 def test_strips_of_shipped_models_leave_no_seam(isa, name, channels):
     """A picture that is cut into strips as every large one is, against the same in one piece."""

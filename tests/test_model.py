@@ -77,7 +77,7 @@ def test_a_model_survives_pickling(model):
 def test_shipped_models(name):
     model = load(name)
     assert model.name == name
-    assert (model.d, model.s, model.m) == {"fsrcnn": (56, 12, 4), "fsrcnn-s": (32, 5, 1)}[name]
+    assert (model.d, model.s, model.m) == ((32, 5, 1) if name.startswith("fsrcnn-s") else (56, 12, 4))
     assert model.scales == (2, 3, 4)
 
 
@@ -100,7 +100,8 @@ def test_every_entry_of_the_package_path_is_searched(monkeypatch, model_file, tm
 
 def test_a_name_that_is_nothing():
     with pytest.raises(
-        ModelError, match=r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s\) nor a file"
+        ModelError,
+        match=r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s, each also with -graphics, .*\) nor a",
     ):
         load("nope")
 

@@ -6,9 +6,10 @@ from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
+import drawn
 import numpy as np
 import pytest
-from fsrcnn_rt import ScaleError, Upscaler
+from fsrcnn_rt import ScaleError, Upscaler, cli
 from numpy.testing import assert_array_equal
 
 av = pytest.importorskip("av", reason="video files need PyAV")
@@ -443,7 +444,8 @@ def test_the_others_are_done(run_silent, folder):
     code, lines = run_silent("a.mkv", "b.mkv", "-v", "-o", "new/")
     assert code == 1
     assert lines[0] == "fsrcnn-rt: a.mkv: No such file or directory"
-    assert lines[1].startswith("b.mkv -> new/b_x2.mkv (6 frames, ") and lines[1].endswith(" x real time)")
+    assert lines[1].startswith("b.mkv -> new/b_x2.mkv (6 frames, ")
+    assert lines[1].endswith(" x real time, weights random)")
     assert names(folder / "new") == ["b_x2.mkv"]
 
 
@@ -490,3 +492,89 @@ print(frames, second - first)
     frames, growth = result.stdout.split()
     assert int(frames) == 2000
     assert float(growth) < 20
+
+
+def moving(kind, count=24, size=(160, 120)):
+    """Frames of a photograph, or of a page, that moves by a pixel."""
+    draw = drawn.picture if kind == "photo" else drawn.bitmap_text
+    scene = np.asarray(draw(np.random.default_rng(2), (size[0] + count, size[1])))
+    return [np.ascontiguousarray(scene[:, i : i + size[0]]) for i in range(count)]
+
+
+def encode(path, frames, codec, pix_fmt="yuv420p", **options):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=24, options={k: str(v) for k, v in options.items()})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+
+
+def weights_of(path, **asked):
+    """What is chosen for a file, as it tells; by what is made of it, that it is so."""
+    done = upscale_video(path, "out.mkv", 2, **asked, codec="ffv1", overwrite=True)
+    name = done.weights.split()[0]
+    for large, expected in zip(frames("out.mkv"), upscale_frames(path, 2, model=name), strict=True):
+        assert_array_equal(planes_of(large)[0], planes_of(expected)[0])
+    asked_again = upscale_frames(path, 2, **asked)
+    assert_array_equal(
+        planes_of(next(asked_again))[0], planes_of(next(upscale_frames(path, 2, model=name)))[0]
+    )
+    return done.weights
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "expected"),
+    [
+        ("libx264", {"qp": 12}, "fsrcnn (quantiser about 12 of H.264)"),
+        ("libx264", {"qp": 24}, "fsrcnn-denoise1 (quantiser about 24 of H.264)"),
+        ("libx264", {"qp": 30}, "fsrcnn-denoise2 (quantiser about 30 of H.264)"),
+        ("libx264", {"qp": 40}, "fsrcnn-denoise3 (quantiser about 40 of H.264)"),
+        # At 10 bits it goes from -12, and encoders count from there.
+        ("libx264", {"qp": 42, "pix_fmt": "yuv420p10le"}, "fsrcnn-denoise2 (quantiser about 30 of H.264)"),
+        ("mpeg2video", {"qmin": 2, "qmax": 2}, "fsrcnn-denoise1 (quantiser about 20 of H.264)"),
+        ("mpeg4", {"qmin": 10, "qmax": 10}, "fsrcnn-denoise3 (quantiser about 34 of H.264)"),
+        ("ffv1", {}, "fsrcnn"),
+    ],
+)
+def test_the_quantiser_chooses_the_weights(variants, codec, options, expected):
+    # Without B-frames or an offset for key frames, every frame has the one that is asked for.
+    extra = {"bf": 0, "ipratio": 1, "aq-mode": 0} if codec == "libx264" else {}
+    encode("a.mkv", moving("photo"), codec, **options, **extra)
+    assert weights_of("a.mkv", denoise="auto") == expected
+    assert weights_of("a.mkv") == "fsrcnn"
+    assert weights_of("a.mkv", denoise=1, content="auto") == "fsrcnn-denoise1"
+
+
+def test_vp9_has_a_quantiser_too(variants):
+    encode("a.webm", moving("photo"), "libvpx-vp9", crf=55, b=0, deadline="realtime", **{"cpu-used": 8})
+    assert weights_of("a.webm", denoise="auto").startswith("fsrcnn-denoise3 (quantiser about ")
+
+
+def test_a_title_does_not_stand_for_the_film(variants):
+    page, photo = moving("page", 24), moving("photo", 96)
+    encode("a.mkv", page + photo, "ffv1", g=1)
+    assert weights_of("a.mkv", content="auto") == "fsrcnn (photograph)"
+    encode("b.mkv", photo[:24] + page * 4, "ffv1", g=1)
+    assert weights_of("b.mkv", content="auto") == "fsrcnn-graphics (graphics)"
+    encode("c.mkv", page, "ffv1", "yuv420p10le")
+    assert weights_of("c.mkv", content="auto", denoise="auto") == "fsrcnn-graphics (graphics)"
+
+
+def test_a_damaged_file_is_judged_by_what_there_is(variants):
+    encode("a.mkv", moving("page"), "ffv1", g=1)
+    data = Path("a.mkv").read_bytes()
+    Path("b.mkv").write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match="ends after"):
+        done = upscale_video("b.mkv", "c.mkv", 2, content="auto")
+    assert done.weights == "fsrcnn-graphics (graphics)"
+
+
+def test_the_command_chooses_for_video(variants, folder, capfd):
+    encode("a.mkv", moving("photo", 8), "libx264", qp=40)
+    assert cli.main(["a.mkv", "-v", "-o", "b.mkv", "--codec", "ffv1"]) == 0
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line.startswith("a.mkv -> b.mkv (8 frames, ") and ", weights fsrcnn-denoise3 (quantiser " in line
+    assert cli.main(["a.mkv", "-v", "-o", "c.mkv", "--codec", "ffv1", "--denoise", "0"]) == 0
+    assert capfd.readouterr().err.splitlines()[-1].endswith(", weights fsrcnn (photograph))")

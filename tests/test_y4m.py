@@ -398,7 +398,7 @@ def test_files(run_silent, folder, model):
     code, lines = run_silent("größe.y4m", "größe_x2.y4m", "-s", "3", "-o", "new/", "-v")
     assert code == 0
     assert lines[0].startswith("größe.y4m -> new/größe_x3.y4m (3 frames, ")
-    assert lines[0].endswith(" x real time)")
+    assert lines[0].endswith(" x real time, weights random)")
     assert names(folder / "new") == ["größe_x2_x3.y4m", "größe_x3.y4m"]
     assert run_silent("-i", "größe.y4m", "-o", "b.y4m", "-s", "3", "--overwrite") == (0, [])
     assert (folder / "b.y4m").read_bytes() == (folder / "new" / "größe_x3.y4m").read_bytes()
@@ -498,3 +498,21 @@ def test_planes_are_read_as_they_lie(model):
     luma = body[: 12 * 16].reshape(12, 16)
     assert_array_equal(luma, Upscaler(model).upscale(planes[0], 2))
     assert_array_equal(body[12 * 16 :], np.repeat(np.uint8([100, 200]), 6 * 8))
+
+
+def test_weights_of_a_stream(variants, folder):
+    """It tells nothing of how it was coded: the level is 0 unless it is given."""
+    frames = frames_of()
+    told = {}
+    for asked in (("auto", "auto"), ("graphics", "auto"), ("auto", 3), ("photo", 0)):
+        content, denoise = asked
+        sink = io.BytesIO()
+        done = upscale_y4m(io.BytesIO(stream(frames)), sink, 2, content=content, denoise=denoise)
+        told[asked] = done.weights
+        assert sink.getvalue() == expected(frames, variants[done.weights], 2)
+    assert [*told.values()] == ["fsrcnn", "fsrcnn-graphics", "fsrcnn-denoise3", "fsrcnn"]
+    (folder / "a.y4m").write_bytes(stream(frames))
+    assert cli.main(["a.y4m", "-o", "b.y4m", "--denoise", "2"]) == 0
+    assert (folder / "b.y4m").read_bytes() == expected(frames, variants["fsrcnn-denoise2"], 2)
+    assert cli.main(["a.y4m", "-o", "c.y4m"]) == 0
+    assert (folder / "c.y4m").read_bytes() == expected(frames, variants["fsrcnn"], 2)

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt import _core
+from fsrcnn_rt.content import is_graphics
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.image import (
     BICUBIC_REACH,
@@ -28,7 +28,7 @@ from fsrcnn_rt.image import (
     swapped,
     to_compute,
 )
-from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Model, find, load
+from fsrcnn_rt.model import HEAD_KERNEL, SHIPPED, Conv2d, Model, find, load
 from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
@@ -46,6 +46,7 @@ from fsrcnn_rt.sizes import (
     size_of,
 )
 from fsrcnn_rt.streams import in_order
+from fsrcnn_rt.variants import Choice, Content, Denoise, Loss, Weights, loss_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,6 +74,13 @@ class Upscaler:
     ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
     :class:`~fsrcnn_rt.Model`.
 
+    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto", by which each
+    picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been compressed or is
+    noisy, the more the higher; or "auto", by which the quantisation tables decide of a Pillow image that was
+    opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both choose among the weights
+    of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any other model is used as it
+    is. Weights that depend on the picture are loaded when the first one needs them.
+
     ``strength``: 0..1.5, how much is taken of what the network adds to the luma of the bicubic filter: 0 is
     bicubic, 1 the network, more exaggerates it.
 
@@ -92,18 +100,21 @@ class Upscaler:
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = ("_finish", "_model", "_network", "_options", "_threads")
+    __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
 
     def __init__(
         self,
         model: ModelLike = "fsrcnn",
         *,
+        content: Content = "photo",
+        denoise: Denoise = 0,
         strength: float = 1.0,
         colour: Colour = "guided",
         guard: bool = True,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
+        self._choice = Choice(model, content, denoise)
         self._options: dict[str, Any] = {
             "strength": check_strength(strength),
             "colour": _check_colour(colour),
@@ -119,35 +130,34 @@ class Upscaler:
         }
         self._threads = resolve_threads(threads)
         isa = resolve_isa(isa)
-        self._model = model if isinstance(model, Model) else load(model)
-        self._network = _core.Network(
-            [(layer.weight, layer.bias, _slope(layer)) for layer in self._model.layers],
-            {
-                scale: (
-                    head.weight,
-                    head.bias,
-                    head.pad,
-                    head.output_padding,
-                    # Farther than the kernel reaches there is nothing to see.
-                    -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
-                )
-                for scale, head in self._model.heads.items()
-            },
-            self._model.padding,
-            isa,
-        )
+        self._weights = self._choice.settled
+        name = self._weights.name if self._weights else model
+        self._model = name if isinstance(name, Model) else load(name)
+        if not self._choice.has_variants:
+            self._weights = Weights(self._model.name)
+        self._network = _packed(self._model, isa)
+        # By name, shared with what `choose` gives. No lock: at worst two threads load the same weights.
+        self._loaded: dict[object, tuple[Model, _core.Network]] = {name: (self._model, self._network)}
 
     def __repr__(self) -> str:
         return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was not asked for is chosen anew where the copy is made, which may be another machine.
-        return partial(type(self), **self._options), (self._model,)
+        if self._weights is None:
+            options = {"content": self._choice.content, "denoise": self._choice.denoise, **self._options}
+            return partial(type(self), **options), (self._choice.model,)
+        return partial(type(self), **self._options), (self._model,), (None, {"_weights": self._weights})
 
     @property
     def model(self) -> Model:
-        """The network as data."""
+        """The network as data; with the weights for clean photographs, where each picture has its own."""
         return self._model
+
+    @property
+    def weights(self) -> Weights | None:
+        """Which weights are used, and why; None where each picture has its own (see :meth:`choose`)."""
+        return self._weights
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -179,6 +189,24 @@ class Upscaler:
     def guard(self) -> bool:
         """Whether the result is kept near the range of the input around."""
         return bool(self._options["guard"])
+
+    def choose(self, image: "ArrayLike | Image") -> "Upscaler":
+        """Settle on the weights that ``image`` gets, as for all frames of a film by one of them.
+
+        Gives an upscaler of these alone, whose :attr:`weights` tell which they are and why; itself where
+        there is nothing to choose.
+
+        Raises ``TypeError`` or ``ValueError`` for what is no picture, ``ModelError`` where the weights are
+        missing.
+        """
+        return self._choose(lambda: loss_of(image), lambda: is_graphics(image))
+
+    def with_threads(self, threads: int | None) -> "Upscaler":
+        """Make the same with other threads per call; the weights are shared. Raises as the class does."""
+        other = self._twin()
+        other._threads = resolve_threads(threads)
+        other._options = {**self._options, "threads": threads}
+        return other
 
     @overload
     def upscale(
@@ -348,6 +376,16 @@ class Upscaler:
         for i, array in enumerate(out):
             if not array.flags.writeable:
                 raise ValueError(f"out[{i}] is read-only")
+        if self._weights is None:
+            chosen = self._choose(Loss, lambda: is_graphics(planes[0], bits=bits))
+            return chosen.upscale_planes(
+                planes,
+                size=target,
+                bits=bits,
+                subsampling=subsampling,
+                chroma_location=chroma_location,
+                out=out,
+            )
         for one, other in combinations([*planes, *out], 2):
             if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
                 raise ValueError("out overlaps planes or itself in memory")
@@ -366,6 +404,25 @@ class Upscaler:
                 )
         return list(out)
 
+    def _twin(self) -> "Upscaler":
+        """Make another with the same attributes, for one of them to be changed."""
+        twin = object.__new__(type(self))
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def _choose(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool]) -> "Upscaler":
+        if self._weights is not None:
+            return self
+        chosen = self._twin()
+        chosen._weights = self._choice.settle(loss, is_graphics)
+        name = chosen._weights.name
+        if name not in self._loaded:
+            model = load(name)
+            self._loaded[name] = model, _packed(model, self.isa)
+        chosen._model, chosen._network = self._loaded[name]
+        return chosen
+
     def _upscale(
         self,
         image: "ArrayLike | Image",
@@ -377,6 +434,9 @@ class Upscaler:
         progress: PictureProgress | None = None,
     ) -> Any:
         goals, several = goals_of(scale, size, PICTURE_SCALE)
+        if self._weights is None:
+            chosen = self.choose(image)
+            return chosen._upscale(image, scale, size, out, threads, channel_order, progress)
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)
@@ -526,6 +586,8 @@ def upscale(
     *,
     size: Size | Box | None = ...,
     model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
     strength: float = ...,
     colour: Colour = ...,
     guard: bool = ...,
@@ -540,6 +602,8 @@ def upscale(
     scale: Sequence[Factor],
     *,
     model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
     strength: float = ...,
     colour: Colour = ...,
     guard: bool = ...,
@@ -555,6 +619,8 @@ def upscale(
     *,
     size: Size | Box | None = ...,
     model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
     strength: float = ...,
     colour: Colour = ...,
     guard: bool = ...,
@@ -568,6 +634,8 @@ def upscale(
     scale: Sequence[Factor],
     *,
     model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
     strength: float = ...,
     colour: Colour = ...,
     guard: bool = ...,
@@ -583,6 +651,8 @@ def upscale(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
     strength: float = 1.0,
     colour: Colour = "guided",
     guard: bool = True,
@@ -591,28 +661,29 @@ def upscale(
     channel_order: ChannelOrder = "rgb",
     progress: PictureProgress | None = None,
 ) -> Any:
-    """Upscale a picture: ``Upscaler(model, threads=threads, ...).upscale(image, scale, ...)``.
+    """Upscale a picture: ``Upscaler(model, content=content, ...).upscale(image, scale, ...)``.
 
     The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
     disk is loaded again. See :class:`Upscaler` and :meth:`Upscaler.upscale` for arguments, result and errors.
     """
-    source: Path | Model
-    if isinstance(model, Model):
-        source, identity = model, (0, 0)
-    else:
-        # Absolute, since a relative path is another file after chdir.
-        source = find(model).absolute()
-        status = source.stat()
+    source: ModelLike = model
+    identity = (0, 0)
+    if not isinstance(model, Model):
+        path = find(model)
+        status = path.stat()
         identity = (status.st_mtime_ns, status.st_size)
+        if model not in SHIPPED:
+            source = path.absolute()  # a relative path is another file after chdir
+    choice = Choice(source, content, denoise)
     finish = (check_strength(strength), _check_colour(colour), _check_guard(guard))
-    upscaler = _cached_upscaler(source, identity, finish, resolve_threads(threads), resolve_isa(isa))
+    upscaler = _cached_upscaler(choice, identity, finish, resolve_threads(threads), resolve_isa(isa))
     return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
 @lru_cache(maxsize=8)
 def _cached_upscaler(
-    source: Path | Model,
+    choice: Choice,
     identity: tuple[int, int],
     finish: tuple[float, Colour, bool],
     threads: int,
@@ -620,7 +691,36 @@ def _cached_upscaler(
 ) -> Upscaler:
     """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
     strength, colour, guard = finish
-    return Upscaler(source, strength=strength, colour=colour, guard=guard, threads=threads, isa=isa)
+    return Upscaler(
+        choice.model,
+        content=choice.content,
+        denoise=choice.denoise,
+        strength=strength,
+        colour=colour,
+        guard=guard,
+        threads=threads,
+        isa=isa,
+    )
+
+
+def _packed(model: Model, isa: str) -> _core.Network:
+    """Bring the weights of a model into the order in which the kernels read them."""
+    return _core.Network(
+        [(layer.weight, layer.bias, _slope(layer)) for layer in model.layers],
+        {
+            scale: (
+                head.weight,
+                head.bias,
+                head.pad,
+                head.output_padding,
+                # Farther than the kernel reaches there is nothing to see.
+                -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
+            )
+            for scale, head in model.heads.items()
+        },
+        model.padding,
+        isa,
+    )
 
 
 def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fsrcnn_rt.sizes import MOST, Box, Goal, goals_of
+from fsrcnn_rt.variants import CONTENTS, LEVELS
 
 #: As a name, stdin or stdout.
 PIPE = "-"
@@ -52,6 +53,24 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
     add("--height", type=_side, metavar="N", help="so many pixels high, the width by the shape")
 
 
+def add_model_options(add: Callable[..., object]) -> None:
+    """Add the options that say which weights are used."""
+    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add(
+        "--content",
+        choices=CONTENTS,
+        default="auto",
+        help="weights for photographs, or lines and text (default: auto, by the pixels)",
+    )
+    add(
+        "--denoise",
+        type=_denoise,
+        choices=LEVELS,
+        default="auto",
+        help="weights for the compressed or noisy (default: auto, by JPEG and video)",
+    )
+
+
 def add_strength_option(add: Callable[..., object]) -> None:
     """Add the option that says how much of the network is taken."""
     text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
@@ -85,6 +104,10 @@ def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:
 def default_suffix(goal: Goal) -> str:
     """Name what is put behind the name of an input: _x1.5, or _1920x1080, _1920w, _1080h."""
     return f"_{goal}" if isinstance(goal, Box) else f"_x{goal}"
+
+
+def _denoise(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _size(text: str) -> tuple[int, int]:

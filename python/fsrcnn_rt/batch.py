@@ -14,6 +14,7 @@ from fsrcnn_rt.arguments import one_line
 from fsrcnn_rt.encoding import WriteOptions, is_lossless
 from fsrcnn_rt.plan import Job
 from fsrcnn_rt.sizes import Goal, Larger, result_size
+from fsrcnn_rt.variants import Weights
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
@@ -48,6 +49,7 @@ class Outcome:
     job: Job
     size: tuple[int, int] | None = None
     seconds: float = 0.0
+    weights: Weights | None = None
     error: str | None = None
     lossless: bool = False
     left_out: Sequence[str] = ()
@@ -94,18 +96,7 @@ class _Line:
         self._options, self._progress = options, progress
         self._together = upscaler
         self._few = len(jobs) < _MANY * workers.proc
-        self._alone = (
-            upscaler
-            if self._few or upscaler.threads == 1
-            else Upscaler(
-                upscaler.model,
-                strength=upscaler.strength,
-                colour=upscaler.colour,
-                guard=upscaler.guard,
-                threads=1,
-                isa=upscaler.isa,
-            )
-        )
+        self._alone = upscaler if self._few or upscaler.threads == 1 else upscaler.with_threads(1)
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
@@ -138,9 +129,11 @@ class _Line:
         with self._memory.hold(needed):
             together = self._few or needed > self._large
             with self._turn(self._computing):
+                # One choice for all frames and pages: what changed between them would flicker.
+                upscaler = (self._together if together else self._alone).choose(picture.frames[0])
                 results = pictures.upscale(
                     picture,
-                    self._together if together else self._alone,
+                    upscaler,
                     list(job.outputs),
                     larger=options.larger,
                     progress=lambda part: self._progress(job, _COMPUTING * part),
@@ -151,6 +144,7 @@ class _Line:
             job,
             picture.size,
             perf_counter() - start,
+            upscaler.weights,
             lossless=all(is_lossless(name, options, source=picture.lossless) for name in names.values()),
             left_out=sorted({key for name in names.values() for key in pictures.left_out(picture, name)}),
         )

@@ -17,7 +17,7 @@ from fsrcnn_rt import _core
 from fsrcnn_rt.api import ModelLike, Upscaler, check_scales
 from fsrcnn_rt.arguments import ArgumentParser, check_output
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import SHIPPED
+from fsrcnn_rt.model import NETWORKS
 from fsrcnn_rt.runtime import resolve_threads
 
 REAL_TIME_FPS = 24.0  # as the paper counts it
@@ -170,7 +170,7 @@ def draw(reports: Sequence[FpsReport]) -> bytes:
 def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
     """Measure every combination that was asked for, and the peak in GFLOP/s of as many threads."""
     peaks: dict[int, float] = {}
-    models = options.model or SHIPPED
+    models = options.model or NETWORKS
     threads = options.threads or sorted({1, resolve_threads(None)})
     for model, count, size in product(models, threads, options.size or SIZES):
         report = measure_fps(
@@ -220,7 +220,13 @@ def _parser() -> ArgumentParser:
         description="Frames per second here, beside the 24 of real time and the machine's peak.",
     )
     add = parser.add_argument
-    add("-m", "--model", action="append", metavar="MODEL", help="name or file (repeatable; default: all)")
+    add(
+        "-m",
+        "--model",
+        action="append",
+        metavar="MODEL",
+        help="name or file (repeatable; default: fsrcnn, fsrcnn-s)",
+    )
     add("--size", type=_size, action="append", metavar="WxH", help="size of the input (repeatable)")
     add("--threads", type=int, action="append", metavar="N", help="threads (repeatable; default: 1 and all)")
     add("-s", "--scale", type=int, default=3, help="scale (default: 3)")

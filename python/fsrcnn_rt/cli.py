@@ -21,6 +21,7 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     UsageError,
     add_goal_options,
+    add_model_options,
     add_strength_option,
     complain,
     goals_asked,
@@ -190,7 +191,7 @@ def _parser() -> ArgumentParser:
         default="refuse",
         help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
     )
-    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_model_options(add)
     add_strength_option(add)
     add(
         "--colour",
@@ -209,7 +210,7 @@ def _parser() -> ArgumentParser:
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
 
     add = parser.add_argument_group("what it tells").add_argument
-    add("-v", "--verbose", action="store_true", help="each output and its time")
+    add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
     add("-q", "--quiet", action="store_true", help="nothing but errors")
     add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
     add("--version", action=_Version, nargs=0, help="print the version")
@@ -325,7 +326,7 @@ def _completion(arguments: list[str]) -> int:
 def _info(arguments: list[str]) -> int:
     _info_parser().parse_args(arguments)
     import fsrcnn_rt
-    from fsrcnn_rt.model import SHIPPED
+    from fsrcnn_rt.model import NETWORKS, SHIPPED
     from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 
     try:
@@ -338,13 +339,17 @@ def _info(arguments: list[str]) -> int:
     for name in SHIPPED:
         try:
             model = fsrcnn_rt.load(name)
-            scales = ", ".join(f"x{scale}" for scale in model.scales)
-            print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
             made = model.provenance
-            print(f"{'':10}trained on {', '.join(made['data'])}, seed {made['seed']}")
+            told = [f"trained on {', '.join(made['data'])}, seed {made['seed']}"]
             for what, values in made["figures"].items():
-                told = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
-                print(f"{'':10}{what}: {told}")
+                figures = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
+                told.append(f"{what}: {figures}")
+            if name in NETWORKS:
+                scales = ", ".join(f"x{scale}" for scale in model.scales)
+                print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
+                print(*(f"{'':10}{line}" for line in told), sep="\n")
+            else:
+                print(f"{'':10}{name}: {'; '.join(told)}")
         except fsrcnn_rt.ModelError as error:
             print(f"model     {name}: {error}")
     return 0
@@ -386,6 +391,8 @@ def _upscale_files(options: argparse.Namespace) -> int:
         try:
             upscaler = Upscaler(
                 options.model,
+                content=options.content,
+                denoise=options.denoise,
                 strength=options.strength,
                 colour=options.colour,
                 threads=proc,

@@ -32,7 +32,10 @@ Array = npt.NDArray[np.float32]
 Activation = Literal["prelu", "relu", "none"]
 Padding = Literal["zeros", "replicate"]
 
-SHIPPED = ("fsrcnn", "fsrcnn-s")
+#: Shipped networks: each has weights for clean photographs under its own name, and those of VARIANTS.
+NETWORKS = ("fsrcnn", "fsrcnn-s")
+VARIANTS = ("graphics", "denoise1", "denoise2", "denoise3")
+SHIPPED = tuple(f"{network}{rest}" for network in NETWORKS for rest in ("", *(f"-{v}" for v in VARIANTS)))
 SCALES = (2, 3, 4)
 HEAD_KERNEL = 9
 HEAD_REACH = 2  # in input pixels, at x2; at x3 and x4 it is no more
@@ -149,7 +152,7 @@ class Model:
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Model:
-    """Load a model that ships with the package ("fsrcnn", "fsrcnn-s") or a model file.
+    """Load a model that ships with the package, by its name (one of ``SHIPPED``), or a model file.
 
     A ``str`` that is not a shipped name is a path; a ``PathLike`` always is. Raises :class:`ModelError` for
     an unknown name and for a file that is not a valid model, ``OSError`` for a file that cannot be read.
@@ -228,9 +231,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     path = Path(name_or_path)
     if not path.exists():
         if isinstance(name_or_path, str) and not os.path.dirname(name_or_path):  # noqa: PTH120
-            raise ModelError(
-                f"model={name_or_path!r} is neither a shipped model ({', '.join(SHIPPED)}) nor a file"
-            )
+            shipped = f"{', '.join(NETWORKS)}, each also with -{', -'.join(VARIANTS)}"
+            raise ModelError(f"model={name_or_path!r} is neither a shipped model ({shipped}) nor a file")
         raise FileNotFoundError(2, "No such model file", str(path))
     return path
 

@@ -11,6 +11,7 @@ from typing import Any
 from fsrcnn_rt.arguments import complain
 from fsrcnn_rt.batch import Outcome
 from fsrcnn_rt.plan import Job, Plan
+from fsrcnn_rt.variants import Weights
 
 _BAR = "{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}, {rate_fmt}]"
 
@@ -21,8 +22,9 @@ class Report:
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed" | "output", "outputs":
     {scale: path}}, where the scale may be a size as it was asked for, and "output" is what was found and is
     the output of another input; if done also "size": [width, height] of the input, "lossless": whether its
-    outputs are, "seconds", and "left_out" with the metadata that the outputs have no place for, if there is
-    some; if failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    outputs are, "seconds", "weights", "content" and "denoise" (the last two null of a model without
+    variants), and "left_out" with the metadata that the outputs have no place for, if there is some; if
+    failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
 
@@ -86,15 +88,17 @@ class Report:
             return
         self.done += 1
         outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
-        seconds = outcome.seconds
+        seconds, weights = outcome.seconds, outcome.weights or Weights("")
         left_out = outcome.left_out
         if self._verbose:
             paths = ", ".join(outputs.values())
             without = f"; without {', '.join(left_out)}" if left_out else ""
+            how = "lossless, " if outcome.lossless else ""
+            told = f"{source} -> {paths} ({how}{seconds:.2f} s, weights {weights}{without})"
             with self._without_bar():
-                how = "lossless, " if outcome.lossless else ""
-                print(f"{source} -> {paths} ({how}{seconds:.2f} s{without})", file=sys.stderr)
+                print(told, file=sys.stderr)
         values: dict[str, Any] = {"size": outcome.size, "lossless": outcome.lossless}
+        values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
         if left_out:
             values["left_out"] = list(left_out)
         self._line(input=source, status="done", outputs=outputs, **values, seconds=round(seconds, 3))

@@ -19,6 +19,7 @@ class Progress(NamedTuple):
     frames: int  # done so far
     total: int | None  # as announced, which may be an estimate; None: unknown
     seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
+    weights: str = ""  # which are used, and why
 
 
 def in_order(

@@ -7,9 +7,10 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.api import ModelLike, Upscaler
+from fsrcnn_rt.content import is_graphics
 from fsrcnn_rt.files import atomic_path
 from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
 from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.variants import Content, Denoise, Loss, as_h264_qp, video_denoise_level
 from fsrcnn_rt.y4m import read_header
 
 try:
@@ -47,6 +50,11 @@ _CENTRED = ("mjpeg", "mpeg1video")
 # Pixel formats whose name stands for full range, as the range tag of their frames does: those without the J.
 _FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
 
+# The weights for a file are chosen at these parts of its duration, so that a title is not taken for the film,
+# and by so many frames there, as quantisers go up and down with the kind of frame.
+_PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
+_AT_A_PLACE = 8
+
 # A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
 _MISSING = (0.5, 0.05)
 
@@ -57,6 +65,8 @@ def upscale_frames(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
     strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
@@ -67,8 +77,10 @@ def upscale_frames(
     ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
     network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
     plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
-    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; ``strength`` as of
-    :class:`Upscaler`.
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model``, ``content``,
+    ``denoise``, ``strength``: as :class:`Upscaler` has them. "auto" looks at a few frames all over the file
+    and settles on one for all: on graphics where most of the frames are, on the level by the mean quantiser
+    of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0 then.
     ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
     them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
     has, mostly "left".
@@ -79,8 +91,10 @@ def upscale_frames(
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, strength, threads, isa)
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
     container, stream = _open(Path(source), enlarge.threads)
+    enlarge.upscaler = _settled(upscaler, Path(source))
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
 
@@ -92,6 +106,8 @@ def upscale_video(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
     strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
@@ -110,8 +126,8 @@ def upscale_video(
     written under another name beside it, and renamed when it is complete.
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
-    as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
-    outright can be odd. ``strength``: as of :class:`Upscaler`.
+    as it is shown, where it is to be turned. ``model``, ``content``, ``denoise``, ``strength``: as in
+    :func:`upscale_frames`. Encoders of 4:2:0 mostly want even sides: only those given outright can be odd.
 
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
@@ -126,11 +142,13 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, strength, threads, isa)
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
     container, stream = _open(source, enlarge.threads)
+    enlarge.upscaler = _settled(upscaler, source)
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     others: Packets = deque()
     frames = _decode(container, stream, others)
@@ -163,11 +181,11 @@ def upscale_video(
                 copies = add_streams(target, container, stream, first, encoding)
                 encoder = copies.pop(stream.index)
                 start(target, encoder)
-                done = Progress(0, total, 0.0)
+                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
                 for frame in results:
                     _copy_packets(target, others, copies)
                     target.mux(encoder.encode(frame))
-                    done = Progress(done.frames + 1, total, _end(frame) - _start(first))
+                    done = done._replace(frames=done.frames + 1, seconds=_end(frame) - _start(first))
                     if progress:
                         progress(done)
                 _copy_packets(target, others, copies)
@@ -185,14 +203,12 @@ def upscale_video(
 class _Enlarger:
     """Makes frames larger, one on a thread."""
 
-    def __init__(
-        self, goal: Goal, model: ModelLike, strength: float, threads: int | None, isa: str | None
-    ) -> None:
+    def __init__(self, goal: Goal, upscaler: Upscaler, threads: int | None) -> None:
         self.goal = goal
+        self.upscaler = upscaler
         self.threads = resolve_threads(threads)
         self.chroma_location: ChromaLocation = "left"
         self.first: av.VideoFrame | None = None  # which all the others have to resemble
-        self._upscaler = Upscaler(model, strength=strength, threads=1, isa=isa)
 
     def size_of(self, frame: av.VideoFrame) -> Size:
         """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""
@@ -211,7 +227,7 @@ class _Enlarger:
         name = frame.format.name
         size = self.size_of(frame)
         result = av.VideoFrame(*size, _FULL_RANGE.get(name, name))
-        self._upscaler.upscale_planes(
+        self.upscaler.upscale_planes(
             _planes(frame, layout),
             size=size,
             bits=layout.bits,
@@ -223,6 +239,58 @@ class _Enlarger:
         result.color_range, result.colorspace = frame.color_range, frame.colorspace
         result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
         return result
+
+
+def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
+    """Choose the weights for a whole file by frames all over it."""
+    if upscaler.weights is not None:
+        return upscaler
+    votes: list[bool] = []
+    quantisers: list[float] = []
+    for frame, is_last in _samples(path):
+        layout = _layout(frame.format.name, "left")
+        parameters: Any = frame.side_data.get("VIDEO_ENC_PARAMS")
+        if parameters is not None:
+            qp = as_h264_qp(parameters.codec_type.name, _mean_qp(parameters), layout.bits)
+            quantisers += [] if qp is None else [qp]
+        if is_last:
+            votes.append(is_graphics(_planes(frame, layout)[0], bits=layout.bits))
+
+    def loss() -> Loss:
+        if not quantisers:
+            return Loss()
+        qp = sum(quantisers) / len(quantisers)
+        return Loss(video_denoise_level(qp), f"quantiser about {qp:.0f} of H.264")
+
+    return upscaler._choose(loss, lambda: 2 * sum(votes) > len(votes))
+
+
+def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Decode a few frames at some places of a file, and tell the last one of each place."""
+    container, stream = _open(path, 1)
+    stream.codec_context.options = {"export_side_data": "venc_params"}
+    seen: set[int | None] = set()
+    # Where the file is damaged or cannot be searched, what has come has to do.
+    with container, suppress(av.FFmpegError):
+        for part in _PLACES:
+            if part:
+                container.seek(int(part * (container.duration or 0)))
+            frames = list(islice(container.decode(stream), _AT_A_PLACE))
+            if not frames or frames[0].pts in seen:
+                continue
+            seen.add(frames[0].pts)
+            yield from ((frame, frame is frames[-1]) for frame in frames)
+
+
+def _mean_qp(parameters: Any) -> float:
+    """Mean quantiser of a frame's blocks; that of the frame where it tells of no blocks."""
+    count = parameters.nb_blocks
+    if not count:
+        return float(parameters.qp)
+    # AVVideoBlockParams: four integers of place and size before the difference.
+    offset, stride = parameters.blocks_offset + 16, (parameters.block_size,)
+    differences = np.ndarray((count,), np.int32, parameters, offset, stride)
+    return float(parameters.qp + differences.mean())
 
 
 @lru_cache

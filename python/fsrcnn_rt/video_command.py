@@ -16,13 +16,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
-from fsrcnn_rt.api import check_strength
+from fsrcnn_rt.api import Upscaler, check_strength
 from fsrcnn_rt.arguments import (
     PIPE,
     VIDEO_SUFFIXES,
     Y4M_SUFFIX,
     ArgumentParser,
     add_goal_options,
+    add_model_options,
     add_strength_option,
     check_output,
     default_suffix,
@@ -30,9 +31,7 @@ from fsrcnn_rt.arguments import (
     is_video,
 )
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import Model, load
 from fsrcnn_rt.planes import ChromaLocation
-from fsrcnn_rt.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.sizes import Box
 from fsrcnn_rt.streams import Progress
 from fsrcnn_rt.y4m import TruncatedError, upscale_y4m
@@ -61,17 +60,23 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = _parser().parse_intermixed_args(argv)
-    model = load(options.model)
+    # Whatever is wrong with these is told before any file is opened.
+    Upscaler(
+        options.model,
+        content=options.content,
+        denoise=options.denoise,
+        threads=options.threads,
+        isa=options.isa,
+    )
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
     options.strength = check_strength(options.strength)
-    options.threads, options.isa = resolve_threads(options.threads), resolve_isa(options.isa)
     jobs = _plan(options)
     failed = False
     for job in jobs:
         try:
-            _upscale(job, options, model)
+            _upscale(job, options)
         except BrokenPipeError:
             failed = True
             _complain(f"{job.source}: nobody reads the output {job.output} any more")
@@ -96,12 +101,12 @@ def _parser() -> ArgumentParser:
         "-o", "--output", metavar="PATH", help="- for stdout, file, or folder where there are several outputs"
     )
     add_goal_options(add, 2)
-    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_model_options(add)
     add_strength_option(add)
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
-    add("-v", "--verbose", action="store_true", help="tell each output, its frames per second and real time")
+    add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
     add("--codec", metavar="NAME", help="encoder, such as libx264 (default: one for the codec of the input)")
@@ -194,12 +199,10 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
     return str((folder or path.parent) / f"{path.stem}{default_suffix(options.goal)}{path.suffix}")
 
 
-def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
+def _upscale(job: _Job, options: argparse.Namespace) -> None:
     start = perf_counter()
-    common: dict[str, Any] = {
-        **{"model": model, "strength": options.strength},
-        **{"threads": options.threads, "isa": options.isa},
-    }
+    names = ("model", "content", "denoise", "strength", "threads", "isa")
+    common = {name: getattr(options, name) for name in names}
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
@@ -208,9 +211,8 @@ def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
             done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
-        print(
-            f"{job.source} -> {job.output} ({done.frames} frames, {_speed(done, seconds)})", file=sys.stderr
-        )
+        told = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
+        print(f"{job.source} -> {job.output} ({told})", file=sys.stderr)
 
 
 def _widen_pipe(number: int) -> None:

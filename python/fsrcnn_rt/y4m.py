@@ -14,6 +14,7 @@ from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
 from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.variants import Content, Denoise
 
 #: How a stream begins.
 MAGIC = b"YUV4MPEG2"
@@ -163,6 +164,8 @@ def upscale_y4m(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
     strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
@@ -170,8 +173,10 @@ def upscale_y4m(
 ) -> Progress:
     """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
 
-    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`; ``strength`` as of
-    :class:`~fsrcnn_rt.Upscaler`.
+    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`. ``model``,
+    ``content``, ``denoise``, ``strength``: as :class:`~fsrcnn_rt.Upscaler` has them, but "auto" is "photo"
+    and 0: a stream tells nothing of how it was coded, and its beginning, often a title, nothing of what is to
+    come.
     Reading, computing and writing overlap; each frame is computed on one thread, ``threads`` of them at once,
     and a few more are held. Parameters of the stream and of its frames are passed on, but for the size. The
     siting of chroma is that of the C parameter. ``progress`` is called after each frame.
@@ -183,7 +188,8 @@ def upscale_y4m(
     ``OSError`` of the source and the sink (``BrokenPipeError`` where nobody reads it any more); and what
     :class:`~fsrcnn_rt.Upscaler` raises.
     """
-    upscaler = Upscaler(model, strength=strength, threads=1, isa=isa)
+    content, denoise = "photo" if content == "auto" else content, 0 if denoise == "auto" else denoise
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
     threads = resolve_threads(threads)
     goal = goal_of(scale, size, VIDEO_SCALE)
     header = read_header(source)
@@ -203,14 +209,14 @@ def upscale_y4m(
         return frame.parameters, buffer
 
     _write(sink, memoryview(header.line(target)))
-    done = Progress(0, None, 0.0)
+    done = Progress(0, None, 0.0, str(upscaler.weights))
     frames = read_ahead(read_frames(source, header), 2)
     # Beyond one frame a thread: one that is written meanwhile, and one that is ready behind it.
     for parameters, buffer in in_order(enlarge, frames, threads, threads + 2):
         _write(sink, memoryview(b"%b%b\n" % (_FRAME, parameters)))
         _write(sink, buffer.data)
         count = done.frames + 1
-        done = Progress(count, None, float(count / header.rate) if header.rate else 0.0)
+        done = done._replace(frames=count, seconds=float(count / header.rate) if header.rate else 0.0)
         if progress:
             progress(done)
     return done
