@@ -18,9 +18,9 @@ RECIPES = sorted((Path(__file__).parents[1] / "weights").glob("*.toml"))
 # Pictures are compared at a quarter of their size, by the middle of the test picture at sizes between 0.4 and
 # 2 of its own. What shows something else correlates by 0.86 at most, the woman by 0.96.
 REDUCED = 4
-RATIOS = [2 ** (k / 8) for k in range(-10, 9)]
+RATIOS = [2 ** (k / 10) for k in range(-12, 11)]
 SIDE = 128
-ALIKE = 0.89
+ALIKE = 0.88
 
 
 class Finder:

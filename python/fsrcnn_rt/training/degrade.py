@@ -36,8 +36,9 @@ def shrink(large: _U8, scale: int, name: str) -> _F32:
     if name == "bicubic":
         return (imresize(large, 1 / scale) / 255.0).astype(np.float32)
     size = (large.shape[1] // scale, large.shape[0] // scale)
-    small = Image.fromarray(large.astype(np.float32)).resize(size, _RESAMPLING[name])
-    return np.asarray(small) / np.float32(255)
+    resized = Image.fromarray(large.astype(np.float32)).resize(size, _RESAMPLING[name])
+    small: _F32 = np.asarray(resized) / np.float32(255)
+    return small
 
 
 def damaged(picture: Image.Image, scale: int, name: str, damage: Damage, random: np.random.Generator) -> Pair:
@@ -59,7 +60,8 @@ def damaged(picture: Image.Image, scale: int, name: str, damage: Damage, random:
 
 def _luma(picture: Image.Image) -> _F32:
     pixels = np.asarray(picture, np.float32)
-    return (pixels @ _LUMA + 16 if pixels.ndim == 3 else pixels) / np.float32(255)
+    luma: _F32 = (pixels @ _LUMA + 16 if pixels.ndim == 3 else pixels) / np.float32(255)
+    return luma
 
 
 def _noisy(picture: Image.Image, sigma: float, random: np.random.Generator) -> Image.Image:
@@ -89,8 +91,8 @@ def _through_h264(small: Image.Image, hr: _U8, scale: int, crf: float, random: n
         stream = container.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for x, y in places:
-            frame = av.VideoFrame.from_image(small.crop((x, y, x + width, y + height)).convert("RGB"))
-            container.mux(stream.encode(frame))
+            pixels = np.asarray(small.crop((x, y, x + width, y + height)).convert("RGB"))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
         container.mux(stream.encode())
     coded.seek(0)
     with av.open(coded) as container:

@@ -63,7 +63,8 @@ def draw(
 
 
 def _unit(small: _U8) -> npt.NDArray[np.float32]:
-    return small.astype(np.float32) / np.float32(255)
+    result: npt.NDArray[np.float32] = small.astype(np.float32) / np.float32(255)
+    return result
 
 
 def _render(background: int, paints: list[_Paint], side: int, zoom: int, *, smooth: bool) -> _U8:
@@ -80,9 +81,9 @@ def _render(background: int, paints: list[_Paint], side: int, zoom: int, *, smoo
 def _scene(random: _Random, side: int, scale: int) -> tuple[int, list[_Paint]]:
     """Choose a background and what is painted on it, in units of small pixels."""
     background, ink = _colours(random)
-    kind = random.choice([_lines, _fan, _text, _interface, _curves, _figures, _sprites])
+    kinds = (_lines, _fan, _text, _interface, _curves, _figures, _sprites)
     thin = 1 / scale  # a large pixel
-    return background, kind(random, side, background, ink, thin)
+    return background, kinds[random.integers(len(kinds))](random, side, background, ink, thin)
 
 
 def _colours(random: _Random) -> tuple[int, int]:
