@@ -383,7 +383,7 @@ def test_damage(kind, mode, rng):
     shape = (160, 192) if mode == "L" else (160, 192, 3)
     smooth = imresize(rng.uniform(30, 220, (16, 20, *shape[2:])), shape=shape[:2])
     picture = Image.fromarray(np.clip(smooth, 0, 255).astype(np.uint8))
-    hr, lr = damaged(picture, 3, "bicubic", damage, np.random.default_rng(1))
+    hr, lr = damaged(picture, 3, "bicubic", damage, np.random.default_rng(1), 32)
     assert hr.shape == tuple(3 * side for side in lr.shape)
     error = lr * 255 - imresize(hr, 1 / 3)
     spread = np.std(error)
@@ -391,6 +391,18 @@ def test_damage(kind, mode, rng):
     assert abs(error.mean()) < 1
     moved = np.roll(lr, 1, axis=1) * 255 - imresize(hr, 1 / 3)
     assert spread < np.std(moved)
+
+
+def test_every_damaged_pair_holds_a_patch(data):
+    """The pictures hold 20 small pixels a side at x3, too few for a clip that pans over them."""
+    pytest.importorskip("av", reason="PyAV is not installed: the extra 'video'")
+    document = change_stage(0, patch=20)
+    document["data"]["damage"] = {**DAMAGE, "shares": {"h264": 1.0}}
+    recipe = parse_recipe(document)
+    for scale, patch in ((3, 20), (2, 20)):
+        photographs, drawings = training_pairs(data, recipe, recipe.stages[0], scale)
+        for pair in (*photographs, *drawings):
+            assert min(pair.make().lr.shape) >= patch
 
 
 def test_validation_is_damaged_as_training_is(data):

@@ -62,7 +62,7 @@ class LazyPair(NamedTuple):
     """A pair that is made when it is first asked for."""
 
     shape: tuple[int, int]
-    """Of the small picture; what is made may be smaller where a codec or a filter leaves a margin out."""
+    """Of the small picture; a clip that is made of it may be smaller, but holds a patch."""
     make: Callable[[], Pair]
 
 
@@ -89,7 +89,7 @@ def training_pairs(
                 shape = (math.ceil(size * height - 1e-9) // scale, math.ceil(size * width - 1e-9) // scale)
                 if min(shape) >= stage.patch:
                     random = _generator(recipe.seed, f"{dataset}/{path.name}", size, scale)
-                    make = partial(_photograph, path, size, scale, recipe, random)
+                    make = partial(_photograph, path, size, scale, recipe, random, stage.patch)
                     photographs.append(LazyPair(shape, make))
     if not photographs:
         names = ", ".join(stage.datasets)
@@ -114,8 +114,10 @@ def _generator(seed: int, name: str, *numbers: float) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(repr((name, *numbers)).encode())])
 
 
-def _photograph(path: Path, size: float, scale: int, recipe: Recipe, random: np.random.Generator) -> Pair:
-    """Make one image at one size into a pair, as the recipe has it."""
+def _photograph(
+    path: Path, size: float, scale: int, recipe: Recipe, random: np.random.Generator, patch: int
+) -> Pair:
+    """Make one image at one size into a pair that holds a patch, as the recipe has it."""
     name = str(random.choice(list(recipe.filters), p=list(recipe.filters.values())))
     if recipe.damage is None:
         luma = _resized_luma(path, size)
@@ -126,7 +128,7 @@ def _photograph(path: Path, size: float, scale: int, recipe: Recipe, random: np.
     if size != 1:
         sides = (math.ceil(size * picture.width - 1e-9), math.ceil(size * picture.height - 1e-9))
         picture = picture.resize(sides, Image.Resampling.BICUBIC)
-    return damaged(picture, scale, name, recipe.damage, random)
+    return damaged(picture, scale, name, recipe.damage, random, patch)
 
 
 # A picture serves three scales.
@@ -142,7 +144,11 @@ def validation_pairs(data: Path, recipe: Recipe, scale: int) -> list[Pair]:
     if recipe.damage is None:
         return [make_pair(load_luma(path), scale) for path in paths]
     randoms = (_generator(recipe.seed, f"validation/{path.name}", scale) for path in paths)
-    return [_photograph(path, 1, scale, recipe, random) for path, random in zip(paths, randoms, strict=True)]
+    patch = recipe.stages[0].patch
+    return [
+        _photograph(path, 1, scale, recipe, random, patch)
+        for path, random in zip(paths, randoms, strict=True)
+    ]
 
 
 class PatchSampler:

@@ -41,8 +41,14 @@ def shrink(large: _U8, scale: int, name: str) -> _F32:
     return small
 
 
-def damaged(picture: Image.Image, scale: int, name: str, damage: Damage, random: np.random.Generator) -> Pair:
-    """Make ``picture``, of mode L or RGB, small by the filter ``name``, then code it or add noise to it."""
+def damaged(
+    picture: Image.Image, scale: int, name: str, damage: Damage, random: np.random.Generator, least: int
+) -> Pair:
+    """Make ``picture``, of mode L or RGB, small by the filter ``name``, then code it or add noise to it.
+
+    The clip that H.264 codes shows a part of the picture. Where that would be smaller than ``least`` small
+    pixels a side, the picture stays clean.
+    """
     size = (picture.width // scale, picture.height // scale)
     large = picture.crop((0, 0, size[0] * scale, size[1] * scale))
     small = large.resize(size, _RESAMPLING[name])
@@ -53,7 +59,7 @@ def damaged(picture: Image.Image, scale: int, name: str, damage: Damage, random:
     if "jpeg" in kind:
         quality = round(random.uniform(*damage.quality))
         small = _through_jpeg(small, quality, subsampling=2 if random.random() < 0.75 else 0)
-    if "h264" in kind and min(size) > 2 * _PAN + 16:
+    if "h264" in kind and min(size) > least + _PAN:
         return _through_h264(small, hr, scale, float(random.uniform(*damage.crf)), random)
     return Pair(hr, _luma(small))
 

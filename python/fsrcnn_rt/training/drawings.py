@@ -58,7 +58,7 @@ def draw(
         large = _dither(random, large)
     name = str(random.choice(list(filters), p=list(filters.values())))
     if damage is not None:
-        return damaged(Image.fromarray(large), scale, name, damage, random)
+        return damaged(Image.fromarray(large), scale, name, damage, random, side // 2)
     return Pair(large, shrink(large, scale, name))
 
 
