@@ -101,7 +101,7 @@ def test_every_entry_of_the_package_path_is_searched(monkeypatch, model_file, tm
 def test_a_name_that_is_nothing():
     with pytest.raises(
         ModelError,
-        match=r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s, each also with -graphics, .*\) nor a",
+        match=r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s, each also with -g.*\) nor a",
     ):
         load("nope")
 
