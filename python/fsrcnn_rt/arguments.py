@@ -52,6 +52,12 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
     add("--height", type=_side, metavar="N", help="so many pixels high, the width by the shape")
 
 
+def add_strength_option(add: Callable[..., object]) -> None:
+    """Add the option that says how much of the network is taken."""
+    text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
+    add("--strength", type=float, default=1.0, metavar="N", help=text)
+
+
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:
     """Read these options; ``ValueError`` where they ask for nothing that can be."""
     given = [name for name in ("scale", "size", "width", "height") if getattr(options, name) is not None]

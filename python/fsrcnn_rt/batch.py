@@ -97,7 +97,14 @@ class _Line:
         self._alone = (
             upscaler
             if self._few or upscaler.threads == 1
-            else Upscaler(upscaler.model, threads=1, isa=upscaler.isa)
+            else Upscaler(
+                upscaler.model,
+                strength=upscaler.strength,
+                colour=upscaler.colour,
+                guard=upscaler.guard,
+                threads=1,
+                isa=upscaler.isa,
+            )
         )
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)

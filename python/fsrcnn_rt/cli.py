@@ -21,6 +21,7 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     UsageError,
     add_goal_options,
+    add_strength_option,
     complain,
     goals_asked,
     is_video,
@@ -190,6 +191,14 @@ def _parser() -> ArgumentParser:
         help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
     )
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_strength_option(add)
+    add(
+        "--colour",
+        choices=("guided", "bicubic", "rgb"),
+        default="guided",
+        help="chroma that follows the sharp luma (default: guided), or is bicubic, or the network on each of "
+        "red, green and blue, in three times the time",
+    )
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -375,7 +384,13 @@ def _upscale_files(options: argparse.Namespace) -> int:
     write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
     with _stdin(inputs) as stdin:
         try:
-            upscaler = Upscaler(options.model, threads=proc, isa=options.isa)
+            upscaler = Upscaler(
+                options.model,
+                strength=options.strength,
+                colour=options.colour,
+                threads=proc,
+                isa=options.isa,
+            )
             planned = plan.make_plan(
                 inputs, goals_asked(options, 3), naming, recursive=options.recursive, stdin=stdin
             )

@@ -192,7 +192,7 @@ def _chunks(info: Mapping[str, Any]) -> list[bytes]:
         add(b"pHYs", struct.pack(">IIB", x, y, 1))
     if block := metadata.exif_block(info, "PNG"):
         add(b"eXIf", block.removeprefix(b"Exif\0\0"))
-    for name, data, *_ in metadata.png_texts(info).chunks:
+    for name, data, *_ in metadata.png_chunks(info).chunks:
         add(name, data)
     return chunks
 

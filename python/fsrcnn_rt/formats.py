@@ -47,7 +47,9 @@ _EIGHT_BITS = ("L", "LA", "RGB", "RGBA")
 
 #: Modes of 16-bit colour with 2, 3 and 4 channels, for which Pillow has none.
 DEEP_COLOUR = ("LA;16", "RGB;16", "RGBA;16")
-_JPEG = Format(_OPAQUE, ("icc_profile", "exif", "xmp", "dpi", "comment"), side=65500, grey_profile=True)
+_JPEG = Format(
+    _OPAQUE, ("icc_profile", "exif", "xmp", "iptc", "dpi", "comment"), side=65500, grey_profile=True
+)
 _FOUR_GB = 2**32 - 2**20  # with room for what is not pixels
 
 #: By Pillow's names. What is not here holds no picture of these modes, or Pillow needs a handler to write it.
@@ -74,7 +76,7 @@ FORMATS = {
     "PDF": Format(_EIGHT_BITS, ("dpi",), side=65500, pages=True),
     "PNG": Format(
         (*_EIGHT_BITS, "I;16", *DEEP_COLOUR),
-        ("icc_profile", "exif", "xmp", "dpi", "text"),
+        ("icc_profile", "exif", "xmp", "dpi", "text", "gamma"),
         grey_profile=True,
         frames=True,
     ),
@@ -84,7 +86,7 @@ FORMATS = {
     "TGA": Format(_EIGHT_BITS, side=65535),
     "TIFF": Format(
         (*_EIGHT_BITS, "I;16", "I", "F", *DEEP_COLOUR),
-        ("icc_profile", "exif", "xmp", "dpi"),
+        ("icc_profile", "exif", "xmp", "iptc", "dpi"),
         bytes=_FOUR_GB,
         grey_profile=True,
         pages=True,

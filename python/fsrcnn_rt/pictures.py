@@ -51,7 +51,7 @@ _PNG_HEADER = 8 + 25
 _ICNS = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10"}
 
 # Of what Pillow knows of an image, what its pixels mean nothing without.
-_OF_PIXELS = ("icc_profile", "transparency")
+_OF_PIXELS = ("icc_profile", "transparency", "gamma")
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def upscale(
 def left_out(picture: Picture, name: str) -> list[str]:
     """Name the metadata of a picture, by its keys, that a file of the format ``name`` has no place for."""
     held = metadata.held(picture.info, name)
-    return [key for key in picture.info if key not in held and key not in _OF_PIXELS]
+    return [key for key in picture.info if key not in held and key not in ("icc_profile", "transparency")]
 
 
 def write(

@@ -57,6 +57,7 @@ def upscale_frames(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     chroma_location: ChromaLocation | None = None,
@@ -66,7 +67,8 @@ def upscale_frames(
     ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
     network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
     plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
-    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`.
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; ``strength`` as of
+    :class:`Upscaler`.
     ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
     them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
     has, mostly "left".
@@ -77,7 +79,7 @@ def upscale_frames(
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, strength, threads, isa)
     container, stream = _open(Path(source), enlarge.threads)
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
@@ -90,6 +92,7 @@ def upscale_video(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     chroma_location: ChromaLocation | None = None,
@@ -108,7 +111,7 @@ def upscale_video(
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
     as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
-    outright can be odd.
+    outright can be odd. ``strength``: as of :class:`Upscaler`.
 
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
@@ -123,7 +126,7 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, threads, isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), model, strength, threads, isa)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
@@ -182,12 +185,14 @@ def upscale_video(
 class _Enlarger:
     """Makes frames larger, one on a thread."""
 
-    def __init__(self, goal: Goal, model: ModelLike, threads: int | None, isa: str | None) -> None:
+    def __init__(
+        self, goal: Goal, model: ModelLike, strength: float, threads: int | None, isa: str | None
+    ) -> None:
         self.goal = goal
         self.threads = resolve_threads(threads)
         self.chroma_location: ChromaLocation = "left"
         self.first: av.VideoFrame | None = None  # which all the others have to resemble
-        self._upscaler = Upscaler(model, threads=1, isa=isa)
+        self._upscaler = Upscaler(model, strength=strength, threads=1, isa=isa)
 
     def size_of(self, frame: av.VideoFrame) -> Size:
         """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""

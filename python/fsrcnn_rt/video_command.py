@@ -16,12 +16,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
+from fsrcnn_rt.api import check_strength
 from fsrcnn_rt.arguments import (
     PIPE,
     VIDEO_SUFFIXES,
     Y4M_SUFFIX,
     ArgumentParser,
     add_goal_options,
+    add_strength_option,
     check_output,
     default_suffix,
     goals_asked,
@@ -63,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
+    options.strength = check_strength(options.strength)
     options.threads, options.isa = resolve_threads(options.threads), resolve_isa(options.isa)
     jobs = _plan(options)
     failed = False
@@ -94,6 +97,7 @@ def _parser() -> ArgumentParser:
     )
     add_goal_options(add, 2)
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_strength_option(add)
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
@@ -192,7 +196,10 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
 
 def _upscale(job: _Job, options: argparse.Namespace, model: Model) -> None:
     start = perf_counter()
-    common: dict[str, Any] = {"model": model, "threads": options.threads, "isa": options.isa}
+    common: dict[str, Any] = {
+        **{"model": model, "strength": options.strength},
+        **{"threads": options.threads, "isa": options.isa},
+    }
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:

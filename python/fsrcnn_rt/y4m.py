@@ -163,13 +163,15 @@ def upscale_y4m(
     *,
     size: Size | Box | None = None,
     model: ModelLike = "fsrcnn",
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Progress:
     """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
 
-    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`.
+    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`; ``strength`` as of
+    :class:`~fsrcnn_rt.Upscaler`.
     Reading, computing and writing overlap; each frame is computed on one thread, ``threads`` of them at once,
     and a few more are held. Parameters of the stream and of its frames are passed on, but for the size. The
     siting of chroma is that of the C parameter. ``progress`` is called after each frame.
@@ -181,7 +183,7 @@ def upscale_y4m(
     ``OSError`` of the source and the sink (``BrokenPipeError`` where nobody reads it any more); and what
     :class:`~fsrcnn_rt.Upscaler` raises.
     """
-    upscaler = Upscaler(model, threads=1, isa=isa)
+    upscaler = Upscaler(model, strength=strength, threads=1, isa=isa)
     threads = resolve_threads(threads)
     goal = goal_of(scale, size, VIDEO_SCALE)
     header = read_header(source)
