@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import compare
 import fsrcnn_rt
@@ -169,6 +170,42 @@ def rgb(options: Options) -> Table:
     return table
 
 
+def finish(options: Options) -> Table:
+    """What follows the network, switched on one by one, against the network alone."""
+    size, scale = (1280, 720), 2
+    table = Table(
+        "Guard, strength and colour",
+        f"RGB uint8, {label(size)} to {label((scale * size[0], scale * size[1]))}: times as long as without "
+        "guard and with bicubic chroma, which takes turns with all others.",
+    )
+    plain = {"guard": False, "colour": "bicubic"}
+    changes: dict[str, dict[str, Any]] = {
+        "guard": {"guard": True},
+        "guided chroma": {"colour": "guided"},
+        "both, as by default": {"guard": True, "colour": "guided"},
+        "these at strength 0.5": {"guard": True, "colour": "guided", "strength": 0.5},
+        "network on R, G, B": {"guard": True, "colour": "rgb"},
+    }
+    count = options.threads[-1]
+    for name in options.models:
+        model = shipped(name)
+        calls = [
+            prepare(
+                Upscaler(model, threads=count, isa=options.isa, **(plain | change)), size, scale, "RGB uint8"
+            )
+            for change in ({}, *changes.values())
+        ]
+        without, *others = alternate(calls, options.seconds * len(calls))
+        for change, times in zip(changes, others, strict=True):
+            ratio = spread(ratios(times, without))
+            table.rows.append(
+                _who(model, size, scale, count, options.isa)
+                | {"with": change, "ms": 1e3 * spread(times).median, "times as long": ratio.median}
+                | {"quartiles": f"{ratio.low:.3f} - {ratio.high:.3f}"}
+            )
+    return table
+
+
 def frames(options: Options) -> Table:
     """Pictures of video sizes, end to end."""
     table = Table("Frames", f"RGB uint8, end to end; real time is {REAL_TIME_FPS:g} frames per second.")
@@ -276,6 +313,7 @@ EXPERIMENTS: dict[str, Callable[[Options], Table]] = {
     "threads": threads,
     "sizes": sizes,
     "rgb": rgb,
+    "finish": finish,
     "frames": frames,
     "flight": flight,
     "scales": scales,

@@ -106,19 +106,63 @@ _RGB_TO_YCBCR = (
 _OFFSET = np.array([16, 128, 128]) / 255
 
 
-def upscale_samples(net, image, scale):
-    """Upscale (H, W[, C]) of full scale 1: luma by the network, the rest by bicubic; nothing rounded."""
+def windows(plane, reach):
+    """The pixels around each as the last axis; beyond the picture there are those of its edge."""
+    padded = np.pad(np.asarray(plane, np.float64), reach, mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    return around.reshape(*np.shape(plane), -1)
+
+
+def guarded(result, plane, scale):
+    """Keep a result in the range of the 5x5 pixels around, widened by 0.27 of it and 0.01."""
+    around = windows(plane, 2)
+    low, high = around.min(-1), around.max(-1)
+    margin = 0.27 * (high - low) + 0.01
+    least, most = (bound.repeat(scale, 0).repeat(scale, 1) for bound in (low - margin, high + margin))
+    return np.clip(result, least, most)
+
+
+def luma(net, plane, scale, *, strength=1.0, guard=True):
+    """The network on one plane, and what follows it."""
+    result = forward(net, plane, scale)
+    if strength != 1:
+        soft = bicubic(np.asarray(plane, np.float64), scale)
+        result = soft + strength * (result - soft)
+    return guarded(result, plane, scale) if guard else result
+
+
+def slopes(chroma, y):
+    """How much chroma changes with luma around each pixel."""
+    a, b = (around - around.mean(-1, keepdims=True) for around in (windows(chroma, 1), windows(y, 1)))
+    covariance, of_a, of_b = (a * b).mean(-1), (a * a).mean(-1), (b * b).mean(-1)
+    correlation = covariance**2 / (of_a * of_b + 1e-9)
+    limit = np.ptp(windows(chroma, 2), -1) / (np.ptp(windows(y, 2), -1) + 1e-3)
+    return np.clip(covariance / (of_b + 3e-4) * correlation**2, -limit, limit)
+
+
+def upscale_samples(net, image, scale, *, strength=1.0, guard=True, guided=True):
+    """Upscale (H, W[, C]) of full scale 1: luma by the network, the rest by bicubic; nothing rounded.
+
+    ``guided``: chroma follows luma by its slope there.
+    """
     image = np.asarray(image, np.float64)
+    finish = {"strength": strength, "guard": guard}
     if image.ndim == 2:
-        return forward(net, image, scale)
+        return luma(net, image, scale, **finish)
     channels = image.shape[2]
     planes = []
     if channels <= 2:
-        planes.append(forward(net, image[..., 0], scale))
+        planes.append(luma(net, image[..., 0], scale, **finish))
     else:
         ycbcr = image[..., :3] @ _RGB_TO_YCBCR.T + _OFFSET
-        y = forward(net, ycbcr[..., 0], scale)
+        y = luma(net, ycbcr[..., 0], scale, **finish)
         cb, cr = (bicubic(ycbcr[..., c], scale) for c in (1, 2))
+        if guided:
+            added = y - bicubic(ycbcr[..., 0], scale)
+            cb, cr = (
+                soft + slopes(ycbcr[..., c], ycbcr[..., 0]).repeat(scale, 0).repeat(scale, 1) * added
+                for c, soft in ((1, cb), (2, cr))
+            )
         rgb = (np.stack([y, cb, cr], -1) - _OFFSET) @ np.linalg.inv(_RGB_TO_YCBCR).T
         planes += list(np.moveaxis(rgb, -1, 0))
     if channels in (2, 4):

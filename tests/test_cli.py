@@ -387,6 +387,9 @@ def test_progress_is_for_terminals_only(model_file, folder):
 
     assert re.search(rb"1/1 \[[0-9:]+<[0-9:]+, .*(image/s|s/image)\]", stderr())  # time gone and left, rate
     assert stderr("-q") == b"end"
+    picture("a.png", size=(1100, 1000))
+    parts = {int(part) for part in re.findall(rb"([0-9]+)%\|", stderr("-s", "4"))}
+    assert len(parts) > 2  # within one picture
 
 
 def test_info(capsys, monkeypatch):

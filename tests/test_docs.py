@@ -158,16 +158,13 @@ def streams(path):
 
 
 @pytest.fixture
-def shell(folder, monkeypatch):
-    """Run a script with ``fsrcnn-rt`` in the path, where there is a film, ``in.mkv``."""
+def bash(folder, monkeypatch):
+    """Run a script with ``fsrcnn-rt`` in the path."""
     (folder / "bin").mkdir()
     command = folder / "bin" / "fsrcnn-rt"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fsrcnn_rt "$@"\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
-    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-    inputs = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4"]
-    ffmpeg(*inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", *tags, "-c:a", "flac", "in.mkv")
 
     def call(script):
         result = subprocess.run(
@@ -177,6 +174,15 @@ def shell(folder, monkeypatch):
         return result
 
     return call
+
+
+@pytest.fixture
+def shell(bash):
+    """Run a script where there is a film, ``in.mkv``."""
+    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    inputs = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4"]
+    ffmpeg(*inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", *tags, "-c:a", "flac", "in.mkv")
+    return bash
 
 
 # What the output of a command has; of the film, 10 frames of 64 x 48.
@@ -327,3 +333,30 @@ def test_snippets_for_users_of_opencv(folder):
         (144, 192, 3),
     ]
     assert names["shown"].shape == (72, 96, 3)
+
+
+COMMANDS = [line.rsplit("#", 1) for line in blocks("command-line.md", "sh")[0].splitlines()]
+
+
+@pytest.mark.parametrize(("command", "made"), COMMANDS, ids=[made.strip() for _, made in COMMANDS])
+def test_commands_with_pictures(bash, folder, command, made):
+    samples = np.random.default_rng(0).integers(0, 256, (30, 40, 4), np.uint8)
+    photo = Image.fromarray(samples[..., :3])
+    for name in ("photo.png", "photo.jpg", "moving.gif"):
+        frames = {"save_all": True, "append_images": [photo.rotate(180)]} if name == "moving.gif" else {}
+        photo.save(folder / name, **frames)
+    Image.fromarray(samples).save(folder / "logo.png")
+    Image.fromarray(samples[..., 0] * np.uint16(257)).save(folder / "deep.png")
+    before = set(folder.iterdir())
+    assert bash(command).stderr == ""
+    assert {path.name for path in set(folder.iterdir()) - before} == {made.strip()}
+    with Image.open(folder / made.strip()) as result:
+        assert result.size == ((20, 15) if "_20w" in made else (120, 90))
+        assert getattr(result, "n_frames", 1) == 1
+
+
+def test_every_write_option_is_explained():
+    from fsrcnn_rt.cli import _WRITE_OPTIONS
+
+    told = {option for row in table("command-line.md", "option | what it does") for option in code(row[0])}
+    assert {f"--{name.replace('_', '-')}" for name in _WRITE_OPTIONS} - {"--strip-metadata"} <= told

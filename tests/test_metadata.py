@@ -378,7 +378,7 @@ def test_what_is_too_much_for_a_marker_of_jpeg(convert, tmp_path):
     texts = PngInfo()
     texts.add_itxt("XML:com.adobe.xmp", "<x>" + "b" * 70000 + "</x>")
     path = save(tmp_path / "a.png", exif=data, pnginfo=texts)
-    assert pictures.left_out(pictures.read(path), tmp_path / "b.jpg") == ["exif", "xmp"]
+    assert pictures.left_out(pictures.read(path), "JPEG") == ["exif", "xmp"]
     with Image.open(convert(path, "b.jpg")) as result:
         assert "exif" not in result.info
     with Image.open(convert(path, "b.tiff")) as result:
@@ -451,3 +451,49 @@ def test_layers_are_one_picture(tmp_path):
     picture = pictures.read(path)
     np.testing.assert_array_equal(np.asarray(picture.frames[0]), array)
     assert len(picture.frames) == 1
+
+
+@pytest.mark.parametrize("target", ["jpg", "tiff"])
+@pytest.mark.parametrize("source", ["jpg", "tiff"])
+def test_iptc(convert, tmp_path, source, target):
+    iptc = b"\x1c\x02\x78\x00\x09a caption"  # of odd length
+    if source == "jpg":
+        resources = b"Photoshop 3.0\x00" + b"8BIM\x04\x0c\0\0" + struct.pack(">I", 4) + b"old!"
+        resources += b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0"
+        segment = b"\xff\xed" + struct.pack(">H", len(resources) + 2) + resources
+        path = save(tmp_path / "a.jpg", extra=segment)
+    else:
+        path = save(tmp_path / "a.tiff", tiffinfo={33723: iptc})
+    path = convert(path, f"b.{target}")
+    with Image.open(path) as result:
+        result.load()
+        found = result.tag_v2[33723] if target == "tiff" else result.info["photoshop"][0x0404]
+        assert found == iptc
+    assert b"old!" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(("gamma", "kept"), [(1.0, True), (0.45455, False), (0.556, True)])
+@pytest.mark.parametrize("strip", [False, True])
+def test_gamma_of_png(convert, tmp_path, upscaler, gamma, kept, strip):
+    chunks = PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", round(gamma * 100000)))
+    path = save(tmp_path / "a.png", pnginfo=chunks)
+    picture = pictures.upscale(pictures.read(path, strip_metadata=strip), upscaler, [2])[2]
+    pictures.write(picture, tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as result:
+        assert result.info.get("gamma") == (pytest.approx(gamma) if kept else None)
+    assert pictures.left_out(picture, "JPEG") == ["gamma"] * kept
+
+
+@pytest.mark.parametrize(
+    ("dots", "kept", "left_out"), [(254000, 254000, ["dpi"]), (10**7, None, []), (300, 300, [])]
+)
+def test_resolutions_of_microscopes(convert, tmp_path, dots, kept, left_out):
+    path = save(tmp_path / "a.png", dpi=(dots, dots))
+    picture = pictures.read(path)
+    assert picture.info.get("dpi", (None,))[0] == (kept and pytest.approx(kept, rel=1e-4))
+    assert pictures.left_out(picture, "JPEG") == left_out
+    with Image.open(convert(path, "b.jpg")) as result:
+        assert result.info.get("dpi", (None,))[0] == (300 if dots == 300 else None)
+    with Image.open(convert(path, "b.tiff")) as result:
+        assert result.info["dpi"][0] == (pytest.approx(kept, rel=1e-4) if kept else 1)

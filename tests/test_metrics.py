@@ -128,6 +128,23 @@ def test_imresize_refuses(arguments):
         imresize(np.zeros((4, 4)), **arguments)
 
 
+def test_imresize_by_other_methods_than_bicubic():
+    """A row of 4 to 2: by hand. Of two pixels equally near the right one is taken."""
+    row = np.array([[0.0, 8.0, 16.0, 64.0]])
+    expected = {
+        "box": [4.0, 40.0],
+        "nearest": [8.0, 64.0],
+        # 1/8, 3/8, 3/8, 1/8, the border mirrored.
+        "bilinear": [(0 + 0 + 3 * 8 + 16) / 8, (8 + 3 * 16 + 3 * 64 + 64) / 8],
+    }
+    for method, values in expected.items():
+        assert imresize(row, shape=(1, 2), method=method)[0] == pytest.approx(values)
+    # Larger: Lanczos passes through the pixels it has, where it has weights of whole distances.
+    assert imresize(row, shape=(1, 12), method="lanczos3")[0, 1::3] == pytest.approx(row[0])
+    with pytest.raises(ValueError, match="method='cubic': expected one of bicubic, bilinear"):
+        imresize(row, 2, method="cubic")
+
+
 def test_imresize_refuses_an_empty_picture():
     with pytest.raises(ValueError, match=r"\(0, 4\)"):
         imresize(np.zeros((0, 4)), 2)

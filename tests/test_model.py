@@ -99,7 +99,9 @@ def test_every_entry_of_the_package_path_is_searched(monkeypatch, model_file, tm
 
 
 def test_a_name_that_is_nothing():
-    expected = r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s, each also with -graphics, .*\) nor "
+    expected = (
+        r"model='nope' is neither a shipped model \(fsrcnn, fsrcnn-s, each also with -graphics, .*\) nor "
+    )
     with pytest.raises(ModelError, match=expected):
         load("nope")
 

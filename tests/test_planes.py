@@ -63,7 +63,7 @@ def test_frame_against_oracle(upscaler, net, bits, subsampling, location):
     )
 
     full = 255 * 2 ** (bits - 8)
-    luma = oracle.forward(net, planes[0] / full, scale) * full
+    luma = oracle.luma(net, planes[0] / full, scale) * full
     assert np.abs(np.clip(luma, 0, 2**bits - 1) - result[0]).max() <= 0.5 + 1e-5 * full
 
     (x, y), (inside_x, inside_y) = subsampling, SITINGS[location]

@@ -207,6 +207,7 @@ def test_h264_by_crf(photograph):
     errors = []
     for degraded in by_way.values():
         assert degraded.hr.shape == tuple(2 * side for side in degraded.lr.shape)
+        assert degraded.lr.shape == (48, 48)  # of 53x65, without the pan: whole blocks
         # Had the frame of another moment been taken, the truth would be shifted.
         errors.append(np.square(shrink(degraded.hr, 2) - degraded.lr.astype(float)).mean())
     assert errors == sorted(errors)

@@ -42,24 +42,31 @@ def filtered(plane, size, lengths=None, siting=(0.5, 0.5)):
     return plane
 
 
-def luma_oracle(net, plane, size):
+def luma_oracle(net, plane, size, strength=1.0):
     """The network as often as it takes, and the filter. The products are written out here once more."""
     factor = max(size[0] / plane.shape[1], size[1] / plane.shape[0])
     reached = next(product for product in (2, 3, 4, 6, 8, 9, 12, 16) if product >= factor - 1e-9)
     chains = {6: (2, 3), 8: (2, 4), 9: (3, 3), 12: (3, 4), 16: (4, 4)}
+    soft = filtered(plane, size)
     for scale in chains.get(reached, (reached,)):
-        plane = oracle.forward(net, plane, scale)
-    return filtered(plane, size)
+        plane = oracle.luma(net, plane, scale, strength=max(1, strength))
+    return soft + min(1, strength) * (filtered(plane, size) - soft)
 
 
-def samples_oracle(net, image, size):
+def samples_oracle(net, image, size, *, strength=1.0, guided=True):
     """(H, W, C) of full scale 1."""
     channels = image.shape[2]
     planes = (
         [image[..., 0]] if channels < 3 else list(np.moveaxis(image[..., :3] @ oracle._RGB_TO_YCBCR.T, -1, 0))
     )
-    planes[0] = luma_oracle(net, planes[0] + oracle._OFFSET[0] * (channels > 2), size)
-    planes[1:] = [filtered(plane, size) for plane in planes[1:]]
+    small = planes[0] = planes[0] + oracle._OFFSET[0] * (channels > 2)
+    planes[0] = luma_oracle(net, small, size, strength)
+    added = planes[0] - filtered(small, size)
+    if guided:
+        by_slope = [filtered(oracle.slopes(plane, small), size) * added for plane in planes[1:]]
+    else:
+        by_slope = [0] * (len(planes) - 1)
+    planes[1:] = [filtered(plane, size) + more for plane, more in zip(planes[1:], by_slope, strict=True)]
     if channels > 2:
         planes[0] = planes[0] - oracle._OFFSET[0]
         planes = list(np.moveaxis(np.stack(planes, -1) @ np.linalg.inv(oracle._RGB_TO_YCBCR).T, -1, 0))
@@ -113,6 +120,17 @@ def test_samples_against_oracle(net, upscaler, dtype, channels):
         rounding = 0.5 if np.dtype(dtype).kind == "u" else 0
         error = np.abs(np.clip(want, 0, full) - result if rounding else want - result).max()
         assert error <= rounding + 2e-5 * full
+
+
+@pytest.mark.parametrize("finish", [{"strength": 0.3}, {"strength": 1.4}, {"guided": False}], ids=str)
+def test_any_finish(net, model, isa, finish):
+    colour = "guided" if finish.get("guided", True) else "bicubic"
+    upscaler = Upscaler(model, strength=finish.get("strength", 1.0), colour=colour, threads=2, isa=isa)
+    image = np.random.default_rng(7).uniform(0.3, 0.7, (9, 14, 4)).astype(np.float32)
+    for factors in FACTORS:
+        size = target(image.shape[:2], factors)
+        want = samples_oracle(net, image.astype(float), size, **finish)
+        assert np.abs(upscaler.upscale(image, size=size) - want).max() <= 2e-5
 
 
 def test_a_product_of_scales_is_pass_upon_pass(upscaler):
@@ -422,7 +440,7 @@ def test_models_that_lack_scales(scales):
         size = size_of(scale, (10, 7))
         want = plane.astype(float)
         for each in passes((10, 7), size, scales):
-            want = oracle.forward(net, want, each)
+            want = oracle.luma(net, want, each)
         want = filtered(want, size)
         np.testing.assert_allclose(upscaler.upscale(plane, scale), want, atol=2e-5 * np.abs(want).max())
 

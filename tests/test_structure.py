@@ -1,4 +1,4 @@
-"""Dependencies point one way: bindings -> upscaler -> packing -> model -> kernels -> foundation."""
+"""Dependencies point one way: bindings -> upscaler -> network -> packing -> kernels -> foundation."""
 
 import ast
 import re
@@ -13,8 +13,8 @@ CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
     **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
-    **dict.fromkeys(["model", "pixel_io", "resize", "fma_peak"], 2),
-    **{"packing": 3, "upscaler": 4, "gradient": 4, "bindings": 5},
+    **dict.fromkeys(["model", "pixel_io", "finish", "resize", "fma_peak"], 2),
+    **{"packing": 3, "network": 4, "gradient": 4, "strip": 5, "upscaler": 6, "bindings": 7},
 }
 
 

@@ -72,6 +72,9 @@ class Network:
         strip_width: int = 0,
         bits: int = 0,
         rows: tuple[int, int] | None = None,
+        strength: float = 1.0,
+        guard: bool = True,
+        guided: bool = True,
     ) -> None:
         """Upscale ``src`` into one array per scale, in one pass of the convolutions. Releases the GIL.
 
@@ -83,6 +86,9 @@ class Network:
         is the largest integer of the dtype.
         ``rows``: those of ``src`` to upscale, (first, end), into their place in ``dst``; multiples of 4 but
         for the height. The calls for all rows together write what one call writes.
+        ``strength``: 0..1.5, how much is taken of what the network adds to bicubic luma. ``guard``: whether
+        luma is kept near the range of the 5x5 pixels of ``src`` around. ``guided``: whether chroma follows
+        luma where the two go together around, or is bicubic alone.
         """
 
     def resize(
@@ -94,13 +100,18 @@ class Network:
         *,
         strip_width: int = 0,
         bits: int = 0,
+        strength: float = 1.0,
+        guard: bool = True,
+        guided: bool = True,
     ) -> None:
         """Make ``src`` as large as ``dst``, of any size from its own on. Releases the GIL.
 
         Luma goes through the network once for each of ``scales`` (1 to 4 of them, whose product reaches the
         size of ``dst`` and exceeds no side of it by more than a factor of 32) and then by the antialiased
         bicubic filter down to size; chroma and alpha by the bicubic filter alone. Nothing is rounded in
-        between. Otherwise as ``run``; ``strip_width`` is that of the last pass.
+        between. A ``strength`` up to 1 mixes the result with bicubic luma of its size, one above 1 is that of
+        every pass; each pass is guarded by what goes into it. Otherwise as ``run``; ``strip_width`` is that
+        of the last pass.
         """
 
     def bicubic_resize(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -54,12 +54,15 @@ if TYPE_CHECKING:
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
 PictureProgress: TypeAlias = Callable[[float], object]
+Colour = Literal["guided", "bicubic", "rgb"]
 Factor = TypeVar("Factor", int, float)
 
 # What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
+
+MOST_STRENGTH = 1.5
 
 
 class Upscaler:
@@ -69,23 +72,35 @@ class Upscaler:
     machine where it is unpickled.
 
     ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
-    :class:`~fsrcnn_rt.Model`. ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or
-    "auto", by which each picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been
-    compressed or is noisy, the more the higher; or "auto", by which the quantisation tables decide of a
-    Pillow image that was opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both
-    choose among the weights of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any
-    other model is used as it is.
+    :class:`~fsrcnn_rt.Model`.
+
+    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto", by which each
+    picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been compressed or is
+    noisy, the more the higher; or "auto", by which the quantisation tables decide of a Pillow image that was
+    opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both choose among the weights
+    of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any other model is used as it
+    is. Weights that depend on the picture are loaded when the first one needs them.
+
+    ``strength``: 0..1.5, how much is taken of what the network adds to the luma of the bicubic filter: 0 is
+    bicubic, 1 the network, more exaggerates it.
+
+    ``colour``: how chroma is made. "guided": by the bicubic filter, and where chroma goes with luma it
+    follows the sharp luma. "bicubic": by the bicubic filter alone. "rgb": the network runs on red, green and
+    blue instead of luma, which takes three times as long and also sharpens edges between colours of equal
+    brightness. Video has bicubic chroma.
+
+    ``guard``: whether luma (with "rgb" each channel) is kept within the range of the 5x5 input pixels around,
+    widened by 0.27 of that range and 0.01 of full scale. No weights can leave it; sound ones rarely touch it.
+    A window with an infinity in it bounds nothing, and NaN is neither counted nor hidden.
 
     ``threads``: threads per call, 1..1024; default ``FSRCNN_RT_THREADS``, else the CPUs this process may use.
     ``isa``: one of :func:`~fsrcnn_rt.available_isas`; default ``FSRCNN_RT_ISA``, else the fastest.
-
-    Weights that depend on the picture are loaded when the first one needs them.
 
     Raises ``ModelError`` for an unusable model, ``OSError`` for an unreadable one, ``ValueError`` or
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = ("_choice", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
+    __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
 
     def __init__(
         self,
@@ -93,11 +108,26 @@ class Upscaler:
         *,
         content: Content = "photo",
         denoise: Denoise = 0,
+        strength: float = 1.0,
+        colour: Colour = "guided",
+        guard: bool = True,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
         self._choice = Choice(model, content, denoise)
-        self._options: dict[str, Any] = {"threads": threads, "isa": isa}
+        self._options: dict[str, Any] = {
+            "strength": check_strength(strength),
+            "colour": _check_colour(colour),
+            "guard": _check_guard(guard),
+            "threads": threads,
+            "isa": isa,
+        }
+        # What the core is to make of the network's result.
+        self._finish: dict[str, Any] = {
+            "strength": self.strength,
+            "guard": guard,
+            "guided": colour == "guided",
+        }
         self._threads = resolve_threads(threads)
         isa = resolve_isa(isa)
         self._weights = self._choice.settled
@@ -143,6 +173,22 @@ class Upscaler:
     def threads(self) -> int:
         """Threads that a call uses."""
         return self._threads
+
+    @property
+    def strength(self) -> float:
+        """How much is taken of what the network adds."""
+        return float(self._options["strength"])
+
+    @property
+    def colour(self) -> Colour:
+        """How chroma is made."""
+        colour: Colour = self._options["colour"]
+        return colour
+
+    @property
+    def guard(self) -> bool:
+        """Whether the result is kept near the range of the input around."""
+        return bool(self._options["guard"])
 
     def choose(self, image: "ArrayLike | Image") -> "Upscaler":
         """Settle on the weights that ``image`` gets, as for all frames of a film by one of them.
@@ -218,13 +264,16 @@ class Upscaler:
         its trunk. Any other size comes from the next larger product of scales: the network runs once for each
         factor of it (x6 is x2, then x3; x5 is that, made smaller), and an antialiased bicubic filter (that of
         MATLAB's imresize) brings its luma down to size. Nothing is rounded or clipped before the result is
-        stored. Chroma and alpha are brought to size by the bicubic filter directly.
+        stored. Chroma and alpha are brought to size by the bicubic filter directly. A strength below 1 mixes
+        the result with luma brought to size by the bicubic filter, one above 1 is given to every pass; every
+        pass is guarded by what goes into it.
 
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
         outside pass through unclipped; any strides. What has ``__dlpack__`` (a tensor in main memory) or
         ``__array_interface__`` is read in place as such an array. Grey goes through the network; of colour,
-        the BT.601 luma does, and chroma and alpha are upscaled by bicubic interpolation. Colour under alpha 0
+        the BT.601 luma does (unless the upscaler's ``colour`` says else), chroma follows it, and alpha is
+        upscaled by bicubic interpolation. Colour under alpha 0
         is not kept: near an edge it is the visible colour beside it. Of an animation the current frame is
         upscaled; :func:`fsrcnn_rt.image.from_pil` lists what becomes of each Pillow mode.
 
@@ -342,10 +391,10 @@ class Upscaler:
                 raise ValueError("out overlaps planes or itself in memory")
         exact = exact_scale((width, height), target, self.scales)
         if exact:
-            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits)
+            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
         else:
             chain = passes((width, height), target, self.scales)
-            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits)
+            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
         for plane, result in zip(planes[1:], out[1:], strict=True):
             if exact:
                 self._network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
@@ -456,24 +505,64 @@ class Upscaler:
         # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
         if together:
             src = extend_colour(image, self._model.reach + BICUBIC_REACH)
+            for part in self._by_the_filter(image):
+                for scale, result in together.items():
+                    self._network.bicubic(src[part], result[part], scale, threads)
             width, height = source
             step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
             for first in range(0, height, step):
                 end = min(height, first + step)
-                self._network.run(src, together, threads, rows=(first, end))
+                for part in self._by_the_network(image):
+                    planes = {scale: result[part] for scale, result in together.items()}
+                    self._network.run(src[part], planes, threads, rows=(first, end), **self._finish)
                 if progress:
                     progress(end / height / (1 + len(others)))
         for number, goal in enumerate(others, 2 if together else 1):
-            exact = exact_scale(source, sizes[goal], self.scales)
+            size = sizes[goal]
+            exact = exact_scale(source, size, self.scales)
             if exact:  # by another goal, too, that differs by less than a pixel
                 views[goal][...] = together[exact]
             else:
-                chain = passes(source, sizes[goal], self.scales)
-                around = reach(self._model.reach, source, sizes[goal], chain)
+                chain = passes(source, size, self.scales)
+                around = reach(self._model.reach, source, size, chain)
                 src = extend_colour(image, around + BICUBIC_REACH)
-                self._network.resize(src, views[goal], chain, threads)
+                for part in self._by_the_network(image):
+                    self._network.resize(src[part], views[goal][part], chain, threads, **self._finish)
+                for part in self._by_the_filter(image):
+                    self._network.bicubic_resize(src[part], views[goal][part], source, size, threads)
             if progress:
                 progress(number / (len(others) + bool(together)))
+
+    def _by_the_network(self, image: AnyArray) -> list[Any]:
+        """Index what the network takes at a time: all channels, or red, green and blue one by one."""
+        if self.colour != "rgb" or image.ndim == 2 or image.shape[2] < 3:
+            return [np.s_[...]]
+        return [np.s_[..., channel] for channel in range(3)]
+
+    def _by_the_filter(self, image: AnyArray) -> list[Any]:
+        """Index the alpha that the network is not given then."""
+        return [np.s_[..., 3]] if self.colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
+
+
+def check_strength(strength: float) -> float:
+    """Return a strength as a float; ``TypeError`` or ``ValueError`` unless it is a number of 0..1.5."""
+    if isinstance(strength, bool) or not isinstance(strength, int | float | np.integer | np.floating):
+        raise TypeError(f"strength={strength!r} is not a number")
+    if not 0 <= strength <= MOST_STRENGTH:
+        raise ValueError(f"strength={strength!r} is not 0 to {MOST_STRENGTH}")
+    return float(strength)
+
+
+def _check_guard(guard: bool) -> bool:
+    if not isinstance(guard, bool):
+        raise TypeError(f"guard={guard!r} is neither True nor False")
+    return guard
+
+
+def _check_colour(colour: Colour) -> Colour:
+    if colour not in get_args(Colour):
+        raise ValueError(f"colour={colour!r} is none of {', '.join(get_args(Colour))}")
+    return colour
 
 
 def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
@@ -499,6 +588,9 @@ def upscale(
     model: ModelLike = ...,
     content: Content = ...,
     denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     channel_order: ChannelOrder = ...,
@@ -512,6 +604,9 @@ def upscale(
     model: ModelLike = ...,
     content: Content = ...,
     denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     channel_order: ChannelOrder = ...,
@@ -526,6 +621,9 @@ def upscale(
     model: ModelLike = ...,
     content: Content = ...,
     denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     progress: PictureProgress | None = ...,
@@ -538,6 +636,9 @@ def upscale(
     model: ModelLike = ...,
     content: Content = ...,
     denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
     threads: int | None = ...,
     isa: str | None = ...,
     progress: PictureProgress | None = ...,
@@ -552,6 +653,9 @@ def upscale(
     model: ModelLike = "fsrcnn",
     content: Content = "photo",
     denoise: Denoise = 0,
+    strength: float = 1.0,
+    colour: Colour = "guided",
+    guard: bool = True,
     threads: int | None = None,
     isa: str | None = None,
     channel_order: ChannelOrder = "rgb",
@@ -571,15 +675,32 @@ def upscale(
         if model not in SHIPPED:
             source = path.absolute()  # a relative path is another file after chdir
     choice = Choice(source, content, denoise)
-    upscaler = _cached_upscaler(choice, identity, resolve_threads(threads), resolve_isa(isa))
+    finish = (check_strength(strength), _check_colour(colour), _check_guard(guard))
+    upscaler = _cached_upscaler(choice, identity, finish, resolve_threads(threads), resolve_isa(isa))
     return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
 @lru_cache(maxsize=8)
-def _cached_upscaler(choice: Choice, identity: tuple[int, int], threads: int, isa: str) -> Upscaler:
+def _cached_upscaler(
+    choice: Choice,
+    identity: tuple[int, int],
+    finish: tuple[float, Colour, bool],
+    threads: int,
+    isa: str,
+) -> Upscaler:
     """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
-    return Upscaler(choice.model, content=choice.content, denoise=choice.denoise, threads=threads, isa=isa)
+    strength, colour, guard = finish
+    return Upscaler(
+        choice.model,
+        content=choice.content,
+        denoise=choice.denoise,
+        strength=strength,
+        colour=colour,
+        guard=guard,
+        threads=threads,
+        isa=isa,
+    )
 
 
 def _packed(model: Model, isa: str) -> _core.Network:

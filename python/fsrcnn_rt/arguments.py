@@ -14,6 +14,7 @@ from fsrcnn_rt.variants import CONTENTS, LEVELS
 PIPE = "-"
 Y4M_SUFFIX = ".y4m"
 _EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
+_EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 
@@ -53,7 +54,7 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
 
 
 def add_model_options(add: Callable[..., object]) -> None:
-    """Add the options that say which weights are used."""
+    """Add the options that say which weights are used, and how much of what they give."""
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
     add(
         "--content",
@@ -68,6 +69,8 @@ def add_model_options(add: Callable[..., object]) -> None:
         default="auto",
         help="weights for the compressed or noisy (default: auto, by JPEG and video)",
     )
+    text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
+    add("--strength", type=float, default=1.0, metavar="N", help=text)
 
 
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:

@@ -1,21 +1,29 @@
 """Many pictures: reading, the network and writing overlap, and one bad file does not stop the rest."""
 
+import io
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from fsrcnn_rt import pictures
 from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import one_line
+from fsrcnn_rt.encoding import WriteOptions, is_lossless
 from fsrcnn_rt.plan import Job
-from fsrcnn_rt.sizes import Goal, size_of
+from fsrcnn_rt.sizes import Goal, Larger, result_size
 from fsrcnn_rt.variants import Weights
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
+
+# The part of a picture's time that the network takes, for a picture that is shown to progress.
+_COMPUTING = 0.4
+
+# Formats that hold 16 bits per channel of colour, and are not the camera's.
+_DEEP = {"PNG", "TIFF"}
 
 # With fewer pictures for each thread, all threads share one picture at a time: some would idle at the end.
 _MANY = 4
@@ -31,17 +39,10 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class Style:
-    """How results are written: ``quality`` as :func:`~fsrcnn_rt.pictures.write` has it; without metadata."""
-
-    quality: int | None = None
-    strip_metadata: bool = False
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with.
 
+    ``lossless``: whether that is how all of its outputs are encoded.
     ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
     """
 
@@ -50,6 +51,7 @@ class Outcome:
     seconds: float = 0.0
     weights: Weights | None = None
     error: str | None = None
+    lossless: bool = False
     left_out: Sequence[str] = ()
 
 
@@ -57,38 +59,43 @@ def run(
     jobs: Sequence[Job],
     upscaler: Upscaler,
     workers: Workers,
-    style: Style,
+    options: WriteOptions,
     *,
-    advance: Callable[[], object] = lambda: None,
+    progress: Callable[[Job, float], object] = lambda job, part: None,
 ) -> Generator[Outcome, None, None]:
-    """Carry out ``jobs`` and give their outcomes in order; any thread calls ``advance`` after each.
+    """Carry out ``jobs`` and give their outcomes in order; any thread tells the part of a job that is done.
 
     Many pictures go through the network on one thread each, ``workers.proc`` at a time; a few, and large
-    ones, on all threads of ``upscaler``. Where the caller is interrupted or closes the iterator, what is
-    being written is finished and nothing more begun.
+    ones, on all threads of ``upscaler``. Where the caller is interrupted or closes the iterator, nothing more
+    is begun. What is being written is then finished by its thread, which is not waited for here, but at the
+    end of the process.
     """
-    line = _Line(jobs, upscaler, workers, style)
-    with ThreadPoolExecutor(workers.load + workers.proc + workers.save, "fsrcnn-rt") as pool:
+    line = _Line(jobs, upscaler, workers, options, progress)
+    pool = ThreadPoolExecutor(workers.load + workers.proc + workers.save, "fsrcnn-rt")
+    try:
         futures = [pool.submit(line.carry_out, job) for job in jobs]
-        try:
-            for future in futures:
-                future.add_done_callback(lambda _: advance())
-            for future in futures:
-                yield future.result()
-        finally:
-            line.stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+        for future in futures:
+            yield future.result()
+    finally:
+        line.stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Line:
     """The way of a picture through the stages, each of which takes so many at a time."""
 
-    def __init__(self, jobs: Sequence[Job], upscaler: Upscaler, workers: Workers, style: Style) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        upscaler: Upscaler,
+        workers: Workers,
+        options: WriteOptions,
+        progress: Callable[[Job, float], object],
+    ) -> None:
         self.stopped = threading.Event()
-        self._style = style
-        self._together = upscaler
+        self._options, self._progress = options, progress
+        self._upscaler = upscaler
         self._few = len(jobs) < _MANY * workers.proc
-        self._alone = upscaler if self._few or upscaler.threads == 1 else upscaler.with_threads(1)
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
@@ -96,28 +103,85 @@ class _Line:
         self._memory = _Memory(_MEMORY)
 
     def carry_out(self, job: Job) -> Outcome:
-        start = perf_counter()
         try:
-            with self._turn(self._loading):
-                picture = pictures.read(job.source, strip_metadata=self._style.strip_metadata)
-            pictures.check(picture, job.outputs)
-            # Held from before the results exist until they are written, so that memory follows the limit and
-            # not the length of the line.
-            needed = sum(_larger(picture, goal) for goal in job.outputs)
-            with self._memory.hold(needed):
-                with self._turn(self._computing):
-                    upscaler = self._together if self._few or needed > self._large else self._alone
-                    # One choice for all frames and pages: what changed between them would flicker.
-                    upscaler = upscaler.choose(picture.frames[0])
-                    results = pictures.upscale(picture, upscaler, list(job.outputs))
-                with self._turn(self._saving):
-                    for goal, path in job.outputs.items():
-                        pictures.write(results.pop(goal), path, quality=self._style.quality)
-        except (OSError, ValueError, TypeError, MemoryError) as error:
+            return self._carry_out(job)
+        except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             return Outcome(job, error=one_line(error))
-        left_out = {key for path in job.outputs.values() for key in pictures.left_out(picture, path)}
-        seconds = perf_counter() - start
-        return Outcome(job, picture.size, seconds, upscaler.weights, left_out=sorted(left_out))
+        finally:
+            self._progress(job, 1.0)
+
+    def _carry_out(self, job: Job) -> Outcome:
+        start = perf_counter()
+        options, names = self._options, _formats(job)
+        with self._turn(self._loading):
+            picture = pictures.read(
+                job.file or job.source,
+                strip_metadata=options.strip_metadata,
+                first_frame=options.first_frame,
+                raw_bits=8 if options.depth == 8 or not _DEEP.issuperset(names.values()) else 16,
+            )
+        # By the picture as it came, and one choice for all frames and pages: a change would flicker.
+        upscaler = self._upscaler.choose(picture.frames[0])
+        picture = pictures.adjusted(picture, options)
+        pictures.check(picture, names, options)
+        # Held from before the results exist until they are written, so that memory follows the limit and not
+        # the length of the line.
+        needed = sum(_larger(picture, goal, options.larger) for goal in job.outputs)
+        with self._memory.hold(needed):
+            together = self._few or needed > self._large
+            upscaler = upscaler if together else upscaler.with_threads(1)
+            with self._turn(self._computing):
+                results = pictures.upscale(
+                    picture,
+                    upscaler,
+                    list(job.outputs),
+                    larger=options.larger,
+                    progress=lambda part: self._progress(job, _COMPUTING * part),
+                )
+            with self._turn(self._saving):
+                self._write(job, picture, results, upscaler.threads)
+        return Outcome(
+            job,
+            picture.size,
+            perf_counter() - start,
+            upscaler.weights,
+            lossless=all(is_lossless(name, options, source=picture.lossless) for name in names.values()),
+            left_out=sorted({key for name in names.values() for key in pictures.left_out(picture, name)}),
+        )
+
+    def _is_copied(self, job: Job, goal: Goal, picture: pictures.Picture) -> bool:
+        """Whether a file stays as it is, to the byte: nothing is asked for that would change it."""
+        if self._options.larger != "keep" or not pictures.is_kept(picture, goal, "keep"):
+            return False
+        same_format = not job.piped and job.source.suffix == job.outputs[goal].suffix
+        return same_format and replace(self._options, larger="refuse") == WriteOptions()
+
+    def _write(
+        self, job: Job, source: pictures.Picture, results: dict[Goal, pictures.Picture], threads: int
+    ) -> None:
+        """Write the results, those of a picture that has all threads side by side."""
+        done = dict.fromkeys(results, 0.0)
+
+        def write(goal: Goal) -> None:
+            def tell(part: float) -> None:
+                done[goal] = part
+                self._progress(job, _COMPUTING + (1 - _COMPUTING) * sum(done.values()) / len(done))
+
+            picture = results.pop(goal)
+            if self._is_copied(job, goal, source):
+                pictures.copy(job.source, job.outputs[goal])
+            elif job.piped is not None:
+                _print(pictures.encoded(picture, job.piped, self._options, threads=threads))
+            else:
+                pictures.write(picture, job.outputs[goal], self._options, threads=threads, progress=tell)
+
+        goals = list(results)
+        if threads == 1 or len(goals) == 1:
+            for goal in goals:
+                write(goal)
+        else:
+            with ThreadPoolExecutor(len(goals), "fsrcnn-rt-write") as pool:
+                list(pool.map(write, goals))
 
     @contextmanager
     def _turn(self, stage: threading.BoundedSemaphore) -> Iterator[None]:
@@ -127,9 +191,24 @@ class _Line:
             yield
 
 
-def _larger(picture: pictures.Picture, goal: Goal) -> int:
+def _formats(job: Job) -> dict[Goal, str]:
+    """Tell the formats of the outputs, by Pillow's names."""
+    if job.piped is not None:
+        return dict.fromkeys(job.outputs, job.piped)
+    return {goal: pictures.writable_format(path) for goal, path in job.outputs.items()}
+
+
+def _print(data: bytes) -> None:
+    """Write to stdout, and leave nothing to be flushed where nobody reads it any more."""
+    with io.FileIO(1, "w", closefd=False) as stdout:
+        view = memoryview(data)
+        while view:
+            view = view[stdout.write(view) :]
+
+
+def _larger(picture: pictures.Picture, goal: Goal, larger: Larger) -> int:
     """Memory of the pixels of the result, in bytes."""
-    (width, height), (w, h) = picture.size, size_of(goal, picture.size)
+    (width, height), (w, h) = picture.size, result_size(goal, picture.size, larger)
     return picture.nbytes * w * h // (width * height)
 
 

@@ -7,13 +7,17 @@ printed any more, and what was begun is finished.
 
 import argparse
 import os
+import shutil
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 from fsrcnn_rt.arguments import (
+    PIPE,
     ArgumentParser,
     UsageError,
     add_goal_options,
@@ -23,6 +27,9 @@ from fsrcnn_rt.arguments import (
     is_video,
     one_line,
 )
+from fsrcnn_rt.files import discard_temporaries
+
+_INTERRUPTED = 130
 
 _SUBCOMMANDS = {
     "bench": "fsrcnn_rt.bench",
@@ -59,7 +66,7 @@ def _main(arguments: list[str]) -> int:
             return _subcommand(arguments[0], arguments[1:])
         parser = _parser()
         known, _ = parser.parse_known_intermixed_args(arguments)  # video has options of its own
-        if any(map(is_video, [*known.inputs, *known.more_inputs])):
+        if any(_is_video(name) for name in [*known.inputs, *known.more_inputs]):
             return _subcommand("video", arguments)
         return _upscale_files(parser.parse_intermixed_args(arguments))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
@@ -69,7 +76,36 @@ def _main(arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         complain("interrupted")
-        return 130
+        return _INTERRUPTED
+
+
+def command() -> NoReturn:
+    """Run ``fsrcnn-rt`` as a process of its own, which the first Ctrl-C ends at once.
+
+    An encoder may be busy for minutes, and nothing in Python stops it: threads are not waited for then.
+    """
+    code = main()
+    if code == _INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        discard_temporaries()
+        _print_no_more()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _is_video(name: str) -> bool:
+    """Whether an input is video: of stdin, what begins as Y4M does."""
+    if name != PIPE:
+        return is_video(name)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"{PIPE}: stdin is {'closed' if sys.stdin is None else 'a terminal'}")
+    from fsrcnn_rt.y4m import MAGIC
+
+    stdin: Any = sys.stdin.buffer  # what is peeked at stays in its buffer, for whoever reads it then
+    head = stdin.peek(len(MAGIC))[: len(MAGIC)]
+    if not head:
+        raise UsageError(f"{PIPE}: stdin is empty")
+    return MAGIC.startswith(head)
 
 
 def _print_no_more() -> None:
@@ -82,6 +118,13 @@ def _print_no_more() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+
+
+# Options of the same names as the fields of ``WriteOptions``.
+_WRITE_OPTIONS = (
+    *("quality", "effort", "compression", "depth", "background", "dpi", "strip_metadata", "first_frame"),
+    "larger",
+)
 
 
 class _Refuse(argparse.Action):
@@ -108,22 +151,53 @@ def _parser() -> ArgumentParser:
         add_help=False,
     )
     add = parser.add_argument_group("input").add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="picture, folder of pictures, or pattern such as '*.png'")
+    add(
+        *("inputs",),
+        nargs="*",
+        metavar="INPUT",
+        help="picture, folder of pictures, pattern such as '*.png', or - for stdin",
+    )
     add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
     add("-r", "--recursive", action="store_true", help="the pictures in all folders below, too")
+    add("--first-frame", action="store_true", help="of an animation or several pages only the first")
 
     add = parser.add_argument_group("output").add_argument
-    add("-o", "--output", metavar="PATH", help="file to write; for several, folder that gets a mirrored tree")
-    add("--suffix", metavar="TEXT", help="put behind each name (default: _x{scale}, of a size _{scale})")
+    add(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="file, - for stdout; for several, folder that gets a mirrored tree",
+    )
+    add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
     add("-f", "--format", metavar="EXT", help="png, jpg, webp, ... (default: as the input)")
-    add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP and AVIF (default: 95)")
+    add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
+    add(
+        "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
+    )
+    add("--compression", choices=("none", "lzw", "deflate"), help="of TIFF")
+    add("--depth", type=int, choices=(8,), help="round 16 bits per channel to 8")
+    add("--background", type=_colour, metavar="COLOUR", help="lay what is transparent on it: white, #1e90ff")
+    add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
     add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
     add = parser.add_argument_group("how").add_argument
     add_goal_options(add, 3, several=True)
+    add(
+        "--larger",
+        choices=("refuse", "keep", "shrink"),
+        default="refuse",
+        help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
+    )
     add_model_options(add)
+    add(
+        "--colour",
+        choices=("guided", "bicubic", "rgb"),
+        default="guided",
+        help="chroma that follows the sharp luma (default: guided), or is bicubic, or the network on each of "
+        "red, green and blue, in three times the time",
+    )
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -166,6 +240,32 @@ def _quality(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 100")
     return int(text)
+
+
+def _effort(text: str) -> int:
+    if not text.isdecimal() or int(text) > 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to 10")
+    return int(text)
+
+
+def _dpi(text: str) -> float:
+    try:
+        dpi = float(text)
+    except ValueError:
+        dpi = 0.0
+    if not 1 <= dpi <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 65535")
+    return dpi
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no colour, such as white or #1e90ff") from None
+    return red, green, blue
 
 
 def _subcommand(name: str, arguments: list[str]) -> int:
@@ -264,37 +364,72 @@ def _upscale_files(options: argparse.Namespace) -> int:
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
 
+    to_stdout = options.output == PIPE or (options.output is None and PIPE in inputs)
+    if to_stdout and options.json:
+        raise UsageError("--json prints on stdout, which carries the picture (see -o)")
+    if to_stdout and sys.stdout.isatty():
+        raise UsageError("stdout is a terminal, which takes no picture (see -o)")
+
     from fsrcnn_rt import batch, pictures, plan
     from fsrcnn_rt.api import Upscaler
+    from fsrcnn_rt.encoding import WriteOptions
     from fsrcnn_rt.progress import Report
 
     load, proc, save = options.threads
     existing: Literal["refuse", "skip", "overwrite"] = "overwrite" if options.overwrite else "refuse"
     naming = plan.Naming(
-        options.output, options.suffix, options.format, "skip" if options.skip_existing else existing
+        options.output,
+        options.suffix,
+        options.format,
+        "skip" if options.skip_existing else existing,
+        Path(options.model).stem,
     )
-    try:
-        upscaler = Upscaler(
-            options.model, content=options.content, denoise=options.denoise, threads=proc, isa=options.isa
+    write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
+    with _stdin(inputs) as stdin:
+        try:
+            upscaler = Upscaler(
+                options.model,
+                content=options.content,
+                denoise=options.denoise,
+                strength=options.strength,
+                colour=options.colour,
+                threads=proc,
+                isa=options.isa,
+            )
+            planned = plan.make_plan(
+                inputs, goals_asked(options, 3), naming, recursive=options.recursive, stdin=stdin
+            )
+        except OSError as error:
+            raise UsageError(f"{error.filename}: {one_line(error)}") from error
+        except ValueError as error:
+            raise UsageError(one_line(error)) from error
+        threads = upscaler.threads
+        workers = batch.Workers(load or -(-threads // 4), threads, save or threads)
+        report = Report(
+            planned,
+            quiet=options.quiet,
+            verbose=options.verbose,
+            json_lines=options.json,
+            summary=[str(job.source) for job in planned.jobs] != [str(Path(name)) for name in inputs],
         )
-        jobs = plan.make_plan(inputs, goals_asked(options, 3), naming, recursive=options.recursive)
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {one_line(error)}") from error
-    except ValueError as error:
-        raise UsageError(one_line(error)) from error
-    threads = upscaler.threads
-    workers = batch.Workers(load or -(-threads // 4), threads, save or threads)
-    style = batch.Style(options.quality, options.strip_metadata)
-    report = Report(
-        jobs,
-        quiet=options.quiet,
-        verbose=options.verbose,
-        json_lines=options.json,
-        summary=[str(job.source) for job in jobs] != [str(Path(name)) for name in inputs],
-    )
-    with pictures.large_pictures_allowed(), report:
-        to_do = [job for job in jobs if job.outputs]
-        with closing(batch.run(to_do, upscaler, workers, style, advance=report.advance)) as outcomes:
-            for outcome in outcomes:
-                report.add(outcome)
+        to_do = [job for job in planned.jobs if job.outputs]
+        with pictures.large_pictures_allowed(), report:
+            outcomes = batch.run(to_do, upscaler, workers, write_options, progress=report.progress)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    report.add(outcome)
     return 1 if report.failed else 0
+
+
+@contextmanager
+def _stdin(inputs: Sequence[str]) -> Iterator[Path | None]:
+    """Have what comes from stdin, where it is an input, in a file, as pictures are not read as they come."""
+    if PIPE not in inputs:
+        yield None
+        return
+    if inputs.count(PIPE) > 1:
+        raise UsageError(f"{PIPE}: is there twice, and stdin is read once")
+    with tempfile.TemporaryFile() as file:  # it has no name, and is gone whatever ends the process
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(f"/dev/fd/{file.fileno()}")

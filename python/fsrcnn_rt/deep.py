@@ -6,15 +6,17 @@ Both come with the extra ``deep``; without them such files are refused with the 
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fsrcnn_rt import exif, metadata
+from fsrcnn_rt import exif, jxl, metadata, png
+from fsrcnn_rt.encoding import WriteOptions, heif_settings
 from fsrcnn_rt.image import AnyArray
+from fsrcnn_rt.plugins import load
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -42,22 +44,28 @@ def is_needed(path: Path, image: "PilImage") -> bool:
         return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
     if image.format == "TIFF":
         return any(bits > 8 for bits in getattr(image, "tag_v2", {}).get(_BITS_TAG, ()))
-    if image.format in ("JPEG2000", "AVIF"):
+    if image.format in ("JPEG2000", "AVIF", "JXL"):
         return _bits(path, image.format) > 8
+    if image.format == "HEIF":
+        return bool(image.info["bit_depth"] > 8)
     return ";16" in str(getattr(image, "tile", ""))
 
 
 def read(path: Path, image: "PilImage") -> AnyArray:
     """Read uint16 samples (H, W, 2 to 4), upright, of what Pillow has opened as ``image``.
 
-    ``ValueError`` for other formats than PNG and
-    TIFF, and where the extra is not installed.
+    ``ValueError`` for other formats than PNG, TIFF, HEIC and JPEG XL, and where the extra is not installed.
     """
-    if image.format not in ("PNG", "TIFF") or image.mode == "CMYK":
+    if image.format not in ("PNG", "TIFF", "HEIF", "JXL") or image.mode == "CMYK":
         raise ValueError(f"{_CUT}; of these, RGB in PNG and TIFF can be read (convert it to one of them)")
+    if image.format == "HEIF":
+        heif = load("pillow_heif").open_heif(path, convert_hdr_to_8bit=False)
+        return np.array(heif)  # upright, and all 16 bits in use, whatever it has
     tifffile, imagecodecs = _codecs()
     if image.format == "PNG":
         array: AnyArray = imagecodecs.png_decode(path.read_bytes())
+    elif image.format == "JXL":
+        array = imagecodecs.jpegxl_decode(path.read_bytes())
     else:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
@@ -69,18 +77,37 @@ def read(path: Path, image: "PilImage") -> AnyArray:
             array = _with_straight_alpha(array, [int(kind) for kind in page.extrasamples])
     if array.dtype != np.uint16 or array.ndim != 3:
         raise ValueError(f"{_CUT}, and it is no 16-bit colour but {array.dtype} of shape {array.shape}")
+    if image.format == "JXL":  # which is decoded upright
+        return array
     return upright(array, image.getexif().get(_ORIENTATION, 1))
 
 
-def write(file: BinaryIO, name: str, array: AnyArray, info: Mapping[str, Any]) -> None:
-    """Write uint16 samples (H, W, 2 to 4) as PNG or TIFF, with the metadata ``info``."""
-    tifffile, imagecodecs = _codecs()
+def write(
+    file: BinaryIO,
+    name: str,
+    array: AnyArray,
+    info: Mapping[str, Any],
+    options: WriteOptions,
+    *,
+    threads: int = 1,
+    progress: Callable[[float], object] | None = None,
+) -> None:
+    """Write uint16 samples (H, W, 2 to 4) as PNG, TIFF or HEIC of 10 bits, with the metadata ``info``."""
+    height, width, channels = array.shape
     if name == "PNG":
-        data: bytes = imagecodecs.png_encode(np.ascontiguousarray(array))
-        header = 8 + 25  # the signature and IHDR, which comes first
-        file.write(data[:header] + b"".join(_chunks(info)) + data[header:])
+        chunks = b"".join(_chunks(info))
+        png.write(file, array, chunks, effort=options.effort, threads=threads, progress=progress)
         return
-    channels = array.shape[2]
+    if name == "HEIF":
+        kept = {key: info[key] for key in ("xmp", "icc_profile") if key in info}
+        if block := metadata.exif_block(info, name):
+            kept["exif"] = block
+        settings = {**heif_settings(options), **kept}
+        mode = "RGB;16" if channels == 3 else "RGBA;16"
+        load("pillow_heif").encode(mode, (width, height), array.tobytes(), file, **settings)
+        return
+    tifffile, _ = _codecs()
+    compression = None if options.compression == "none" else options.compression or "deflate"
     block = info.get("exif", b"")
     tifffile.imwrite(
         file,
@@ -88,8 +115,8 @@ def write(file: BinaryIO, name: str, array: AnyArray, info: Mapping[str, Any]) -
         byteorder="<",
         photometric="rgb" if channels > 2 else "minisblack",
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="deflate",
-        predictor=True,
+        compression=compression,
+        predictor=compression is not None,
         iccprofile=info.get("icc_profile"),
         resolution=info.get("dpi"),
         resolutionunit="INCH" if "dpi" in info else None,
@@ -125,9 +152,11 @@ def _codecs() -> tuple[Any, Any]:
 
 
 def _bits(path: Path, name: str) -> int:
-    """Bits per channel by the header of a JPEG 2000 or AVIF file, 8 where it does not say."""
+    """Bits per channel by the header of a JPEG 2000, AVIF or JPEG XL file, 8 where it does not say."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
+    if name == "JXL":
+        return jxl.bits(head)
     # The SIZ marker after the start of the codestream; the box "pixi" of the first picture.
     marker, distance = (b"\xff\x4f\xff\x51", 42) if name == "JPEG2000" else (b"pixi", 9)
     found = head.find(marker)
@@ -163,7 +192,7 @@ def _chunks(info: Mapping[str, Any]) -> list[bytes]:
         add(b"pHYs", struct.pack(">IIB", x, y, 1))
     if block := metadata.exif_block(info, "PNG"):
         add(b"eXIf", block.removeprefix(b"Exif\0\0"))
-    for name, data, *_ in metadata.png_texts(info).chunks:
+    for name, data, *_ in metadata.png_chunks(info).chunks:
         add(name, data)
     return chunks
 

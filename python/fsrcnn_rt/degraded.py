@@ -39,6 +39,10 @@ _JPEG_QUALITIES = (95, 90, 75, 50, 30)
 _CRFS = (18, 23, 28, 33)
 _SIGMAS = (2, 4, 8, 15)
 
+# Of sides that are no multiples of this, libx264 codes what happens to be in memory beyond them: now and then
+# the same frames give other bits.
+_BLOCK = 16
+
 # A photograph becomes a clip of so many frames, each a pixel further. The fifth is neither the first, which
 # is coded for itself, nor the last.
 _PAN = 8
@@ -86,8 +90,8 @@ def degrade(path: Path, scale: int, *, with_h264: bool) -> Iterator[Degraded]:
             file = jpeg(small, quality, subsampling)
             yield Degraded(f"JPEG {subsampling}, {quality}", rgb_to_y(np.asarray(file)), hr, file)
     if with_h264:
-        width, height = (small.shape[1] - _PAN) // 2 * 2, small.shape[0] // 2 * 2
-        if min(width, height) < 16:
+        width, height = (small.shape[1] - _PAN) // _BLOCK * _BLOCK, small.shape[0] // _BLOCK * _BLOCK
+        if min(width, height) == 0:
             raise ValueError(f"{path}: too small for H.264 at x{scale}")
         frames = [_yuv(small[:height, k : k + width]) for k in range(_PAN)]
         shown = hr[: height * scale, _PAN_FRAME * scale : (_PAN_FRAME + width) * scale]
@@ -113,8 +117,8 @@ def clip_frames(path: Path, scale: int) -> Iterator[tuple[str, Degraded]]:
         frames = [_copied(frame.reformat(format="yuv420p")) for frame in decoded]
     if len(frames) < _CLIP_LENGTH:
         raise ValueError(f"{path}: has fewer than {_CLIP_LENGTH} frames")
-    # Luma of even sides remains, and half of it in chroma.
-    frames = [(modcrop(y, 2 * scale), modcrop(cb, scale), modcrop(cr, scale)) for y, cb, cr in frames]
+    luma, chroma = _BLOCK * scale, _BLOCK // 2 * scale
+    frames = [(modcrop(y, luma), modcrop(cb, chroma), modcrop(cr, chroma)) for y, cb, cr in frames]
     small = [(shrink(y, scale), shrink(cb, scale), shrink(cr, scale)) for y, cb, cr in frames]
     for crf in _CRFS:
         coded = h264(small, crf)
@@ -135,7 +139,10 @@ def jpeg(pixels: _U8, quality: int, subsampling: Literal["4:2:0", "4:4:4"]) -> I
 
 
 def h264(frames: Sequence[_YUV], crf: int) -> list[_U8]:
-    """Code frames of 4:2:0 by libx264 on one thread, and give the luma of what is decoded."""
+    """Code frames of 4:2:0 by libx264 on one thread, and give the luma of what is decoded.
+
+    The same frames give the same result where their sides are multiples of 16.
+    """
     import av
 
     encoder = av.CodecContext.create("libx264", "w")

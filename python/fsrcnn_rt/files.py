@@ -1,10 +1,15 @@
 """Files that appear whole or not at all."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+# Temporaries of this process that are there, or about to be.
+_temporaries: set[Path] = set()
+_changing = threading.Lock()
 
 
 @contextmanager
@@ -16,12 +21,16 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
     """
     # Not tempfile: its files are readable by their owner only, and would stay so after the rename.
     temporary = path.with_name(f".{path.name[:64]}.{os.urandom(4).hex()}{suffix}")
+    with _changing:
+        _temporaries.add(temporary)
     try:
         yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _temporaries.discard(temporary)
 
 
 @contextmanager
@@ -30,5 +39,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     It may be written and read back. ``OSError`` if the folder is missing or cannot be written.
     """
-    with atomic_path(path) as temporary, temporary.open("x+b") as file:
-        yield file
+    with atomic_path(path) as temporary:
+        with _changing:
+            file = temporary.open("x+b")
+        with file:
+            yield file
+
+
+def discard_temporaries() -> None:
+    """Delete the temporaries of all threads, and let no file be begun any more.
+
+    It is for a process that then ends without waiting for its threads.
+    """
+    _changing.acquire()  # for good
+    for temporary in tuple(_temporaries):
+        temporary.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from fsrcnn_rt import plugins
 from fsrcnn_rt.sizes import Size
 
 
@@ -46,7 +47,9 @@ _EIGHT_BITS = ("L", "LA", "RGB", "RGBA")
 
 #: Modes of 16-bit colour with 2, 3 and 4 channels, for which Pillow has none.
 DEEP_COLOUR = ("LA;16", "RGB;16", "RGBA;16")
-_JPEG = Format(_OPAQUE, ("icc_profile", "exif", "xmp", "dpi", "comment"), side=65500, grey_profile=True)
+_JPEG = Format(
+    _OPAQUE, ("icc_profile", "exif", "xmp", "iptc", "dpi", "comment"), side=65500, grey_profile=True
+)
 _FOUR_GB = 2**32 - 2**20  # with room for what is not pixels
 
 #: By Pillow's names. What is not here holds no picture of these modes, or Pillow needs a handler to write it.
@@ -58,17 +61,22 @@ FORMATS = {
     "DIB": Format(_OPAQUE, ("dpi",), bytes=_FOUR_GB),
     "EPS": Format(_OPAQUE),
     "GIF": Format(_EIGHT_BITS, ("comment",), side=65535, frames=True),
+    "HEIF": Format(
+        ("L", "RGB", "RGBA", "I;16", "RGB;16", "RGBA;16"),  # of more than 8 bits, 10
+        ("icc_profile", "exif", "xmp", "dpi"),
+    ),
     "ICNS": Format(_EIGHT_BITS, squares=(16, 32, 64, 128, 256, 512, 1024)),
     "ICO": Format(_EIGHT_BITS, side=256),
     "IM": Format((*_EIGHT_BITS, "I;16", "I", "F")),
     "JPEG": _JPEG,
     "JPEG2000": Format((*_EIGHT_BITS, "I;16")),
+    "JXL": Format((*_EIGHT_BITS, "I;16"), ("exif", "dpi")),
     "MPO": _JPEG,
     "PCX": Format(_OPAQUE, side=65534),
     "PDF": Format(_EIGHT_BITS, ("dpi",), side=65500, pages=True),
     "PNG": Format(
         (*_EIGHT_BITS, "I;16", *DEEP_COLOUR),
-        ("icc_profile", "exif", "xmp", "dpi", "text"),
+        ("icc_profile", "exif", "xmp", "dpi", "text", "gamma"),
         grey_profile=True,
         frames=True,
     ),
@@ -78,7 +86,7 @@ FORMATS = {
     "TGA": Format(_EIGHT_BITS, side=65535),
     "TIFF": Format(
         (*_EIGHT_BITS, "I;16", "I", "F", *DEEP_COLOUR),
-        ("icc_profile", "exif", "xmp", "dpi"),
+        ("icc_profile", "exif", "xmp", "iptc", "dpi"),
         bytes=_FOUR_GB,
         grey_profile=True,
         pages=True,
@@ -88,6 +96,11 @@ FORMATS = {
 
 # A mode -> one that holds the same values, for formats that lack the first.
 _AS_GOOD = {"L": "RGB", "LA": "RGBA", "I": "I;16", "I;16": "I"}
+#: A mode -> the one that it is rounded to.
+IN_EIGHT_BITS = {
+    **{"I;16": "L", "I": "L", "F": "L"},
+    **dict(zip(DEEP_COLOUR, ("LA", "RGB", "RGBA"), strict=True)),
+}
 _WITHOUT_ALPHA = {"LA": "L", "RGBA": "RGB"}
 
 # Bytes of a pixel in a file that is not compressed.
@@ -95,11 +108,16 @@ _BYTES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "I;16": 2, "I": 4, "F": 4}
 
 
 def format_of(path: Path) -> str | None:
-    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix."""
+    """Pillow's name for the format that a suffix stands for; None where it knows no such suffix.
+
+    ``ModuleNotFoundError`` where an optional package is needed for it.
+    """
     from PIL import Image
 
     suffix = path.suffix.lower()
     Image.preinit()  # the common formats: to load all of them takes longer than a small picture
+    if suffix not in Image.EXTENSION:
+        plugins.register(path)
     if suffix not in Image.EXTENSION:
         Image.init()
     return Image.EXTENSION.get(suffix)

@@ -6,14 +6,16 @@ All of it is a dict of these keys, in the form that Pillow's writers take:
 - ``exif``: bytes, without what is another in the result: orientation, thumbnail, resolution, storage;
 - ``xmp``: bytes, upright;
 - ``dpi``: dots per inch, across and down;
+- ``iptc``: bytes, the captions and keywords of press agencies;
 - ``text``: the texts of a PNG by their keywords;
-- ``comment``: bytes, that of a JPEG or GIF.
+- ``comment``: bytes, that of a JPEG or GIF;
+- ``gamma``: that of a PNG without a profile, where it is not that of sRGB.
 """
 
 import json
-import math
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +42,22 @@ _XMP_PIXELS = re.compile(
     rb"""(GPano:(?:CroppedAreaImage|FullPano|CroppedArea)(Width|Height|Left|Top)Pixels(?:=["']|>))(\d+)"""
 )
 
+# Formats that have no other place for the resolution.
+_RESOLUTION_IN_EXIF = ("WEBP", "AVIF", "HEIF", "JXL")
+
 # Texts of a PNG that tell of a file as it was, by other programs.
 _STALE_TEXTS = ("exif:", "png:", "Thumb::", "Raw profile type exif", "Raw profile type APP1")
 
 # Bytes that a marker of JPEG holds; XMP and Photoshop's resources, among them IPTC, name themselves first.
 _MARKER_BYTES = 65533
 _XMP_MARKER = b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP_MARKER = b"Photoshop 3.0\0"
+
+_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
+
+_MOST_DPI = 4e6  # with thousandths, as EXIF has it
+
+_SRGB_GAMMA = 0.45455  # as a PNG has it
 
 # The size of the pictures in OME-XML, and that of their pixels.
 _OME = re.compile(r"""\b(PhysicalSize|Size)([XY])=(["'])([0-9.eE+-]+)\3""")
@@ -65,16 +77,24 @@ def of(image: "PilImage") -> dict[str, Any]:
     info = {key: image.info.get(key) for key in ("icc_profile", "comment")}
     raw = image.info.get("exif")
     if image.format == "TIFF" or not raw:
-        raw = _from_tags(image.getexif())
+        raw = from_tags(image.getexif())
     if raw:
         info["exif"] = exif.describing(raw)
     dpi = image.info.get("dpi") or (raw and exif.resolution(raw))
-    if dpi and all(math.isfinite(density) and density > 0 for density in dpi):
+    if dpi and all(0 < density < _MOST_DPI for density in dpi):  # false for NaN, too
         info["dpi"] = tuple(map(float, dpi))
     if xmp := _xmp(image):
         xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
         info["xmp"] = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+    if image.format == "TIFF":
+        iptc = image.getexif().get(_IPTC_TAG)
+        info["iptc"] = iptc if isinstance(iptc, bytes) else None  # Pillow cuts what is called numbers
+    else:
+        info["iptc"] = image.info.get("photoshop", {}).get(_IPTC_RESOURCE)
     if image.format == "PNG":
+        gamma = image.info.get("gamma", _SRGB_GAMMA)
+        if not info["icc_profile"] and "srgb" not in image.info and abs(gamma / _SRGB_GAMMA - 1) > 0.01:
+            info["gamma"] = gamma
         texts: dict[str, str] = image.text  # type: ignore[attr-defined]
         info["text"] = {
             key: text
@@ -104,8 +124,14 @@ def held(info: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Leave what a file of the format ``name`` has a place for."""
     kept = {key: value for key, value in info.items() if key in FORMATS[name].metadata}
     if name in ("JPEG", "MPO"):
-        room = {"exif": _MARKER_BYTES - 64, "xmp": _MARKER_BYTES - len(_XMP_MARKER), "comment": _MARKER_BYTES}
-        kept = {key: value for key, value in kept.items() if len(value) <= room.get(key, len(value))}
+        if max(kept.get("dpi", (0,))) > 65535:
+            del kept["dpi"]
+        # Of that, EXIF gets a resolution, and the others what they are marked with.
+        kept = {
+            key: value
+            for key, value in kept.items()
+            if key not in ("exif", "xmp", "iptc", "comment") or len(value) <= _MARKER_BYTES - 64
+        }
     return kept
 
 
@@ -124,28 +150,40 @@ def options(info: Mapping[str, Any], name: str) -> dict[str, Any]:
     if block := exif_block(info, name):
         chosen["exif"] = block
     if name == "PNG":
-        return {**chosen, "pnginfo": png_texts(info)}
-    if "xmp" in info:
+        return {**chosen, "pnginfo": png_chunks(info)}
+    if name in ("JPEG", "MPO"):  # for which some versions of Pillow write no XMP, and none IPTC
+        chosen["extra"] = b"".join(
+            marker + struct.pack(">H", len(data) + 2) + data for marker, data in _segments(info)
+        )
+    elif "xmp" in info:
         chosen["xmp"] = info["xmp"]
-        if name in ("JPEG", "MPO"):  # where some versions of Pillow do not write it
-            marker = _XMP_MARKER + chosen.pop("xmp")
-            chosen["extra"] = b"\xff\xe1" + (len(marker) + 2).to_bytes(2, "big") + marker
     return chosen
 
 
 def exif_block(info: Mapping[str, Any], name: str) -> bytes | None:
     """Give the EXIF of a file, with the resolution, if only where that has no other place."""
     block: bytes | None = info.get("exif")
-    if "dpi" in info and (block or name in ("WEBP", "AVIF")):
+    if "dpi" in info and (block or name in _RESOLUTION_IN_EXIF):
         return exif.with_resolution(block, info["dpi"])
     return block
 
 
-def png_texts(info: Mapping[str, Any]) -> "PngInfo":
-    """Give the texts of a PNG, XMP among them, as chunks."""
+def _segments(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    """Markers of a JPEG that hold XMP and IPTC, and what is in them."""
+    if "xmp" in info:
+        yield b"\xff\xe1", _XMP_MARKER + info["xmp"]
+    if iptc := info.get("iptc"):
+        resource = struct.pack(">4sH2xI", b"8BIM", _IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
+        yield b"\xff\xed", _PHOTOSHOP_MARKER + resource
+
+
+def png_chunks(info: Mapping[str, Any]) -> "PngInfo":
+    """Give the texts of a PNG, XMP and gamma as chunks."""
     from PIL.PngImagePlugin import PngInfo
 
     chunks = PngInfo()
+    if "gamma" in info:
+        chunks.add(b"gAMA", struct.pack(">I", round(info["gamma"] * 100000)))
     for key, text in info.get("text", {}).items():
         chunks.add_text(key, text)
     if "xmp" in info:
@@ -154,9 +192,12 @@ def png_texts(info: Mapping[str, Any]) -> "PngInfo":
 
 
 def tiff_tags(info: Mapping[str, Any]) -> dict[int, Any]:
-    """Give EXIF and XMP as tags of a TIFF; directories are dicts."""
+    """Give EXIF, XMP and IPTC as tags of a TIFF; directories are dicts."""
     tags = directories(_loaded(info["exif"])) if "exif" in info else {}
-    return {**tags, _XMP_TAG: info["xmp"]} if "xmp" in info else tags
+    for tag, key in ((_XMP_TAG, "xmp"), (_IPTC_TAG, "iptc")):
+        if key in info:
+            tags[tag] = info[key]
+    return tags
 
 
 def _xmp(image: "PilImage") -> str | bytes | None:
@@ -169,11 +210,11 @@ def _xmp(image: "PilImage") -> str | bytes | None:
     return xmp
 
 
-def _from_tags(tags: "Exif") -> bytes | None:
+def from_tags(tags: "Exif") -> bytes | None:
     """Make a block of the tags of a TIFF; what its programs wrote of the sizes in it is left out."""
     from PIL import Image
 
-    found = {tag: value for tag, value in directories(tags).items() if tag in exif.DESCRIPTIVE}
+    found = directories(tags)
     description = found.get(exif.DESCRIPTION)
     if isinstance(description, str) and description.startswith('{"shape":'):  # written by tifffile
         del found[exif.DESCRIPTION]
@@ -190,8 +231,8 @@ def _from_tags(tags: "Exif") -> bytes | None:
 
 
 def directories(tags: "Exif") -> dict[int, Any]:
-    """Read all of EXIF: its directories as dicts, and texts so that they are written as they were."""
-    found: dict[int, Any] = dict(tags)
+    """Read what describes a picture: directories as dicts, texts so that they are written as they were."""
+    found = {tag: tags[tag] for tag in exif.DESCRIPTIVE if tag in tags}
     for tag in (exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY):
         if tag in found:
             found[tag] = {key: _as_it_was(value) for key, value in tags.get_ifd(tag).items()}
@@ -227,4 +268,4 @@ def _with_ome(block: bytes, before: Size, after: Size) -> bytes:
 
     tags = _loaded(block)
     tags[exif.DESCRIPTION] = _OME.sub(adapted, str(tags[exif.DESCRIPTION]))
-    return _from_tags(tags) or block
+    return from_tags(tags) or block

@@ -6,47 +6,52 @@ orientation of EXIF is applied and dropped. Metadata travels with the pixels, as
 
 import io
 import os
+import shutil
 import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fsrcnn_rt import deep, formats, metadata, profiles
+from fsrcnn_rt import adjust, deep, formats, metadata, plugins, png, profiles, raw
+from fsrcnn_rt.adjust import Frame
 from fsrcnn_rt.arguments import one_line
+from fsrcnn_rt.encoding import WriteOptions, encoder_options, is_lossless, tiff_tags
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.image import KEPT_INFO, AnyArray, result_mode
-from fsrcnn_rt.sizes import Box, Goal, Size, size_of
+from fsrcnn_rt.image import KEPT_INFO, result_mode
+from fsrcnn_rt.sizes import Box, Goal, Larger, Size, is_larger_already, result_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
     from fsrcnn_rt.api import Upscaler
 
-Frame: TypeAlias = "PilImage | AnyArray"
-
 # At twice this many pixels Pillow takes a picture for an attack; cameras exceed its own limit.
 _MAX_PIXELS = 2**29
 
-_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 
-# Of these, what Pillow calls frames belongs to one picture: previews, depths, layers.
-_ONE_PICTURE = ("MPO", "PSD")
+# Of these, what Pillow calls frames belongs to one picture, or to others: previews, depths, layers, bursts.
+_ONE_PICTURE = ("MPO", "PSD", "HEIF")
+
+# Which are loaded upright, whatever the orientation in EXIF data.
+_UPRIGHT = ("TIFF", "JXL")
 
 # Animations; what else has frames has pages.
 _ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 
-_QUALITY = 95
+# What this package's own encoder of PNG writes; before the metadata there are the signature and IHDR.
+_OWN_PNG_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+_PNG_HEADER = 8 + 25
 
 # The type of an icon in an ICNS by its side.
 _ICNS = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10"}
 
 # Of what Pillow knows of an image, what its pixels mean nothing without.
-_OF_PIXELS = ("icc_profile", "transparency")
+_OF_PIXELS = ("icc_profile", "transparency", "gamma")
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,36 @@ def large_pictures_allowed() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def read(path: Path, *, strip_metadata: bool = False) -> Picture:
+def content_format(path: Path) -> str | None:
+    """Pillow's name for the format of what is in a file; None for one that it does not know."""
+    try:
+        with _open(path) as image:
+            name: str | None = image.format
+            return name
+    except (OSError, SyntaxError, ModuleNotFoundError):
+        return None
+
+
+def read(
+    path: Path, *, strip_metadata: bool = False, first_frame: bool = False, raw_bits: int = 16
+) -> Picture:
     """Read what is in a file; ``OSError`` if there is no picture in it that can be upscaled without loss.
 
     ``strip_metadata``: leave EXIF, XMP and resolution out, but not the ICC profile, which colours depend on.
+    ``first_frame``: leave out the other frames or pages. ``raw_bits``: 8 or 16 per channel, of camera raw.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            picture = _read(path, image)
+        if plugins.is_raw(path):
+            picture = _read_raw(path, raw_bits)
+        else:
+            with _open(path) as image:
+                picture = _read(path, image, first_frame)
     except UnidentifiedImageError as error:
         raise OSError("is not a picture in a format that Pillow reads") from error
+    except ModuleNotFoundError as error:  # of an extra, and its message says so
+        raise OSError(one_line(error)) from error
     except Exception as error:  # what a decoder raises on damaged data is anybody's guess
         raise OSError(f"cannot be read: {one_line(error)}") from error
     if not strip_metadata:
@@ -121,31 +144,71 @@ def read(path: Path, *, strip_metadata: bool = False) -> Picture:
     return replace(picture, info={key: picture.info[key] for key in _OF_PIXELS if key in picture.info})
 
 
-def check(picture: Picture, outputs: Mapping[Goal, Path]) -> None:
-    """``ValueError`` where a result would not fit into the file that it is to be written to."""
-    for goal, path in outputs.items():
-        name = _writable_format(path)
-        layers = [
-            _layer(
-                frame,
-                size_of(goal, _size(frame)),
-                _mode(frame) if isinstance(frame, np.ndarray) else result_mode(frame),
-                name,
-            )
-            for frame in picture.frames
-        ]
+def adjusted(picture: Picture, options: WriteOptions) -> Picture:
+    """Carry out what of ``options`` comes before the network: the background and the resolution."""
+    if options.background is not None:
+        flat = [adjust.flattened(frame, options.background) for frame in picture.frames]
+        picture = replace(picture, frames=flat)
+    if options.dpi is not None:
+        dpi = {"dpi": (options.dpi, options.dpi)}
+        for frame in picture.frames:
+            if not isinstance(frame, np.ndarray):
+                frame.info.update(dpi)
+        picture = replace(picture, info={**picture.info, **dpi})
+    return picture
+
+
+def check(picture: Picture, names: Mapping[Goal, str], options: WriteOptions) -> None:
+    """``ValueError`` where a result would not fit into a file of the format that is to hold it."""
+    for goal, name in names.items():
+        layers = []
+        for frame in picture.frames:
+            mode = _mode(frame) if isinstance(frame, np.ndarray) else result_mode(frame)
+            if options.depth == 8:
+                mode = formats.IN_EIGHT_BITS.get(mode, mode)
+            layers.append(_layer(frame, result_size(goal, _size(frame), options.larger), mode, name))
         formats.check(layers, name, animated=bool(picture.durations))
 
 
-def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> dict[Goal, Picture]:
-    """Upscale every frame by each scale and to each size."""
+def is_kept(picture: Picture, goal: Goal, larger: Larger) -> bool:
+    """Whether :func:`upscale` leaves all frames as they are."""
+    return all(result_size(goal, _size(frame), larger) == _size(frame) for frame in picture.frames)
+
+
+def upscale(
+    picture: Picture,
+    upscaler: "Upscaler",
+    goals: Sequence[Goal],
+    *,
+    larger: Larger = "refuse",
+    progress: Callable[[float], object] | None = None,
+) -> dict[Goal, Picture]:
+    """Upscale every frame by each scale and to each size.
+
+    ``larger``: what becomes of frames that a size makes no larger, as :func:`~fsrcnn_rt.sizes.result_size`
+    has it. ``progress``: told the part that is done.
+    """
     scales = [goal for goal in goals if not isinstance(goal, Box)]
+    boxes = [goal for goal in goals if isinstance(goal, Box)]
     frames: dict[Goal, list[Frame]] = {goal: [] for goal in goals}
+    steps = len(picture.frames) * (bool(scales) + len(boxes))
+    done = 0
+
+    def tell(part: float) -> None:
+        if progress:
+            progress((done + part) / steps)
+
+    frame: Any
     for frame in picture.frames:
-        results: dict[Any, Any] = upscaler.upscale(frame, scales) if scales else {}
+        results: dict[Goal, Any] = upscaler.upscale(frame, scales, progress=tell) if scales else {}
+        done += bool(scales)
+        for box in boxes:
+            if larger != "refuse" and is_larger_already(box, _size(frame)):
+                results[box] = adjust.resized(frame, result_size(box, _size(frame), larger))
+            else:
+                results[box] = upscaler.upscale(frame, size=box, progress=tell)
+            done += 1
         for goal in goals:
-            if isinstance(goal, Box):
-                results[goal] = upscaler.upscale(frame, size=goal)
             result = results[goal]
             if not isinstance(frame, np.ndarray):
                 result.info = metadata.resized(result.info, frame.size, result.size)
@@ -156,39 +219,91 @@ def upscale(picture: Picture, upscaler: "Upscaler", goals: Sequence[Goal]) -> di
     }
 
 
-def left_out(picture: Picture, path: Path) -> list[str]:
-    """Name the metadata of a picture, by its keys, that a file of this name has no place for."""
-    held = metadata.held(picture.info, _writable_format(path))
-    return [key for key in picture.info if key not in held and key not in _OF_PIXELS]
+def left_out(picture: Picture, name: str) -> list[str]:
+    """Name the metadata of a picture, by its keys, that a file of the format ``name`` has no place for."""
+    held = metadata.held(picture.info, name)
+    return [key for key in picture.info if key not in held and key not in ("icc_profile", "transparency")]
 
 
-def write(picture: Picture, path: Path, *, quality: int | None = None) -> None:
+def write(
+    picture: Picture,
+    path: Path,
+    options: WriteOptions | None = None,
+    *,
+    threads: int = 1,
+    progress: Callable[[float], object] | None = None,
+) -> None:
     """Write a picture in the format that the suffix of ``path`` names, whole or not at all.
 
-    ``quality``: 1..100, of JPEG (without chroma subsampling), WebP and AVIF; by default 95, and lossless WebP
-    of what was lossless. Where the format holds no ICC profile, colours are converted to sRGB. ``OSError``
+    ``threads``: of the encoder, where it has several. ``progress``: told the part that is done, by those
+    encoders that tell. Where the format holds no ICC profile, colours are converted to sRGB. ``OSError``
     where the picture cannot be written or would lose frames, bits or alpha.
     """
     try:
-        name = _writable_format(path)
+        name = writable_format(path)
         with atomic_write(path) as file:
-            _write(picture, file, name, quality)
+            _write(picture, file, name, options or WriteOptions(), threads, progress)
     except Exception as error:  # encoders are as inventive as decoders
         raise OSError(f"{path} cannot be written: {one_line(error)}") from error
 
 
-def _writable_format(path: Path) -> str:
+def encoded(picture: Picture, name: str, options: WriteOptions, *, threads: int = 1) -> bytes:
+    """Give the bytes of a file in the format that Pillow calls ``name``; ``OSError`` as of :func:`write`."""
+    with io.BytesIO() as file:
+        try:
+            _write(picture, file, name, options, threads, None)
+        except Exception as error:
+            raise OSError(f"cannot be written: {one_line(error)}") from error
+        return file.getvalue()
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all; ``OSError`` where it cannot be written."""
+    try:
+        with source.open("rb") as file, atomic_write(path) as copied:
+            shutil.copyfileobj(file, copied)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {one_line(error)}") from error
+
+
+def writable_format(path: Path) -> str:
+    """Pillow's name for the format that a suffix stands for; ``ValueError`` where it cannot be written."""
     name = formats.format_of(path)
     if name is None or not formats.is_writable(name):
         raise ValueError(f"{path.suffix or 'no suffix'!r} is not an image format that can be written")
     return name
 
 
-def _read(path: Path, image: "PilImage") -> Picture:
+def _open(path: Path) -> "PilImage":
+    from PIL import Image, UnidentifiedImageError
+
+    plugins.register(path)
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if plugins.register_by_content(path):
+            return Image.open(path)
+        raise
+
+
+def _read_raw(path: Path, bits: int) -> Picture:
+    from PIL import Image
+
+    array = raw.read(path, bits)
+    exif = raw.exif(path)
+    info = {"exif": exif} if exif else {}
+    if bits > 8:
+        return Picture([array], info)
+    image = Image.fromarray(array)
+    image.info = _info_of(image, info)
+    return Picture([image], info)
+
+
+def _read(path: Path, image: "PilImage", first_frame: bool) -> Picture:
     from PIL import ImageOps
 
     name = image.format or ""
-    several = getattr(image, "is_animated", False) and name not in _ONE_PICTURE
+    several = getattr(image, "is_animated", False) and name not in _ONE_PICTURE and not first_frame
     if deep.is_needed(path, image):
         if several:
             raise ValueError("it has several frames of 16 bits per channel, which Pillow cuts to 8")
@@ -198,7 +313,7 @@ def _read(path: Path, image: "PilImage") -> Picture:
     if not several:
         _load(image)
         info = metadata.of(image)
-        if name != "TIFF":  # which Pillow loads upright
+        if name not in _UPRIGHT:
             ImageOps.exif_transpose(image, in_place=True)
         image.info = _info_of(image, info)
         return Picture([image], info, lossless=lossless)
@@ -214,7 +329,7 @@ def _read(path: Path, image: "PilImage") -> Picture:
         frame = image.copy()
         if i == 0 or not animated:
             infos.append(metadata.of(image))
-        if name != "TIFF":
+        if name not in _UPRIGHT:
             ImageOps.exif_transpose(frame, in_place=True)
         frame.info = _info_of(image, infos[-1])
         frames.append(frame)
@@ -285,13 +400,25 @@ def _hides_nothing(frame: "PilImage") -> bool:
     return bool(with_alpha.getextrema()[-1] == (255, 255))
 
 
-def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> None:
+def _write(
+    picture: Picture,
+    file: BinaryIO,
+    name: str,
+    write_options: WriteOptions,
+    threads: int,
+    progress: Callable[[float], object] | None,
+) -> None:
+    if write_options.depth == 8:
+        picture = replace(
+            picture, frames=[adjust.in_eight_bits(frame, picture.info) for frame in picture.frames]
+        )
     layers = [_layer(frame, _size(frame), _mode(frame), name) for frame in picture.frames]
     formats.check(layers, name, animated=bool(picture.durations))
     frames = [frame for frame in picture.frames if not isinstance(frame, np.ndarray)]
     if len(frames) < len(picture.frames):
         (array,) = (frame for frame in picture.frames if isinstance(frame, np.ndarray))
-        deep.write(file, name, array, metadata.held(picture.info, name))
+        info = metadata.held(picture.info, name)
+        deep.write(file, name, array, info, write_options, threads=threads, progress=progress)
         return
     # A page has its own, and none of inks that became RGB the profile of these.
     shared = {key: value for key, value in picture.info.items() if key not in KEPT_INFO}
@@ -303,12 +430,21 @@ def _write(picture: Picture, file: BinaryIO, name: str, quality: int | None) -> 
         frames = [frame.convert(common) for frame in frames]
     if name == "GIF":
         frames = [_for_gif(frame) for frame in frames]
-    encoder = _encoder_options(picture, name, quality)
-    if name == "TIFF":
-        _write_pages(file, frames, [{**metadata.options(info, name), **encoder} for info in infos])
-        return
-    options = {**metadata.options(infos[0], name), **encoder}
     first, *others = frames
+    options = metadata.options(infos[0], name)
+    if name == "PNG" and not others and first.mode in _OWN_PNG_MODES:
+        chunks = _png_chunks(first.mode, options)
+        png.write(file, first, chunks, effort=write_options.effort, threads=threads, progress=progress)
+        return
+    lossless = is_lossless(name, write_options, source=picture.lossless)
+    encoder = encoder_options(first, name, write_options, lossless=lossless)
+    if name == "TIFF":
+        pages = [{**metadata.options(info, name), **encoder} for info in infos]
+        for frame, page in zip(frames, pages, strict=True):
+            page["tiffinfo"].update(tiff_tags(frame.mode, write_options))
+        _write_pages(file, frames, pages)
+        return
+    options.update(encoder)
     if name == "ICO":
         options["sizes"] = [first.size]
     elif name == "ICNS":
@@ -360,16 +496,17 @@ def _write_icns(file: BinaryIO, icon: "PilImage") -> None:
     file.write(b"icns" + struct.pack(">I", 8 + len(entry)) + entry)
 
 
-def _encoder_options(picture: Picture, name: str, quality: int | None) -> dict[str, Any]:
-    if name == "WEBP" and quality is None and picture.lossless:
-        return {"lossless": True}
-    if name in ("JPEG", "MPO", "AVIF", "PDF"):
-        return {"quality": quality or _QUALITY, "subsampling": "4:4:4"}
-    if name == "PNG" and not picture.lossless:
-        # A photograph has next to nothing for zlib's search: without it a PNG takes a fifth of the time, 4 %
-        # more space. Drawings do repeat, and seldom come as JPEG.
-        return {"compress_type": zlib.Z_RLE}
-    return {"quality": quality or _QUALITY} if name == "WEBP" else {}
+def _png_chunks(mode: str, options: Mapping[str, Any]) -> bytes:
+    """Chunks that Pillow writes for the metadata of a PNG."""
+    from PIL import Image
+
+    with io.BytesIO() as file:
+        Image.new(mode, (1, 1)).save(file, "PNG", **options)
+        data = file.getvalue()
+    at = _PNG_HEADER
+    while data[at + 4 : at + 8] != b"IDAT":
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return data[_PNG_HEADER:at]
 
 
 def _animation_options(picture: Picture, name: str) -> dict[str, Any]:

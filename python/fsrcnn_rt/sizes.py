@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ PICTURE_SCALE, VIDEO_SCALE = 3, 2
 
 # Passes of a network that follow each other at most: what x16 takes with x2 alone.
 _MOST_PASSES = 4
+
+Larger = Literal["refuse", "keep", "shrink"]
 
 #: (width, height) in pixels.
 Size: TypeAlias = tuple[int, int]
@@ -106,12 +108,45 @@ def name_of(goal: Goal) -> str:
 
 
 def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
-    """Size of what becomes of a picture of the size ``source``.
+    """Size of what becomes of a picture of the size ``source``, as :func:`fitted` has it.
+
+    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MOST` times as
+    large.
+    """
+    width, height = source
+    size = fitted(goal, source, step)
+    what = f"{name_of(goal)} makes {width}x{height} to {size[0]}x{size[1]}, which is"
+    if size[0] < width or size[1] < height:
+        raise ValueError(f"{what} smaller")
+    if size == source:
+        raise ValueError(f"{what} no larger")
+    if size[0] > MOST * width or size[1] > MOST * height:
+        raise ValueError(f"{what} more than {MOST} times as large")
+    return size
+
+
+def result_size(goal: Goal, source: Size, larger: Larger = "refuse") -> Size:
+    """As :func:`size_of`, but of a picture that a box makes no larger as ``larger`` says.
+
+    "refuse": ``ValueError``; "keep": its own size; "shrink": the one asked for.
+    """
+    if larger == "refuse" or not isinstance(goal, Box) or not is_larger_already(goal, source):
+        return size_of(goal, source)
+    return source if larger == "keep" else fitted(goal, source)
+
+
+def is_larger_already(goal: Goal, source: Size) -> bool:
+    """Whether a picture of the size ``source`` has or exceeds what is asked for, on a side."""
+    size = fitted(goal, source)
+    return size == source or size[0] < source[0] or size[1] < source[1]
+
+
+def fitted(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
+    """Size that is asked for of a picture of the size ``source``, be it larger or smaller.
 
     Sides that are not given outright are rounded to the nearest pixel, halves up; those of no integer
     multiple to multiples of ``step``, the luma samples for each of chroma, and a box that is not stretched
-    to is taken for the largest such one in it. ``ValueError`` for a size that is smaller than the picture,
-    its own, or more than :data:`MOST` times as large.
+    to is taken for the largest such one in it.
     """
     width, height = source
     if not isinstance(goal, Box):
@@ -129,14 +164,7 @@ def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
     else:
         assert goal.height is not None
         size = _beside(width, goal.height, height, step[0]), goal.height
-    what = f"{name_of(goal)} makes {width}x{height} to {size[0]}x{size[1]}, which is"
-    if size[0] < width or size[1] < height:
-        raise ValueError(f"{what} smaller")
-    if size == source:
-        raise ValueError(f"{what} no larger")
-    if size[0] > MOST * width or size[1] > MOST * height:
-        raise ValueError(f"{what} more than {MOST} times as large")
-    return size
+    return max(1, size[0]), max(1, size[1])
 
 
 def exact_scale(source: Size, size: Size, offered: Sequence[int]) -> int | None:

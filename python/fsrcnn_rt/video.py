@@ -67,6 +67,7 @@ def upscale_frames(
     model: ModelLike = "fsrcnn",
     content: Content = "photo",
     denoise: Denoise = 0,
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     chroma_location: ChromaLocation | None = None,
@@ -77,9 +78,9 @@ def upscale_frames(
     network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
     plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model``, ``content``,
-    ``denoise``: as :class:`Upscaler` has them. "auto" looks at a few frames all over the file and settles on
-    one for all: on graphics where most of the frames are, on the level by the mean quantiser of H.264, VP9,
-    MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0 then.
+    ``denoise``, ``strength``: as :class:`Upscaler` has them. "auto" looks at a few frames all over the file
+    and settles on one for all: on graphics where most of the frames are, on the level by the mean quantiser
+    of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0 then.
     ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
     them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
     has, mostly "left".
@@ -90,7 +91,7 @@ def upscale_frames(
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    upscaler = Upscaler(model, content=content, denoise=denoise, threads=1, isa=isa)
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
     enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
     container, stream = _open(Path(source), enlarge.threads)
     enlarge.upscaler = _settled(upscaler, Path(source))
@@ -107,6 +108,7 @@ def upscale_video(
     model: ModelLike = "fsrcnn",
     content: Content = "photo",
     denoise: Denoise = 0,
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     chroma_location: ChromaLocation | None = None,
@@ -124,9 +126,8 @@ def upscale_video(
     written under another name beside it, and renamed when it is complete.
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
-    as it is shown, where it is to be turned. ``model``, ``content``, ``denoise``: as in
-    :func:`upscale_frames`. Encoders of 4:2:0 mostly want even sides: only those given
-    outright can be odd.
+    as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
+    outright can be odd. ``model``, ``content``, ``denoise``, ``strength``: as in :func:`upscale_frames`.
 
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
@@ -141,7 +142,7 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    upscaler = Upscaler(model, content=content, denoise=denoise, threads=1, isa=isa)
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
     enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
@@ -59,14 +59,9 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = _parser().parse_intermixed_args(argv)
-    # Whatever is wrong with these is told before any file is opened.
-    Upscaler(
-        options.model,
-        content=options.content,
-        denoise=options.denoise,
-        threads=options.threads,
-        isa=options.isa,
-    )
+    names = ("model", "content", "denoise", "strength", "threads", "isa")
+    options.engine = {name: getattr(options, name) for name in names}
+    Upscaler(**options.engine)  # whatever is wrong with these is told before any file is opened
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
@@ -198,7 +193,7 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
 
 def _upscale(job: _Job, options: argparse.Namespace) -> None:
     start = perf_counter()
-    common = {name: getattr(options, name) for name in ("model", "content", "denoise", "threads", "isa")}
+    common = dict(options.engine)
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
@@ -228,14 +223,15 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
     for number, name in enumerate(job):
         if name == PIPE:
             _widen_pipe(number)
-    source = io.FileIO(0, closefd=False) if job.source == PIPE else io.FileIO(job.source)
-    with source:
+    # But of stdin, whose first bytes may be in its buffer by now: large reads go past that.
+    source: Any = nullcontext(sys.stdin.buffer) if job.source == PIPE else io.FileIO(job.source)
+    with source as frames:
         if job.output == PIPE:
-            return upscale_y4m(source, io.FileIO(1, "w", closefd=False), **keywords)
+            return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
         truncated = None
         with atomic_write(Path(job.output)) as sink:
             try:
-                done = upscale_y4m(source, sink, **keywords)
+                done = upscale_y4m(frames, sink, **keywords)
             except TruncatedError as error:  # what has come is delivered
                 truncated = error
         if truncated is not None:

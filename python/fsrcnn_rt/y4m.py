@@ -16,7 +16,9 @@ from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.variants import Content, Denoise
 
-_MAGIC = b"YUV4MPEG2"
+#: How a stream begins.
+MAGIC = b"YUV4MPEG2"
+
 _FRAME = b"FRAME"
 _LONGEST_LINE = 4096  # headers are below a hundred bytes; this only stops the search in something else
 _DEEP = (9, 10, 12, 14, 16)
@@ -82,8 +84,8 @@ class Header:
     def parse(cls, line: bytes) -> "Header":
         """Read a header, without its newline; :class:`Y4MError` if it is none that can be upscaled."""
         magic, *parameters = line.split(b" ")
-        if magic != _MAGIC:
-            raise Y4MError(f"is not a Y4M stream: it does not begin with {_MAGIC.decode()}")
+        if magic != MAGIC:
+            raise Y4MError(f"is not a Y4M stream: it does not begin with {MAGIC.decode()}")
         values = {token[:1].decode("latin-1"): token[1:].decode("latin-1") for token in parameters if token}
         size = [values.get(letter, "") for letter in "WH"]
         if not all(re.fullmatch("0*[1-9][0-9]{0,8}", text) for text in size):
@@ -120,7 +122,7 @@ class Header:
             b"%b%d" % (token[:1], sizes[token[:1]]) if token[:1] in sizes else token
             for token in self.parameters
         ]
-        return b" ".join([_MAGIC, *tokens]) + b"\n"
+        return b" ".join([MAGIC, *tokens]) + b"\n"
 
     def allocate(self, size: Size) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
         """Make the samples of one frame of ``size``, as the bytes of a stream and as planes."""
@@ -136,7 +138,7 @@ class Header:
 
 def read_header(source: Source) -> Header:
     """Read the first line of a stream; :class:`Y4MError` if it is none that can be upscaled."""
-    line = _read_line(source, len(_MAGIC))
+    line = _read_line(source, len(MAGIC))
     if not line:
         raise Y4MError("is empty, not a Y4M stream")
     return Header.parse(line.removesuffix(b"\n"))
@@ -164,6 +166,7 @@ def upscale_y4m(
     model: ModelLike = "fsrcnn",
     content: Content = "photo",
     denoise: Denoise = 0,
+    strength: float = 1.0,
     threads: int | None = None,
     isa: str | None = None,
     progress: Callable[[Progress], object] | None = None,
@@ -171,8 +174,9 @@ def upscale_y4m(
     """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
 
     ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`. ``model``,
-    ``content``, ``denoise``: as :class:`~fsrcnn_rt.Upscaler` has them, but "auto" is "photo" and 0: a stream
-    tells nothing of how it was coded, and its beginning, often a title, nothing of what is to come.
+    ``content``, ``denoise``, ``strength``: as :class:`~fsrcnn_rt.Upscaler` has them, but "auto" is "photo"
+    and 0: a stream tells nothing of how it was coded, and its beginning, often a title, nothing of what is to
+    come.
     Reading, computing and writing overlap; each frame is computed on one thread, ``threads`` of them at once,
     and a few more are held. Parameters of the stream and of its frames are passed on, but for the size. The
     siting of chroma is that of the C parameter. ``progress`` is called after each frame.
@@ -185,7 +189,7 @@ def upscale_y4m(
     :class:`~fsrcnn_rt.Upscaler` raises.
     """
     content, denoise = "photo" if content == "auto" else content, 0 if denoise == "auto" else denoise
-    upscaler = Upscaler(model, content=content, denoise=denoise, threads=1, isa=isa)
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
     threads = resolve_threads(threads)
     goal = goal_of(scale, size, VIDEO_SCALE)
     header = read_header(source)

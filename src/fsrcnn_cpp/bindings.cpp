@@ -119,8 +119,10 @@ class Network {
   std::string isa() const { return upscaler_.kernels().isa; }
 
   void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width, int bits,
-           const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows) const {
+           const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows, double strength, bool guard,
+           bool guided) const {
     require_threads(threads);
+    const Finish finish = to_finish(strength, guard, guided);
     if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
     if (dst.empty()) throw py::value_error("dst is empty");
     const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
@@ -140,12 +142,13 @@ class Network {
       targets[count++] = {scale, view};
     }
     py::gil_scoped_release release;
-    upscaler_.run(source, std::span<const Target>(targets, count), begin, end, threads, strip_width);
+    upscaler_.run(source, std::span<const Target>(targets, count), finish, begin, end, threads, strip_width);
   }
 
   void resize(const py::array& src, const py::array& dst, const std::vector<int>& scales, int threads,
-              std::ptrdiff_t strip_width, int bits) const {
+              std::ptrdiff_t strip_width, int bits, double strength, bool guard, bool guided) const {
     require_threads(threads);
+    const Finish finish = to_finish(strength, guard, guided);
     if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
     if (scales.empty() || scales.size() > static_cast<std::size_t>(kMaxChain)) {
       throw py::value_error("scales has " + std::to_string(scales.size()) + " scales, not 1 to " +
@@ -165,7 +168,7 @@ class Network {
     };
     if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
     py::gil_scoped_release release;
-    upscaler_.run_resized(source, view, scales, threads, strip_width);
+    upscaler_.run_resized(source, view, finish, scales, threads, strip_width);
   }
 
   void bicubic_resize(const py::array& src, const py::array& dst, const std::pair<double, double>& from,
@@ -202,6 +205,13 @@ class Network {
  private:
   static void require_threads(int threads) {
     if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
+  }
+
+  static Finish to_finish(double strength, bool guard, bool guided) {
+    if (!(strength >= 0 && strength <= 1.5)) {
+      throw py::value_error("strength=" + py::str(py::cast(strength)).cast<std::string>() + " is not 0 to 1.5");
+    }
+    return {static_cast<float>(strength), guard, guided};
   }
 
   [[noreturn]] static void refuse_shape(const py::array& array, const std::string& name, const py::array& src) {
@@ -315,9 +325,11 @@ PYBIND11_MODULE(_core, m) {
            py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
-           py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none())
+           py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,
+           py::arg("guard") = true, py::arg("guided") = true)
       .def("resize", &Network::resize, py::arg("src"), py::arg("dst"), py::arg("scales"), py::arg("threads"),
-           py::kw_only(), py::arg("strip_width") = 0, py::arg("bits") = 0)
+           py::kw_only(), py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("strength") = 1.0,
+           py::arg("guard") = true, py::arg("guided") = true)
       .def("bicubic_resize", &Network::bicubic_resize, py::arg("src"), py::arg("dst"), py::arg("source_size"),
            py::arg("result_size"), py::arg("threads"), py::kw_only(), py::arg("bits") = 0,
            py::arg("siting") = std::pair(0.5, 0.5))

@@ -30,6 +30,19 @@ double keys(double x) {
   return 0;
 }
 
+void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, std::ptrdiff_t n,
+                 float* scratch, float* const* planes) {
+  const BicubicPhase down = bicubic_phase(phase_y, scale);
+  const float* taps[4];
+  for (int i = 0; i < 4; ++i) taps[i] = rows[kBicubicReach + down.first + i] - kBicubicReach;
+  kernels.blend4(taps, down.weights, n + 2 * kBicubicReach, scratch);
+  for (int phase_x = 0; phase_x < scale; ++phase_x) {
+    const BicubicPhase along = bicubic_phase(phase_x, scale);
+    for (int i = 0; i < 4; ++i) taps[i] = scratch + kBicubicReach + along.first + i;
+    kernels.blend4(taps, along.weights, n, planes[phase_x]);
+  }
+}
+
 void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
   if (!image_.has_colour()) return;
   for (float*& row : rgb_) row = arena.take(width);
@@ -63,27 +76,24 @@ void RowSink::carve(Arena& arena, std::ptrdiff_t width) {
 }
 
 void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* luma, std::ptrdiff_t luma_stride,
-                    const float* const* extra_rows, std::ptrdiff_t extra_stride) const {
+                    const float* const* extra_rows, std::ptrdiff_t extra_stride, const Guide* guide) const {
   const int extras = image_.extras();
   for (int phase_y = 0; phase_y < scale_; ++phase_y) {
     float* const luma_row = luma + phase_y * scale_ * luma_stride;
-    const BicubicPhase down = bicubic_phase(phase_y, scale_);
     for (int e = 0; e < extras; ++e) {
-      const float* rows[4];
-      for (int i = 0; i < 4; ++i) {
-        rows[i] = extra_rows[kBicubicReach + down.first + i] + e * extra_stride - kBicubicReach;
-      }
-      kernels_.blend4(rows, down.weights, n + 2 * kBicubicReach, column_filtered_);
-      for (int phase_x = 0; phase_x < scale_; ++phase_x) {
-        const BicubicPhase along = bicubic_phase(phase_x, scale_);
-        for (int i = 0; i < 4; ++i) rows[i] = column_filtered_ + kBicubicReach + along.first + i;
-        kernels_.blend4(rows, along.weights, n, upscaled_[phase_x * extras + e]);
-      }
+      const float* rows[2 * kBicubicReach + 1];
+      for (int i = 0; i <= 2 * kBicubicReach; ++i) rows[i] = extra_rows[i] + e * extra_stride;
+      enlarge_row(kernels_, rows, scale_, phase_y, n, column_filtered_, upscaled_ + e * scale_);
     }
     const float* planes[kMaxStride * 4];
     for (int phase_x = 0; phase_x < scale_; ++phase_x) {
       float* const y_plane = luma_row + phase_x * luma_stride;
-      float* const* extra = upscaled_ + phase_x * extras;
+      float* extra[3];
+      for (int e = 0; e < extras; ++e) extra[e] = upscaled_[e * scale_ + phase_x];
+      if (guide) {
+        const float* const soft = guide->soft + (phase_y * scale_ + phase_x) * guide->soft_stride;
+        for (int e = 0; e < 2; ++e) kernels_.guide(y_plane, soft, guide->slopes[e], n, extra[e]);
+      }
       if (image_.has_colour()) kernels_.ycbcr_to_rgb(y_plane, extra[0], extra[1], n);
       const float** plane = planes + phase_x * image_.channels;
       *plane++ = y_plane;

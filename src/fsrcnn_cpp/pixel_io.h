@@ -42,6 +42,19 @@ struct Siting {
   double x = 0.5, y = 0.5;
 };
 
+/// One row of a plane by the bicubic filter: phase row `phase_y` of what it becomes, in `scale` planes of n columns.
+/// `rows`: five rows, of which the middle one is enlarged; column x lies at index x, and kBicubicReach columns on
+/// either side are readable. `scratch`: n + 2 * kBicubicReach floats.
+void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, std::ptrdiff_t n,
+                 float* scratch, float* const* planes);
+
+/// What chroma is guided by: bicubic luma, scale x scale phase planes, and the slopes of Cb and Cr over luma.
+struct Guide {
+  const float* soft;
+  std::ptrdiff_t soft_stride;
+  const float* slopes[2];
+};
+
 class RowSource {
  public:
   RowSource(const ImageView& image, const KernelTable& kernels) : image_(image), kernels_(kernels) {}
@@ -70,16 +83,16 @@ class RowSink {
   /// Stores output rows scale*y .. scale*y + scale - 1 over LR columns x .. x + n - 1.
   /// `luma`: scale x scale phase planes, `luma_stride` apart (overwritten where there is colour).
   /// `extra_rows`: LR rows y - 2 .. y + 2, each with the extra planes `extra_stride` apart; column x is at index 0 and
-  /// kBicubicReach columns on either side are readable.
+  /// kBicubicReach columns on either side are readable. `guide`: of the chroma, or null where that is bicubic alone.
   void store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* luma, std::ptrdiff_t luma_stride,
-             const float* const* extra_rows, std::ptrdiff_t extra_stride) const;
+             const float* const* extra_rows, std::ptrdiff_t extra_stride, const Guide* guide) const;
 
  private:
   MutableImageView image_;
   int scale_;
   const KernelTable& kernels_;
   float* column_filtered_ = nullptr;      // one row, filtered down the columns
-  float* upscaled_[kMaxStride * 3] = {};  // [phase_x][extra]
+  float* upscaled_[3 * kMaxStride] = {};  // [extra][phase_x]
 };
 
 /// Upscales a plane by the bicubic filter alone: the chroma of planar YUV. The destination may be up to scale - 1 rows

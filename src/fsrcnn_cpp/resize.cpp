@@ -40,9 +40,14 @@ void ResizeSink::carve(Arena& arena, std::ptrdiff_t width, std::ptrdiff_t down_w
   };
   down_stride_ = stride(std::max(down_width, extra_width));
   along_stride_ = stride(width);
-  extra_stride_ = stride(extra_width);
-  source_.carve(arena, extra_width);
-  extra_rows_ = arena.take(filters_.extra_y.taps * src_.extras() * extra_stride_);
+  small_stride_ = stride(extra_width + 2 * kBicubicReach + kMaxLanes);
+  source_.carve(arena, extra_width + 2 * kBicubicReach);
+  small_ = arena.take(small_rows() * small_planes() * small_stride_);
+  if (finish_.guided) {
+    survey_.carve(arena, extra_width);
+    low_ = arena.take(extra_width + kMaxLanes);
+    high_ = arena.take(extra_width + kMaxLanes);
+  }
   down_ = arena.take(planes() * kResampleRows * down_stride_);
   along_ = arena.take(planes() * kResampleRows * along_stride_);
   scratchpad_ = arena.take(resample_scratchpad(std::max(filters_.down_x.taps, filters_.extra_x.taps)));
@@ -52,14 +57,45 @@ void ResizeSink::begin(const Tile& tile) {
   tile_ = tile;
   y_ = tile.y0;
   waiting_ = 0;
-  if (src_.extras() > 0) next_extra_ = filters_.extra_y.first_of(tile.y0);
+  if (small_planes() == 0) return;
+  next_slopes_ = filters_.extra_y.first_of(tile.y0);
+  next_small_ = std::max<std::ptrdiff_t>(0, next_slopes_ - kBicubicReach);
 }
 
-void ResizeSink::load_extras_until(std::ptrdiff_t end) {
-  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.x0);
-  for (; next_extra_ < end; ++next_extra_) {
-    float* const rows = extra_rows_ + next_extra_ % filters_.extra_y.taps * src_.extras() * extra_stride_;
-    source_.load_extras(next_extra_, x, filters_.extra_x.end(tile_.x1 - 1) - x, rows, extra_stride_);
+/// Rows of the source up to, not including, `end`; further down, as far as the slopes of those rows look.
+void ResizeSink::load_small_until(std::ptrdiff_t end) {
+  for (; next_small_ < std::min(src_.height, end + kBicubicReach); ++next_small_) load_small(next_small_);
+  for (; finish_.guided && next_slopes_ < end; ++next_slopes_) find_slopes(next_slopes_);
+}
+
+void ResizeSink::load_small(std::ptrdiff_t y) {
+  // Counted from the first column that the tile reads: what it reads and what surrounds that, as far as there is a
+  // picture, and its edge beyond.
+  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.x0), width = filters_.extra_x.end(tile_.x1 - 1) - x;
+  const std::ptrdiff_t begin = std::max(-x, static_cast<std::ptrdiff_t>(-kBicubicReach));
+  const std::ptrdiff_t end = std::min(src_.width - x, width + kBicubicReach);
+  if (src_.extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
+  if (reads_soft()) source_.load_luma(y, x + begin, end - begin, small_row(y, luma_plane()) + begin);
+  for (int plane = 0; plane < src_.extras() + reads_soft(); ++plane) {
+    float* const row = small_row(y, plane);
+    std::fill(row - kBicubicReach, row + begin, row[begin]);
+    std::fill(row + end, row + width + kBicubicReach, row[end - 1]);
+  }
+}
+
+void ResizeSink::find_slopes(std::ptrdiff_t y) {
+  const std::ptrdiff_t width = filters_.extra_x.end(tile_.x1 - 1) - filters_.extra_x.first_of(tile_.x0);
+  const auto window = [&](int plane, const float** rows) {
+    for (int i = 0; i < kWindowRows; ++i) {
+      rows[i] = small_row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, src_.height - 1), plane);
+    }
+  };
+  const float *luma[kWindowRows], *chroma[kWindowRows];
+  window(luma_plane(), luma);
+  survey_.range(luma, width, low_, high_);
+  for (int c = 0; c < 2; ++c) {
+    window(c, chroma);
+    survey_.slope(luma, low_, high_, chroma, width, small_row(y, slope_plane() + c));
   }
 }
 
@@ -68,16 +104,14 @@ void ResizeSink::add(const float* const* luma) {
   const AxisFilter& down = filters_.down_y;
   const std::ptrdiff_t luma_width = filters_.down_x.end(tile_.x1 - 1) - filters_.down_x.first_of(tile_.x0);
   kernels_.blend(luma, down.weights_of(y), down.taps, luma_width, row(down_, down_stride_, 0, waiting_));
-  if (src_.extras() > 0) {
+  if (small_planes() > 0) {
     const AxisFilter& extra = filters_.extra_y;
     const std::ptrdiff_t width = filters_.extra_x.end(tile_.x1 - 1) - filters_.extra_x.first_of(tile_.x0);
-    load_extras_until(extra.end(y));
-    for (int e = 0; e < src_.extras(); ++e) {
+    load_small_until(extra.end(y));
+    for (int plane = 0; plane < small_planes(); ++plane) {
       const float* taps[kMaxTaps];
-      for (int t = 0; t < extra.taps; ++t) {
-        taps[t] = extra_rows_ + ((extra.first_of(y) + t) % extra.taps * src_.extras() + e) * extra_stride_;
-      }
-      kernels_.blend(taps, extra.weights_of(y), extra.taps, width, row(down_, down_stride_, 1 + e, waiting_));
+      for (int t = 0; t < extra.taps; ++t) taps[t] = small_row(extra.first_of(y) + t, plane);
+      kernels_.blend(taps, extra.weights_of(y), extra.taps, width, row(down_, down_stride_, 1 + plane, waiting_));
     }
   }
   if (++waiting_ == kResampleRows) finish();
@@ -98,13 +132,21 @@ void ResizeSink::finish() {
                        filter.taps, width, dst_rows, scratchpad_});
   }
   for (int r = 0; r < waiting_; ++r) {
-    const float* rows[4];
-    for (int plane = 0; plane < planes(); ++plane) rows[plane] = row(along_, along_stride_, plane, r);
-    if (dst_.has_colour()) {
-      kernels_.ycbcr_to_rgb(row(along_, along_stride_, 0, r), row(along_, along_stride_, 1, r),
-                            row(along_, along_stride_, 2, r), width);
+    const auto filtered = [&](int plane) { return row(along_, along_stride_, plane, r); };
+    float* const luma = filtered(0);
+    const float* const soft = filtered(1 + luma_plane());
+    if (has_strength()) {
+      const float* const sources[] = {luma, soft};
+      const float weights[] = {finish_.strength, 1 - finish_.strength};
+      kernels_.blend(sources, weights, 2, width, luma);
     }
-    kernels_.store[static_cast<int>(dst_.type)]({rows, 1, planes(), width,
+    for (int c = 0; finish_.guided && c < 2; ++c) {
+      kernels_.guide(luma, soft, filtered(1 + slope_plane() + c), width, filtered(1 + c));
+    }
+    if (dst_.has_colour()) kernels_.ycbcr_to_rgb(luma, filtered(1), filtered(2), width);
+    const float* rows[4];
+    for (int plane = 0; plane < dst_.channels; ++plane) rows[plane] = filtered(plane);
+    kernels_.store[static_cast<int>(dst_.type)]({rows, 1, dst_.channels, width,
                                                  dst_.row(y_ + r) + tile_.x0 * dst_.pixel_stride, dst_.pixel_stride,
                                                  dst_.channel_stride, dst_.range});
   }

@@ -1,5 +1,6 @@
 // Any size: what the network has made larger than asked for is made smaller by an antialiased bicubic filter, row by
-// row. Chroma and alpha come from the small picture straight to their size, by the bicubic filter as it is.
+// row. Chroma and alpha come from the small picture straight to their size, by the bicubic filter as it is; so does, if
+// it is read, the bicubic luma that strength and guided chroma refer to, and so do the slopes of chroma.
 //
 // The filter is that of MATLAB's imresize: Keys' kernel, stretched by as much as the rows or columns become fewer, its
 // weights brought to a sum of 1, pixel centres aligned, edges replicated. Every sum is in float, rounded nowhere
@@ -11,6 +12,7 @@
 
 #include "aligned_buffer.h"
 #include "arena.h"
+#include "finish.h"
 #include "kernels/kernels.h"
 #include "pixel_io.h"
 
@@ -52,9 +54,18 @@ struct Tile {
 /// One worker's way from rows of luma to a tile of the result.
 class ResizeSink {
  public:
-  ResizeSink(const ImageView& src, const MutableImageView& dst, const ResizeFilters& filters,
+  /// `finish`: its strength, at most 1 here, and whether chroma is guided; to guard is up to the passes.
+  ResizeSink(const ImageView& src, const MutableImageView& dst, const ResizeFilters& filters, const Finish& finish,
              const KernelTable& kernels)
-      : source_(src, kernels), src_(src), dst_(dst), filters_(filters), kernels_(kernels) {}
+      : source_(src, kernels),
+        src_(src),
+        dst_(dst),
+        filters_(filters),
+        finish_(finish),
+        kernels_(kernels),
+        survey_(kernels) {
+    finish_.guided = finish.guided && src.has_colour();
+  }
 
   /// Carves room for tiles of up to `width` columns, which read up to `down_width` columns of luma and `extra_width`
   /// of the picture.
@@ -67,26 +78,42 @@ class ResizeSink {
   void finish();
 
  private:
-  int planes() const { return dst_.channels; }
+  bool has_strength() const { return finish_.strength != 1; }
+  bool reads_soft() const { return has_strength() || finish_.guided; }
+  /// Planes that come from the source: chroma, alpha, then luma if it is read, then the slopes of Cb and Cr.
+  int small_planes() const { return src_.extras() + reads_soft() + 2 * finish_.guided; }
+  int luma_plane() const { return src_.extras(); }
+  int slope_plane() const { return src_.extras() + 1; }
+  int planes() const { return 1 + small_planes(); }
+  int small_rows() const { return filters_.extra_y.taps + 2 * kBicubicReach; }
+  /// Row y of a plane of the source, from the first column that the tile reads on; kBicubicReach more lie before it.
+  float* small_row(std::ptrdiff_t y, int plane) const {
+    return small_ + (y % small_rows() * small_planes() + plane) * small_stride_ + kBicubicReach;
+  }
   float* row(float* rows, std::ptrdiff_t stride, int plane, int r) const {
     return rows + (plane * kResampleRows + r) * stride;
   }
-  void load_extras_until(std::ptrdiff_t end);
+  void load_small_until(std::ptrdiff_t end);
+  void load_small(std::ptrdiff_t y);
+  void find_slopes(std::ptrdiff_t y);
 
   RowSource source_;
   ImageView src_;
   MutableImageView dst_;
   const ResizeFilters& filters_;
+  Finish finish_;
   const KernelTable& kernels_;
+  Survey survey_;
 
   Tile tile_{};
   std::ptrdiff_t y_ = 0;  // of the first row that waits
   int waiting_ = 0;       // rows that are filtered down the columns, and not along
-  std::ptrdiff_t next_extra_ = 0;
+  std::ptrdiff_t next_small_ = 0, next_slopes_ = 0;
 
-  // Rows of the source in slots y % taps, [tap][plane]; rows filtered down, and along: [plane][row].
-  float *extra_rows_ = nullptr, *down_ = nullptr, *along_ = nullptr, *scratchpad_ = nullptr;
-  std::ptrdiff_t extra_stride_ = 0, down_stride_ = 0, along_stride_ = 0;
+  // Rows of the source in slots y % small_rows, [slot][plane]; rows filtered down, and along: [plane][row].
+  float *small_ = nullptr, *down_ = nullptr, *along_ = nullptr, *scratchpad_ = nullptr;
+  float *low_ = nullptr, *high_ = nullptr;  // range of luma around the pixels of one row
+  std::ptrdiff_t small_stride_ = 0, down_stride_ = 0, along_stride_ = 0;
 };
 
 }  // namespace fsrcnn

@@ -32,6 +32,7 @@ bool check_table(const KernelTable& table) {
   ok &= check_deconv2d(table);
   ok &= check_gradient(table);
   ok &= check_pixel_io(table);
+  ok &= check_finish(table);
   return ok;
 }
 

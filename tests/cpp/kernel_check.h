@@ -11,6 +11,7 @@ bool check_winograd_conv2d(const KernelTable& table, int kernel);
 bool check_deconv2d(const KernelTable& table);
 bool check_gradient(const KernelTable& table);
 bool check_pixel_io(const KernelTable& table);
+bool check_finish(const KernelTable& table);
 
 /// Prints rates at FSRCNN's shapes.
 void bench(const KernelTable& table);

@@ -159,14 +159,14 @@ Picture make_source(const Geometry& g) {
 
 /// The outputs of one pass; they start as noise, so that what is not written shows.
 std::vector<Picture> run(const Upscaler& upscaler, const Geometry& g, std::vector<int> scales, int threads,
-                         std::ptrdiff_t strip_width) {
+                         std::ptrdiff_t strip_width, const Finish& finish = {}) {
   static std::atomic<unsigned> noise{1};
   const Picture src = make_source(g);
   std::vector<Picture> outputs;
   for (const int scale : scales) outputs.emplace_back(g.height * scale, g.width * scale, g.channels, g.type, ++noise);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < scales.size(); ++i) targets.push_back({scales[i], outputs[i].target()});
-  upscaler.run(src.view(), targets, 0, src.view().height, threads, strip_width);
+  upscaler.run(src.view(), targets, finish, 0, src.view().height, threads, strip_width);
   return outputs;
 }
 
@@ -175,12 +175,13 @@ struct Setup {
   int border;
   bool other_pads;
   Algorithm algorithm;
+  Finish finish;
 };
-constexpr Setup kSetups[] = {{Padding::replicate, Head::kFullBorder, false, Algorithm::winograd},
-                             {Padding::zeros, Head::kFullBorder, false, Algorithm::winograd},
-                             {Padding::replicate, 1, true, Algorithm::winograd},
-                             {Padding::replicate, Head::kFullBorder, true, Algorithm::direct},
-                             {Padding::zeros, 0, false, Algorithm::direct}};
+constexpr Setup kSetups[] = {{Padding::replicate, Head::kFullBorder, false, Algorithm::winograd, {}},
+                             {Padding::zeros, Head::kFullBorder, false, Algorithm::winograd, {0.6f, true, true}},
+                             {Padding::replicate, 1, true, Algorithm::winograd, {1, false, false}},
+                             {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
+                             {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}}};
 
 /// Strips of every width, several threads, all scales at once, and scratch that other pictures have used.
 void check_bits(const KernelTable& table) {
@@ -195,10 +196,10 @@ void check_bits(const KernelTable& table) {
       std::vector<Picture> expected;
       for (const int scale : {2, 3, 4}) {
         const Upscaler fresh(make_model(setup.padding, setup.border, setup.other_pads), table, setup.algorithm);
-        expected.push_back(run(fresh, g, {scale}, 1, g.width)[0]);
+        expected.push_back(run(fresh, g, {scale}, 1, g.width, setup.finish)[0]);
       }
       const auto check = [&](std::vector<int> scales, int threads, std::ptrdiff_t strip_width) {
-        const std::vector<Picture> outputs = run(upscaler, g, scales, threads, strip_width);
+        const std::vector<Picture> outputs = run(upscaler, g, scales, threads, strip_width, setup.finish);
         for (std::size_t i = 0; i < scales.size(); ++i) {
           ++cases;
           if (outputs[i] == expected[static_cast<std::size_t>(scales[i] - 2)]) continue;
@@ -273,11 +274,12 @@ const std::vector<Resize>& resizes() {
   return list;
 }
 
-Picture resize(const Upscaler& upscaler, const Resize& r, int threads, std::ptrdiff_t strip_width) {
+Picture resize(const Upscaler& upscaler, const Resize& r, int threads, std::ptrdiff_t strip_width,
+               const Finish& finish = {}) {
   static std::atomic<unsigned> noise{1};
   const Picture src = make_source(r.source);
   Picture dst(r.height, r.width, r.source.channels, r.source.type, ++noise);
-  upscaler.run_resized(src.view(), dst.target(), r.scales, threads, strip_width);
+  upscaler.run_resized(src.view(), dst.target(), finish, r.scales, threads, strip_width);
   return dst;
 }
 
@@ -288,11 +290,11 @@ void check_resized_bits(const KernelTable& table) {
     const Model model = make_model(setup.padding, setup.border, setup.other_pads);
     const Upscaler upscaler(model, table, setup.algorithm);
     for (const Resize& r : resizes()) {
-      const Picture expected = resize(Upscaler(model, table, setup.algorithm), r, 1, 1 << 20);
+      const Picture expected = resize(Upscaler(model, table, setup.algorithm), r, 1, 1 << 20, setup.finish);
       for (const int threads : {1, 2, 3, 8}) {
         for (const std::ptrdiff_t strip_width : {0, 4, 8, 20, 64}) {
           ++cases;
-          failures += resize(upscaler, r, threads, strip_width) != expected;
+          failures += resize(upscaler, r, threads, strip_width, setup.finish) != expected;
         }
       }
     }
@@ -305,18 +307,20 @@ void check_resized_against_run(const KernelTable& table) {
   long cases = 0, failures = 0;
   for (const Setup& setup : kSetups) {
     const Upscaler upscaler(make_model(setup.padding, setup.border, setup.other_pads), table, setup.algorithm);
+    Finish finish = setup.finish;
+    finish.strength = std::max(1.0f, finish.strength);  // below, it is a matter of the result and not of the passes
     for (const int scale : {2, 3, 4}) {
       const Geometry g{21, 43, 1, SampleType::f32};
       ++cases;
-      failures += resize(upscaler, {g, g.height * scale, g.width * scale, {scale}}, 2, 16) !=
-                  run(upscaler, g, {scale}, 1, 0)[0];
+      failures += resize(upscaler, {g, g.height * scale, g.width * scale, {scale}}, 2, 16, finish) !=
+                  run(upscaler, g, {scale}, 1, 0, finish)[0];
       // Two passes are a pass over what a pass gives.
-      const Picture once = run(upscaler, g, {2}, 1, 0)[0];
+      const Picture once = run(upscaler, g, {2}, 1, 0, finish)[0];
       Picture twice(g.height * 2 * scale, g.width * 2 * scale, 1, g.type, 1);
       const Target target{scale, twice.target()};
-      upscaler.run(once.view(), {&target, 1}, 0, once.view().height, 1, 0);
+      upscaler.run(once.view(), {&target, 1}, finish, 0, once.view().height, 1, 0);
       ++cases;
-      failures += resize(upscaler, {g, g.height * 2 * scale, g.width * 2 * scale, {2, scale}}, 3, 16) != twice;
+      failures += resize(upscaler, {g, g.height * 2 * scale, g.width * 2 * scale, {2, scale}}, 3, 16, finish) != twice;
     }
   }
   report(table, "any size: a product of scales is pass upon pass", cases, failures);
@@ -343,7 +347,8 @@ void check_numbers(const KernelTable& table) {
     const Upscaler twin(model, table_by_name("reference"), Algorithm::direct);
     for (const int channels : {1, 4}) {
       const Geometry g{13, 38, channels, SampleType::f32};
-      const std::vector<Picture> got = run(upscaler, g, {2, 3, 4}, 2, 16), want = run(twin, g, {2, 3, 4}, 1, 0);
+      const std::vector<Picture> got = run(upscaler, g, {2, 3, 4}, 2, 16, setup.finish),
+                                 want = run(twin, g, {2, 3, 4}, 1, 0, setup.finish);
       for (std::size_t i = 0; i < got.size(); ++i, ++cases) {
         add_worst(got[i], want[i], 1);
       }
@@ -473,8 +478,9 @@ void check_allocations(const KernelTable& table) {
         Picture x2(g.height * 2, g.width * 2, channels, g.type, 1), x3(g.height * 3, g.width * 3, channels, g.type, 1);
         const Target targets[] = {{2, x2.target()}, {3, x3.target()}};
         const auto call = [&] {
-          upscaler.run(src.view(), targets, 0, src.view().height, threads, 32);
-          upscaler.run_resized(src.view(), x3.target(), kPasses, threads, 32);
+          const Finish finish{threads == 1 ? 1 : 0.5f, true, true};
+          upscaler.run(src.view(), targets, finish, 0, src.view().height, threads, 32);
+          upscaler.run_resized(src.view(), x3.target(), finish, kPasses, threads, 32);
           if (channels == 1) {
             upscaler.run_bicubic(src.view(), x2.target(), 2, {}, threads);
             upscaler.run_bicubic_resized(src.view(), x3.target(), {1, 1}, {3, 3}, {}, threads);

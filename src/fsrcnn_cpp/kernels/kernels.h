@@ -145,6 +145,35 @@ constexpr ptrdiff_t resample_scratchpad(ptrdiff_t taps) {
   return kResampleRows * (span + kMaxLanes + kResampleColumns);
 }
 
+// ---- what follows the network -------------------------------------------------------------------------------------
+
+/// Brings `count` planes into [lo - margin, hi + margin] of their column, where margin = part * (hi - lo) + slack. NaN
+/// stays NaN. A bound that is not finite bounds nothing; lo > hi, of nothing but NaN, is met by NaN alone.
+struct ClampArgs {
+  const float *lo, *hi;
+  float part, slack;
+  float* planes;
+  ptrdiff_t stride;  // between planes
+  int count;
+  ptrdiff_t n;
+};
+
+// How chroma goes with luma, in units of full scale: what is noise of luma to a regression, what keeps a correlation
+// from being that of rounding, and a luma range that is none.
+inline constexpr float kSlopeNoise = 3e-4f, kSlopeTiny = 1e-9f, kSlopeSlack = 1e-3f;
+
+/// How much chroma changes with luma around a pixel: covariance / (variance of luma + kSlopeNoise) over 3x3 pixels,
+/// times the fourth power of their correlation, and at most (chroma_hi - chroma_lo) / (luma_hi - luma_lo + kSlopeSlack)
+/// in magnitude. The squared correlation is covariance^2 / (the variances' product + kSlopeTiny). NaN where one of the
+/// 3x3 pixels is not finite.
+struct SlopeArgs {
+  const float* const* luma;    // 3 rows; columns -1 .. n are read
+  const float* const* chroma;  // the same of one chroma plane
+  const float *luma_lo, *luma_hi, *chroma_lo, *chroma_hi;
+  ptrdiff_t n;
+  float* dst;
+};
+
 // ---- training -----------------------------------------------------------------------------------------------------
 
 /// dst[r][c] += sum over x of a[r][x] * b[c][x]. Whole vectors are read: past `n`, `a` is zero and `b` finite.
@@ -174,9 +203,16 @@ struct KernelTable {
   void (*ycbcr_to_rgb)(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n);  // in place
   /// dst[x] = sum of weights[i] * src[i][x]: one axis of the bicubic filter, down rows or along shifted columns.
   void (*blend4)(const float* const* src, const float* weights, ptrdiff_t n, float* dst);
-  /// The same of `count` sources, 1 or more: down rows, where what is larger is made smaller.
+  /// The same of `count` sources, 1 or more: down rows, where what is larger is made smaller. `dst` may be a source.
   void (*blend)(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst);
   void (*resample)(const ResampleArgs&);
+  /// lo[x]: the smallest of low[i][x] of five; hi[x]: the largest of high[i][x]. One axis of a 5x5 window, down rows or
+  /// along shifted columns. NaN counts for nothing: of nothing but NaN they are infinity and -infinity.
+  void (*range5)(const float* const* low, const float* const* high, ptrdiff_t n, float* lo, float* hi);
+  void (*clamp)(const ClampArgs&);
+  void (*slope)(const SlopeArgs&);
+  /// chroma += slope * (luma - soft)
+  void (*guide)(const float* luma, const float* soft, const float* slope, ptrdiff_t n, float* chroma);
   void (*correlate)(const CorrelateArgs&);
   void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
   /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the

@@ -113,8 +113,9 @@ void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* d
 
 void blend(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst) {
   for (ptrdiff_t x = 0; x < n; ++x) {
-    dst[x] = 0;
-    for (int i = 0; i < count; ++i) dst[x] += weights[i] * src[i][x];
+    float sum = 0;
+    for (int i = 0; i < count; ++i) sum += weights[i] * src[i][x];
+    dst[x] = sum;
   }
 }
 
@@ -126,6 +127,55 @@ void resample(const ResampleArgs& a) {
       a.dst_rows[r][x] = sum;
     }
   }
+}
+
+// fmin and fmax take NaN for nothing.
+void range5(const float* const* low, const float* const* high, ptrdiff_t n, float* lo, float* hi) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    lo[x] = INFINITY;
+    hi[x] = -INFINITY;
+    for (int i = 0; i < 5; ++i) {
+      lo[x] = std::fmin(lo[x], low[i][x]);
+      hi[x] = std::fmax(hi[x], high[i][x]);
+    }
+  }
+}
+
+void clamp(const ClampArgs& a) {
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    const float margin = a.part * (a.hi[x] - a.lo[x]) + a.slack;
+    for (int i = 0; i < a.count; ++i) {
+      float& value = a.planes[i * a.stride + x];
+      if (value < a.lo[x] - margin) value = a.lo[x] - margin;
+      if (value > a.hi[x] + margin) value = a.hi[x] + margin;
+    }
+  }
+}
+
+void slope(const SlopeArgs& a) {
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    double mean_y = 0, mean_c = 0;
+    for (int j = 0; j < 3; ++j) {
+      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) mean_y += a.luma[j][i] / 9.0, mean_c += a.chroma[j][i] / 9.0;
+    }
+    double variance_y = 0, variance_c = 0, covariance = 0;
+    for (int j = 0; j < 3; ++j) {
+      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
+        const double dy = a.luma[j][i] - mean_y, dc = a.chroma[j][i] - mean_c;
+        variance_y += dy * dy / 9;
+        variance_c += dc * dc / 9;
+        covariance += dy * dc / 9;
+      }
+    }
+    const double squared = covariance * covariance / (variance_y * variance_c + kSlopeTiny);
+    const float steep = static_cast<float>(covariance / (variance_y + kSlopeNoise) * squared * squared);
+    const float limit = (a.chroma_hi[x] - a.chroma_lo[x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
+    a.dst[x] = steep > limit ? limit : steep < -limit ? -limit : steep;
+  }
+}
+
+void guide(const float* luma, const float* soft, const float* slope, ptrdiff_t n, float* chroma) {
+  for (ptrdiff_t x = 0; x < n; ++x) chroma[x] += slope[x] * (luma[x] - soft[x]);
 }
 
 void correlate(const CorrelateArgs& a) {
@@ -180,6 +230,10 @@ const KernelTable kReferenceTable = {
     blend4,
     blend,
     resample,
+    range5,
+    clamp,
+    slope,
+    guide,
     correlate,
     prelu_forward,
     prelu_backward,

@@ -3,6 +3,7 @@
 
 #include "conv2d-inl.h"
 #include "deconv2d-inl.h"
+#include "finish-inl.h"
 #include "gradient-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
@@ -53,6 +54,10 @@ const KernelTable FSRCNN_TABLE = {
     blend4,
     blend,
     resample,
+    range5,
+    clamp,
+    slope,
+    guide,
     correlate,
     prelu_forward,
     prelu_backward,
