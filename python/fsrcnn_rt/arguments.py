@@ -54,7 +54,7 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
 
 
 def add_model_options(add: Callable[..., object]) -> None:
-    """Add the options that say which weights are used."""
+    """Add the options that say which weights are used, and how much of what they give."""
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
     add(
         "--content",

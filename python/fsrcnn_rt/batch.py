@@ -94,7 +94,7 @@ class _Line:
     ) -> None:
         self.stopped = threading.Event()
         self._options, self._progress = options, progress
-        self._together = upscaler
+        self._upscaler = upscaler
         self._few = len(jobs) < _MANY * workers.proc
         self._alone = upscaler if self._few or upscaler.threads == 1 else upscaler.with_threads(1)
         self._large = _MEMORY // (2 * workers.proc)
@@ -121,6 +121,8 @@ class _Line:
                 first_frame=options.first_frame,
                 raw_bits=8 if options.depth == 8 or not _DEEP.issuperset(names.values()) else 16,
             )
+        # By the picture as it came, and one choice for all frames and pages: a change would flicker.
+        upscaler = self._upscaler.choose(picture.frames[0])
         picture = pictures.adjusted(picture, options)
         pictures.check(picture, names, options)
         # Held from before the results exist until they are written, so that memory follows the limit and not
@@ -128,6 +130,7 @@ class _Line:
         needed = sum(_larger(picture, goal, options.larger) for goal in job.outputs)
         with self._memory.hold(needed):
             together = self._few or needed > self._large
+            upscaler = upscaler if together else upscaler.with_threads(1)
             with self._turn(self._computing):
                 # One choice for all frames and pages: what changed between them would flicker.
                 upscaler = (self._together if together else self._alone).choose(picture.frames[0])
@@ -139,7 +142,7 @@ class _Line:
                     progress=lambda part: self._progress(job, _COMPUTING * part),
                 )
             with self._turn(self._saving):
-                self._write(job, picture, results, self._together.threads if together else 1)
+                self._write(job, picture, results, upscaler.threads)
         return Outcome(
             job,
             picture.size,

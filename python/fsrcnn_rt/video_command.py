@@ -60,14 +60,9 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = _parser().parse_intermixed_args(argv)
-    # Whatever is wrong with these is told before any file is opened.
-    Upscaler(
-        options.model,
-        content=options.content,
-        denoise=options.denoise,
-        threads=options.threads,
-        isa=options.isa,
-    )
+    names = ("model", "content", "denoise", "strength", "threads", "isa")
+    options.engine = {name: getattr(options, name) for name in names}
+    Upscaler(**options.engine)  # whatever is wrong with these is told before any file is opened
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
