@@ -69,10 +69,6 @@ def add_model_options(add: Callable[..., object]) -> None:
         default="auto",
         help="weights for the compressed or noisy (default: auto, by JPEG and video)",
     )
-
-
-def add_strength_option(add: Callable[..., object]) -> None:
-    """Add the option that says how much of the network is taken."""
     text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
     add("--strength", type=float, default=1.0, metavar="N", help=text)
 

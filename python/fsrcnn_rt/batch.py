@@ -96,7 +96,6 @@ class _Line:
         self._options, self._progress = options, progress
         self._upscaler = upscaler
         self._few = len(jobs) < _MANY * workers.proc
-        self._alone = upscaler if self._few or upscaler.threads == 1 else upscaler.with_threads(1)
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
@@ -132,8 +131,6 @@ class _Line:
             together = self._few or needed > self._large
             upscaler = upscaler if together else upscaler.with_threads(1)
             with self._turn(self._computing):
-                # One choice for all frames and pages: what changed between them would flicker.
-                upscaler = (self._together if together else self._alone).choose(picture.frames[0])
                 results = pictures.upscale(
                     picture,
                     upscaler,

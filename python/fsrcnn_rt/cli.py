@@ -22,7 +22,6 @@ from fsrcnn_rt.arguments import (
     UsageError,
     add_goal_options,
     add_model_options,
-    add_strength_option,
     complain,
     goals_asked,
     is_video,
@@ -192,7 +191,6 @@ def _parser() -> ArgumentParser:
         help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
     )
     add_model_options(add)
-    add_strength_option(add)
     add(
         "--colour",
         choices=("guided", "bicubic", "rgb"),

@@ -22,8 +22,8 @@ class Report:
     ``json_lines``: on stdout, {"input", "status": "done" | "skipped" | "failed" | "output", "outputs":
     {scale: path}}, where the scale may be a size as it was asked for, and "output" is what was found and is
     the output of another input; if done also "size": [width, height] of the input, "lossless": whether its
-    outputs are, "seconds", "weights", "content" and "denoise" (the last two null of a model without
-    variants), and "left_out" with the metadata that the outputs have no place for, if there is some; if
+    outputs are, "weights", "content" and "denoise" (the last two null of a model without variants),
+    "seconds", and "left_out" with the metadata that the outputs have no place for, if there is some; if
     failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people.
     """
@@ -93,10 +93,11 @@ class Report:
         if self._verbose:
             paths = ", ".join(outputs.values())
             without = f"; without {', '.join(left_out)}" if left_out else ""
-            how = "lossless, " if outcome.lossless else ""
-            told = f"{source} -> {paths} ({how}{seconds:.2f} s, weights {weights}{without})"
+            told = f"{source} -> {paths} ({seconds:.2f} s, weights {weights}{without})"
             with self._without_bar():
-                print(told, file=sys.stderr)
+                how = "lossless, " if outcome.lossless else ""
+                told = f"{how}{seconds:.2f} s, weights {weights}{without}"
+                print(f"{source} -> {paths} ({told})", file=sys.stderr)
         values: dict[str, Any] = {"size": outcome.size, "lossless": outcome.lossless}
         values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
         if left_out:

@@ -126,8 +126,8 @@ def upscale_video(
     written under another name beside it, and renamed when it is complete.
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
-    as it is shown, where it is to be turned. ``model``, ``content``, ``denoise``, ``strength``: as in
-    :func:`upscale_frames`. Encoders of 4:2:0 mostly want even sides: only those given outright can be odd.
+    as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
+    outright can be odd. ``model``, ``content``, ``denoise``, ``strength``: as in :func:`upscale_frames`.
 
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
-from fsrcnn_rt.api import Upscaler, check_strength
+from fsrcnn_rt.api import Upscaler
 from fsrcnn_rt.arguments import (
     PIPE,
     VIDEO_SUFFIXES,
@@ -24,7 +24,6 @@ from fsrcnn_rt.arguments import (
     ArgumentParser,
     add_goal_options,
     add_model_options,
-    add_strength_option,
     check_output,
     default_suffix,
     goals_asked,
@@ -66,7 +65,6 @@ def main(argv: Sequence[str]) -> int:
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
-    options.strength = check_strength(options.strength)
     jobs = _plan(options)
     failed = False
     for job in jobs:
@@ -97,7 +95,6 @@ def _parser() -> ArgumentParser:
     )
     add_goal_options(add, 2)
     add_model_options(add)
-    add_strength_option(add)
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
@@ -196,8 +193,7 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
 
 def _upscale(job: _Job, options: argparse.Namespace) -> None:
     start = perf_counter()
-    names = ("model", "content", "denoise", "strength", "threads", "isa")
-    common = {name: getattr(options, name) for name in names}
+    common = dict(options.engine)
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
