@@ -46,7 +46,7 @@ from fsrcnn_rt.sizes import (
     size_of,
 )
 from fsrcnn_rt.streams import in_order
-from fsrcnn_rt.variants import Choice, Content, Denoise, Loss, Weights, loss_of
+from fsrcnn_rt.variants import Choice, Content, Denoise, Loss, Weights, loss_of, loss_of_video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -190,8 +190,10 @@ class Upscaler:
         """Whether the result is kept near the range of the input around."""
         return bool(self._options["guard"])
 
-    def choose(self, image: "ArrayLike | Image") -> "Upscaler":
+    def choose(self, image: "ArrayLike | Image", *, qp: float | None = None) -> "Upscaler":
         """Settle on the weights that ``image`` gets, as for all frames of a film by one of them.
+
+        ``qp``: mean quantiser on the scale of H.264, 0..51, of the video that it is a frame of.
 
         Gives an upscaler of these alone, whose :attr:`weights` tell which they are and why; itself where
         there is nothing to choose.
@@ -199,7 +201,9 @@ class Upscaler:
         Raises ``TypeError`` or ``ValueError`` for what is no picture, ``ModelError`` where the weights are
         missing.
         """
-        return self._choose(lambda: loss_of(image), lambda: is_graphics(image))
+        return self._choose(
+            lambda: loss_of(image) if qp is None else loss_of_video(qp), lambda: is_graphics(image)
+        )
 
     def with_threads(self, threads: int | None) -> "Upscaler":
         """Make the same with other threads per call; the weights are shared. Raises as the class does."""

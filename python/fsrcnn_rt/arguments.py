@@ -56,21 +56,26 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
 def add_model_options(add: Callable[..., object]) -> None:
     """Add the options that say which weights are used, and how much of what they give."""
     add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
+    add_variant_options(add)
+    text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
+    add("--strength", type=float, default=1.0, metavar="N", help=text)
+
+
+def add_variant_options(add: Callable[..., object], default: str | None = "auto", when: str = "") -> None:
+    """Add the options that choose among the weights of a network; ``when``: where the default is auto."""
     add(
         "--content",
         choices=CONTENTS,
-        default="auto",
-        help="weights for photographs, or lines and text (default: auto, by the pixels)",
+        default=default,
+        help=f"weights for photographs, or lines and text (default: auto, by the pixels{when})",
     )
     add(
         "--denoise",
         type=_denoise,
         choices=LEVELS,
-        default="auto",
-        help="weights for the compressed or noisy (default: auto, by JPEG and video)",
+        default=default,
+        help=f"weights for the compressed or noisy (default: auto, by JPEG and video{when})",
     )
-    text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
-    add("--strength", type=float, default=1.0, metavar="N", help=text)
 
 
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,8 @@ class Degraded(NamedTuple):
     """Luma (scale * H, scale * W); None where the small picture is not meant to show it."""
     file: Image | None = None
     """The small picture as Pillow opens it from a JPEG, which tells how it was coded."""
+    qp: float | None = None
+    """Mean quantiser, where it was coded by H.264."""
 
 
 def shrink(image: _U8, scale: int, method: Method = "bicubic") -> _U8:
@@ -96,7 +98,8 @@ def degrade(path: Path, scale: int, *, with_h264: bool) -> Iterator[Degraded]:
         frames = [_yuv(small[:height, k : k + width]) for k in range(_PAN)]
         shown = hr[: height * scale, _PAN_FRAME * scale : (_PAN_FRAME + width) * scale]
         for crf in _CRFS:
-            yield Degraded(f"H.264, CRF {crf}", h264(frames, crf)[_PAN_FRAME], shown)
+            coded, qp = h264(frames, crf)
+            yield Degraded(f"H.264, CRF {crf}", coded[_PAN_FRAME], shown, qp=qp)
     for sigma in _SIGMAS:
         seed = [zlib.crc32(path.name.encode()), scale, sigma]
         yield Degraded(f"noise, sigma {sigma}", noisy(luma, sigma, np.random.default_rng(seed)), hr)
@@ -121,9 +124,9 @@ def clip_frames(path: Path, scale: int) -> Iterator[tuple[str, Degraded]]:
     frames = [(modcrop(y, luma), modcrop(cb, chroma), modcrop(cr, chroma)) for y, cb, cr in frames]
     small = [(shrink(y, scale), shrink(cb, scale), shrink(cr, scale)) for y, cb, cr in frames]
     for crf in _CRFS:
-        coded = h264(small, crf)
+        coded, qp = h264(small, crf)
         for k in _CLIP_FRAMES:
-            yield f"{path.stem}, frame {k}", Degraded(f"H.264, CRF {crf}", coded[k], frames[k][0])
+            yield f"{path.stem}, frame {k}", Degraded(f"H.264, CRF {crf}", coded[k], frames[k][0], qp=qp)
 
 
 def jpeg(pixels: _U8, quality: int, subsampling: Literal["4:2:0", "4:4:4"]) -> Image:
@@ -138,12 +141,14 @@ def jpeg(pixels: _U8, quality: int, subsampling: Literal["4:2:0", "4:4:4"]) -> I
     return image
 
 
-def h264(frames: Sequence[_YUV], crf: int) -> list[_U8]:
-    """Code frames of 4:2:0 by libx264 on one thread, and give the luma of what is decoded.
+def h264(frames: Sequence[_YUV], crf: int) -> tuple[list[_U8], float]:
+    """Code frames of 4:2:0 by libx264 on one thread; give the luma that is decoded, and the mean quantiser.
 
     The same frames give the same result where their sides are multiples of 16.
     """
     import av
+
+    from fsrcnn_rt.video import mean_qp
 
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = frames[0][0].shape
@@ -152,11 +157,14 @@ def h264(frames: Sequence[_YUV], crf: int) -> list[_U8]:
     encoder.time_base, encoder.framerate = Fraction(1, 24), Fraction(24)
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
+    decoder.options = {"export_side_data": "venc_params"}
     packets = [packet for k, planes in enumerate(frames) for packet in encoder.encode(_frame(planes, k))]
     packets += encoder.encode(None)
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded += decoder.decode(None)
-    return [_copied(frame)[0] for frame in decoded]
+    parameters: list[Any] = [frame.side_data.get("VIDEO_ENC_PARAMS") for frame in decoded]
+    qp = sum(mean_qp(each) for each in parameters) / len(parameters)
+    return [_copied(frame)[0] for frame in decoded], qp
 
 
 def noisy(luma: _U8, sigma: float, rng: np.random.Generator) -> _U8:

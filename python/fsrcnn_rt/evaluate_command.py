@@ -10,11 +10,22 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 import fsrcnn_rt
 from fsrcnn_rt.api import Upscaler
-from fsrcnn_rt.arguments import PIPE, VIDEO_SUFFIXES, ArgumentParser, check_output, complain, is_video
+from fsrcnn_rt.arguments import (
+    PIPE,
+    VIDEO_SUFFIXES,
+    ArgumentParser,
+    add_variant_options,
+    check_output,
+    complain,
+    is_video,
+)
 from fsrcnn_rt.evaluate import (
     DatasetError,
     Figures,
@@ -27,7 +38,8 @@ from fsrcnn_rt.evaluate import (
     mean,
 )
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import SCALES
+from fsrcnn_rt.model import NETWORKS, SCALES
+from fsrcnn_rt.variants import Content, Denoise
 
 if TYPE_CHECKING:
     from fsrcnn_rt import robustness
@@ -65,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.folders:
         raise ValueError("FOLDER: needs one at least, or --suite")
     images = {folder: list_images(folder) for folder in options.folders}
-    models = _models(options.models or ["fsrcnn"], options.threads, options.isa)
+    models = _models(options.models or ["fsrcnn"], options)
     methods = _methods(models, options.scales)
     crops = []
     if options.crop and not options.sheet:
@@ -112,9 +124,9 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     if options.suite == "drawings" and options.folders:
         raise ValueError(f"{options.folders[0]}: --suite drawings takes no folders")
     sources = _sources(options)
-    models = _models(options.models or ["fsrcnn"], options.threads, options.isa)
+    models = _models(options.models or ["fsrcnn"], options)
     methods = {
-        scale: {name: _of_case(upscale) for name, upscale in by_name.items() if name != _BICUBIC}
+        scale: {name: _of_case(models[name]) for name in by_name if name != _BICUBIC}
         for scale, by_name in _methods(models, options.scales).items()
     }
     results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
@@ -139,8 +151,14 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     return 1 if failed else 0
 
 
-def _of_case(upscale: UpscaleLuma) -> robustness.Upscale:
-    return lambda case: upscale(case.lr, case.scale)
+def _of_case(upscaler: Upscaler) -> robustness.Upscale:
+    """Upscale a case by the weights that it gets: by its JPEG tables, its quantiser, or its pixels."""
+
+    def upscale(case: robustness.Case) -> npt.NDArray[np.floating[Any]]:
+        chosen = upscaler.choose(case.lr if case.file is None else case.file, qp=case.qp)
+        return chosen.upscale(case.lr, case.scale)
+
+    return upscale
 
 
 def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
@@ -236,13 +254,22 @@ def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
     return outputs
 
 
-def _models(names: Sequence[str], threads: int | None, isa: str | None) -> dict[str, Upscaler]:
+def _models(names: Sequence[str], options: argparse.Namespace) -> dict[str, Upscaler]:
     """Make models ready, by what they are called in the tables."""
+    content: Content = options.content or ("auto" if options.suite else "photo")
+    denoise: Denoise = "auto" if options.suite else 0
+    denoise = denoise if options.denoise is None else options.denoise
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"model={name!r} is given twice")
     labels = _short(names, lambda path: path.stem, _BICUBIC)
-    return {labels[name]: Upscaler(name, threads=threads, isa=isa) for name in names}
+    how = {"threads": options.threads, "isa": options.isa}
+    return {
+        labels[name]: Upscaler(name, content=content, denoise=denoise, **how)
+        if name in NETWORKS
+        else Upscaler(name, **how)
+        for name in names
+    }
 
 
 def _short(names: Sequence[str], shorten: Callable[[Path], str], *taken: str) -> dict[str, str]:
@@ -418,6 +445,7 @@ def _parser() -> ArgumentParser:
         metavar="MODEL[,MODEL]",
         help="fsrcnn (default), fsrcnn-s or a file; repeatable",
     )
+    add_variant_options(add, None, ", with --suite; else clean photographs'")
     add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
     add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")

@@ -88,6 +88,8 @@ class Case(NamedTuple):
     """(scale * H, scale * W) of which ``lr`` was made, if there is such."""
     file: Image | None = None
     """The small picture as Pillow opens it from a JPEG, which tells how it was coded."""
+    qp: float | None = None
+    """Mean quantiser of the clip, where it was coded by H.264."""
 
 
 class Figures(NamedTuple):
@@ -203,7 +205,7 @@ def shown_cases(scale: int, photograph: Path | None) -> Iterator[Case]:
 
 
 def _case(kind: str, name: str, scale: int, degraded: Degraded) -> Case:
-    return Case(kind, degraded.way, name, scale, _unit(degraded.lr), degraded.hr, degraded.file)
+    return Case(kind, degraded.way, name, scale, _unit(degraded.lr), *degraded[2:])
 
 
 def _unit(luma: _U8) -> _F32:

@@ -21,10 +21,10 @@ CONTENTS = ("photo", "graphics", "auto")
 LEVELS = (0, 1, 2, 3, "auto")
 
 # Level 0 is for this JPEG quality and above, level 1 for the next, level 2 for the last; below it is level 3.
-_JPEG_QUALITY = (96, 80, 50)
+_JPEG_QUALITY = (96, 82, 55)
 
 # The same of H.264's quantiser, where less is better.
-_H264_QP = (20, 26, 32)
+_H264_QP = (22, 30, 36)
 
 # The luma table of the JPEG standard, row by row, that the Independent JPEG Group's quality 50 stands for.
 # fmt: off
@@ -158,6 +158,11 @@ def jpeg_denoise_level(tables: Mapping[int, Sequence[int]]) -> int:
 def video_denoise_level(qp: float) -> int:
     """Choose the level of denoising, 0 to 3, by a video's mean quantiser on the scale of H.264, 0..51."""
     return sum(qp >= threshold for threshold in _H264_QP)
+
+
+def loss_of_video(qp: float) -> Loss:
+    """Tell how much was lost in a video, by its mean quantiser on the scale of H.264, 0..51."""
+    return Loss(video_denoise_level(qp), f"quantiser about {qp:.0f} of H.264")
 
 
 def as_h264_qp(kind: str, qp: float, bits: int) -> float | None:

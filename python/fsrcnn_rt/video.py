@@ -24,7 +24,7 @@ from fsrcnn_rt.planes import ChromaLocation, Layout
 from fsrcnn_rt.runtime import resolve_threads
 from fsrcnn_rt.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.streams import Progress, in_order, read_ahead
-from fsrcnn_rt.variants import Content, Denoise, Loss, as_h264_qp, video_denoise_level
+from fsrcnn_rt.variants import Content, Denoise, Loss, as_h264_qp, loss_of_video
 from fsrcnn_rt.y4m import read_header
 
 try:
@@ -251,7 +251,7 @@ def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
         layout = _layout(frame.format.name, "left")
         parameters: Any = frame.side_data.get("VIDEO_ENC_PARAMS")
         if parameters is not None:
-            qp = as_h264_qp(parameters.codec_type.name, _mean_qp(parameters), layout.bits)
+            qp = as_h264_qp(parameters.codec_type.name, mean_qp(parameters), layout.bits)
             quantisers += [] if qp is None else [qp]
         if is_last:
             votes.append(is_graphics(_planes(frame, layout)[0], bits=layout.bits))
@@ -259,8 +259,7 @@ def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
     def loss() -> Loss:
         if not quantisers:
             return Loss()
-        qp = sum(quantisers) / len(quantisers)
-        return Loss(video_denoise_level(qp), f"quantiser about {qp:.0f} of H.264")
+        return loss_of_video(sum(quantisers) / len(quantisers))
 
     return upscaler._choose(loss, lambda: 2 * sum(votes) > len(votes))
 
@@ -282,7 +281,7 @@ def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
             yield from ((frame, frame is frames[-1]) for frame in frames)
 
 
-def _mean_qp(parameters: Any) -> float:
+def mean_qp(parameters: Any) -> float:
     """Mean quantiser of a frame's blocks; that of the frame where it tells of no blocks."""
     count = parameters.nb_blocks
     if not count:
