@@ -57,6 +57,8 @@ augmentation = [1.0, 0.8]
 exclude = []
 filters = { bicubic = 0.9, nearest = 0.1 }
 drawing_filters = { area = 1.0 }
+drawing_kinds = { scene = 0.6, "hard scene" = 0.2, blocks = 0.2 }
+least_text = 6
 drawings = 3
 validation_dataset = "pictures"
 validation_images = 2
@@ -344,13 +346,13 @@ def test_pairs_do_not_depend_on_the_order_in_which_they_are_made(data):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_drawings(scale):
     """Small and large show the same: made from pixels that are there, at the same place."""
-    filters = {"bicubic": 0.5, "nearest": 0.5}
+    recipe = parse_recipe(changed(data__drawing_filters={"bicubic": 0.5, "nearest": 0.5}))
     kinds = set()
     for number in range(60):
-        pair = draw(np.random.default_rng(number), scale, filters, None)
+        pair = draw(np.random.default_rng(number), scale, recipe)
         assert pair.hr.shape == (SIDE, SIDE)
         assert pair.lr.shape == (SIDE // scale, SIDE // scale)
-        again = draw(np.random.default_rng(number), scale, filters, None)
+        again = draw(np.random.default_rng(number), scale, recipe)
         assert np.array_equal(pair.lr, again.lr)
         here = shrink(pair.hr, scale, "area")
         if here.std() < 0.05:

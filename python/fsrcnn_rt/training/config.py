@@ -17,10 +17,22 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
-__all__ = ["FILTERS", "KINDS", "ConfigError", "Damage", "Recipe", "Stage", "parse_recipe", "read_recipe"]
+__all__ = [
+    "DRAWING_KINDS",
+    "FILTERS",
+    "KINDS",
+    "ConfigError",
+    "Damage",
+    "Recipe",
+    "Stage",
+    "parse_recipe",
+    "read_recipe",
+]
 
 #: Ways to make a picture small. "bicubic" is that of the papers.
 FILTERS = ("bicubic", "area", "bilinear", "lanczos", "nearest")
+#: How a drawing and what is made from it come about (:mod:`fsrcnn_rt.training.drawings`).
+DRAWING_KINDS = ("scene", "hard scene", "blocks")
 #: What may happen to a small picture then. Noise comes before JPEG.
 KINDS = ("clean", "noise", "jpeg", "noise jpeg", "h264")
 
@@ -95,6 +107,10 @@ class Recipe:
     """How often which of ``FILTERS`` makes a photograph small."""
     drawing_filters: Mapping[str, float]
     """The same for drawings."""
+    drawing_kinds: Mapping[str, float]
+    """How often which of ``DRAWING_KINDS``; those that are damaged are all "scene"."""
+    least_text: int
+    """Height of the smallest letters drawn, in small pixels."""
     drawings: int
     """How many pictures are drawn, for each scale."""
     damage: Damage | None
@@ -166,6 +182,8 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
         exclude=data.names("exclude"),
         filters=data.shares("filters", FILTERS),
         drawing_filters=data.shares("drawing_filters", FILTERS),
+        drawing_kinds=data.shares("drawing_kinds", DRAWING_KINDS),
+        least_text=data.integer("least_text", 1),
         drawings=data.integer("drawings", 0),
         damage=_damage(data.table("damage")) if "damage" in data else None,
         validation_dataset=data.folder("validation_dataset"),

@@ -101,8 +101,7 @@ def training_pairs(
                 draw,
                 _generator(recipe.seed, "drawing", number, scale),
                 scale,
-                recipe.drawing_filters,
-                recipe.damage,
+                recipe,
             ),
         )
         for number in range(recipe.drawings if stage.drawn else 0)

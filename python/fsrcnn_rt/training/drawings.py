@@ -7,8 +7,8 @@ itself with hard edges where the large one has smooth ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from fsrcnn_rt.evaluate import Pair
-from fsrcnn_rt.training.config import Damage
+from fsrcnn_rt.training.config import Recipe
 from fsrcnn_rt.training.degrade import damaged, shrink
 
 __all__ = ["SIDE", "draw"]
@@ -33,21 +33,18 @@ _LETTERS = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 + 1 / 32
 
 
-def draw(
-    random: np.random.Generator, scale: int, filters: Mapping[str, float], damage: Damage | None
-) -> Pair:
+def draw(random: np.random.Generator, scale: int, recipe: Recipe) -> Pair:
     """Draw a picture, SIDE pixels a side, and what it is made from, ``scale`` times smaller.
 
-    ``filters``: how often which filter makes small ones (:func:`~fsrcnn_rt.training.degrade.shrink`).
-    ``damage``: what these go through then, if anything.
+    Of ``recipe`` count what it says of drawings, and the damage.
     """
     side = SIDE // scale
-    clean = damage is None
-    kind = random.choice(["scene", "hard scene", "blocks"], p=[0.6, 0.2, 0.2] if clean else [1, 0, 0])
+    kinds = recipe.drawing_kinds if recipe.damage is None else {"scene": 1.0}
+    kind = random.choice(list(kinds), p=list(kinds.values()))
     if kind == "blocks":
-        small = _blocks(random, side)
+        small = _blocks(random, side, recipe.least_text)
         return Pair(np.kron(small, np.ones((scale, scale), np.uint8)), _unit(small))
-    background, paints = _scene(random, side, scale)
+    background, paints = _scene(random, side, scale, recipe.least_text)
     if kind == "hard scene":
         small = _render(background, paints, side, 1, smooth=False)
         return Pair(_render(background, paints, side, scale, smooth=True), _unit(small))
@@ -56,9 +53,9 @@ def draw(
         large = _scan(random, large)
     elif random.random() < 0.1:
         large = _dither(random, large)
-    name = str(random.choice(list(filters), p=list(filters.values())))
-    if damage is not None:
-        return damaged(Image.fromarray(large), scale, name, damage, random, side // 2)
+    name = str(random.choice(list(recipe.drawing_filters), p=list(recipe.drawing_filters.values())))
+    if recipe.damage is not None:
+        return damaged(Image.fromarray(large), scale, name, recipe.damage, random, side // 2)
     return Pair(large, shrink(large, scale, name))
 
 
@@ -78,10 +75,11 @@ def _render(background: int, paints: list[_Paint], side: int, zoom: int, *, smoo
     return np.array(canvas.reduce(SUPERSAMPLING) if smooth else canvas)
 
 
-def _scene(random: _Random, side: int, scale: int) -> tuple[int, list[_Paint]]:
+def _scene(random: _Random, side: int, scale: int, least_text: int) -> tuple[int, list[_Paint]]:
     """Choose a background and what is painted on it, in units of small pixels."""
     background, ink = _colours(random)
-    kinds = (_lines, _fan, _text, _interface, _curves, _figures, _sprites)
+    text = partial(_text, least=least_text)
+    kinds = (_lines, _fan, text, _interface, _curves, _figures, _sprites)
     thin = 1 / scale  # a large pixel
     return background, kinds[random.integers(len(kinds))](random, side, background, ink, thin)
 
@@ -170,10 +168,10 @@ def _fan(random: _Random, side: int, background: int, ink: int, thin: float) -> 
     return paints
 
 
-def _text(random: _Random, side: int, background: int, ink: int, thin: float) -> list[_Paint]:
+def _text(random: _Random, side: int, background: int, ink: int, thin: float, *, least: int) -> list[_Paint]:
     paints, y = [], float(random.uniform(-4, 4))
     while y < side:
-        size = float(random.integers(6, 17) if random.random() < 0.85 else random.integers(17, 40))
+        size = float(random.integers(least, 17) if random.random() < 0.85 else random.integers(17, 40))
         bold = float(random.choice([0, 0, 0, thin, 1]))
         colour = ink if random.random() < 0.8 else _any(random)
         paints.append(_words((float(random.uniform(-6, 6)), y), size, _some_words(random, 8), colour, bold))
@@ -262,14 +260,14 @@ def _sprite(random: _Random) -> npt.NDArray[np.int64]:
     return np.concatenate([half, half[:, ::-1]], 1)
 
 
-def _blocks(random: _Random, side: int) -> _U8:
+def _blocks(random: _Random, side: int, least_text: int) -> _U8:
     """Draw a small picture whose pixels are meant: pixel art, bitmap text, patterns, dither."""
     kind = random.choice(["sprites", "text", "pattern", "dither", "scene"])
     background, ink = _colours(random)
     if kind == "sprites":
         return _render(background, _sprites(random, side, background, ink, 1), side, 1, smooth=False)
     if kind == "scene":
-        return _render(*_scene(random, side, 1), side, 1, smooth=False)
+        return _render(*_scene(random, side, 1, least_text), side, 1, smooth=False)
     if kind == "text":
         canvas = Image.new("L", (side, side), background)
         pen, font = ImageDraw.Draw(canvas), ImageFont.load_default_imagefont()
