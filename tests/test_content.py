@@ -97,9 +97,10 @@ def scene():
     return drawn.picture(np.random.default_rng(3), (240, 180))
 
 
-def flat_sky(image):
+def flat_sky(image, value=255):
+    """Over-exposed; one of less than white is even only where JPEG made it so."""
     samples = np.array(image)
-    samples[: len(samples) // 2] = 200
+    samples[: len(samples) // 2] = value
     return Image.fromarray(samples)
 
 
@@ -111,6 +112,7 @@ def over_exposed(image):
     "change",
     [
         flat_sky,
+        lambda image: jpeg(flat_sky(image, 200), 75),
         over_exposed,
         with_bars,
         lambda image: with_bars(image, 255),

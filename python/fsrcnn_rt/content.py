@@ -70,7 +70,7 @@ def flat_or_jumping(image: "ArrayLike | PilImage", *, bits: int | None = None) -
             jumping = np.abs(luma[one] - luma[other]) >= jump
             found += np.count_nonzero(jumping | (equal & ~silent))
             counted += equal.size - np.count_nonzero(silent)
-    return found / counted if counted else 0.0
+    return float(found / counted) if counted else 0.0
 
 
 def _tiles(image: "ArrayLike | PilImage") -> AnyArray:
