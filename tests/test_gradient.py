@@ -23,7 +23,16 @@ def subpixel(head, scale):
     return phases.reshape(shape), np.repeat(bias, scale * scale), np.ones(scale * scale, np.float32)
 
 
-def loss_of(layers, lr, hr, scale, kind, border):
+def beyond(out, patch, scale):
+    """How far an output is beyond the widened range of the 5x5 pixels around."""
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(patch, 2, mode="edge"), (5, 5))
+    low, high = around.min((2, 3)), around.max((2, 3))
+    more = 0.15 * (high - low)
+    low, high = (np.kron(side, np.ones((scale, scale))) for side in (low - more, high + more))
+    return np.minimum(out - low, 0) + np.maximum(out - high, 0)
+
+
+def loss_of(layers, lr, hr, scale, kind, border, overshoot=0.0):
     """The mean loss, in float64."""
     errors = []
     for patch, truth in zip(lr, hr, strict=True):
@@ -33,9 +42,10 @@ def loss_of(layers, lr, hr, scale, kind, border):
         height, width = patch.shape
         out = x.reshape(scale, scale, height, width).transpose(2, 0, 3, 1).reshape(truth.shape)
         inner = slice(border * scale, -border * scale or None)
-        errors.append((out - truth)[inner, inner])
-    errors = np.array(errors)
-    return np.abs(errors).mean() if kind == "l1" else np.square(errors).mean()
+        errors.append([(out - truth)[inner, inner], beyond(out, patch, scale)[inner, inner]])
+    size = np.abs if kind == "l1" else np.square
+    error, excess = size(np.array(errors)).mean((0, 2, 3))
+    return error + overshoot * excess
 
 
 @pytest.fixture
@@ -52,11 +62,18 @@ def make_problem(rng, scale, count=3, d=5, s=3, m=1):
 
 @pytest.mark.parametrize("isa", fsrcnn_rt.available_isas())
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize(("kind", "border"), [("l1", 0), ("mse", 0), ("mse", 2)])
-def test_gradients_are_the_slopes_of_the_loss(rng, isa, scale, kind, border):
+@pytest.mark.parametrize(
+    ("kind", "border", "overshoot"),
+    [("l1", 0, 0.0), ("mse", 0, 0.0), ("mse", 2, 0.0), ("l1", 1, 0.7), ("mse", 0, 3.0)],
+)
+def test_gradients_are_the_slopes_of_the_loss(rng, isa, scale, kind, border, overshoot):
     layers, lr, hr = make_problem(rng, scale)
-    value, gradients = _core.Gradients(isa).run(layers, lr, hr, kind, border, 1)
-    assert value == pytest.approx(loss_of(layers, lr, hr, scale, kind, border), rel=1e-5)
+    if overshoot:
+        lr = lr * np.float32(0.2)  # so that a random network leaves its range, and stays in it elsewhere
+    value, gradients = _core.Gradients(isa).run(layers, lr, hr, kind, border, 1, overshoot)
+    expected = loss_of(layers, lr, hr, scale, kind, border, overshoot)
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert (expected > 1.001 * loss_of(layers, lr, hr, scale, kind, border)) == bool(overshoot)
     for index, part in np.ndindex(len(layers), 3):
         if (index, part) == (len(layers) - 1, 2):
             continue  # the head has no PReLU
@@ -69,7 +86,8 @@ def test_gradients_are_the_slopes_of_the_loss(rng, isa, scale, kind, border):
             ]
             for sign in (1, -1)
         )
-        rise = loss_of(ahead, lr, hr, scale, kind, border) - loss_of(behind, lr, hr, scale, kind, border)
+        rise = loss_of(ahead, lr, hr, scale, kind, border, overshoot)
+        rise -= loss_of(behind, lr, hr, scale, kind, border, overshoot)
         gradient = gradients[index][part]
         assert gradient.shape == step.shape
         allowed = 2e-3 * np.linalg.norm(gradient) * np.linalg.norm(step) + 1e-12

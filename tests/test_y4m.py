@@ -341,9 +341,12 @@ def test_truncated_pipe(model, model_file):
 
 
 def test_not_y4m_on_the_pipe(model_file):
-    result = subprocess.run(command(model_file, "-"), input=b"\x89PNG\r\n\x1a\nmore", capture_output=True)
-    assert (result.returncode, result.stdout) == (1, b"")
-    assert result.stderr == b"fsrcnn-rt: -: is not a Y4M stream: it does not begin with YUV4MPEG2\n"
+    for data, words in ((b"YUV4MPEG2", []), (b"\x89PNG\r\n\x1a\nmore", ["video"])):  # of a picture it is none
+        ours = command(model_file)
+        result = subprocess.run([*ours[:3], *words, *ours[3:], "-"], input=data, capture_output=True)
+        assert (result.returncode, result.stdout) == (1, b"")
+        message = b"has no size" if not words else b"is not a Y4M stream: it does not begin with YUV4MPEG2"
+        assert result.stderr.startswith(b"fsrcnn-rt: -: " + message)
 
 
 @pytest.mark.parametrize("stalled", [False, True])
@@ -451,7 +454,8 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run_silent, folder):
         (["a.y4m", "--crf", "20"], "--crf is for video files other than Y4M"),
     ],
 )
-def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, arguments, message):
+def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stream(frames_of())))))
     (folder / "c").mkdir()
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     (folder / "old.y4m").write_bytes(b"precious")
@@ -480,7 +484,8 @@ def test_a_terminal_shows_the_rate_and_gets_no_video(model_file, folder):
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     subprocess.run(command(model_file, "a.y4m"), stderr=theirs, check=True)
-    refused = subprocess.run(command(model_file, "-"), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+    with (folder / "a.y4m").open("rb") as film:
+        refused = subprocess.run(command(model_file, "-"), stdin=film, stdout=theirs, stderr=subprocess.PIPE)
     os.close(theirs)
     shown = os.read(ours, 10000)
     os.close(ours)

@@ -32,12 +32,15 @@ class Gradients:
         loss: str,
         border: int,
         threads: int,
+        overshoot: float = 0.0,
     ) -> tuple[float, list[tuple[_F32, _F32, _F32]]]:
         """Return the mean loss of a batch and its gradient for weight, bias and slope of every layer.
 
         ``layers``: as of ``Network``; the last is the head in sub-pixel form, (scale**2, ic, k, k), whose
         slope is not used. ``lr``: (N, P, P), ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of
-        what lies more than ``border`` LR pixels from the edges, which are replicated. Releases the GIL.
+        what lies more than ``border`` LR pixels from the edges, which are replicated. ``overshoot``: what the
+        same loss of leaving the range of the 5x5 pixels around, widened by 0.15 of it, counts on top.
+        Releases the GIL.
         ``threads`` do not change the bits.
         """
 

@@ -19,7 +19,7 @@ from fsrcnn_rt.variants import Weights
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
 _MEMORY = 1 << 30
 
-# The part of a picture's time that the network takes, for a picture that is shown to progress.
+# The part of a picture's progress that is the network's; the rest is the encoder's.
 _COMPUTING = 0.4
 
 # Formats that hold 16 bits per channel of colour, and are not the camera's.

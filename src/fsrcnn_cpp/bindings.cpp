@@ -256,7 +256,7 @@ class Gradients {
   explicit Gradients(const std::string& isa) : engine_(table_by_name(isa)) {}
 
   py::tuple run(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers, const FloatArray& lr,
-                const FloatArray& hr, const std::string& loss, int border, int threads) {
+                const FloatArray& hr, const std::string& loss, int border, int threads, float overshoot) {
     if (loss != "l1" && loss != "mse") throw py::value_error("loss='" + loss + "' is neither 'l1' nor 'mse'");
     if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
     if (lr.ndim() != 3 || lr.size() == 0 || lr.shape(1) != lr.shape(2)) {
@@ -272,7 +272,7 @@ class Gradients {
     double value;
     {
       py::gil_scoped_release release;
-      value = engine_.run(network, {lr.data(), hr.data(), lr.shape(0), lr.shape(1), scale, border},
+      value = engine_.run(network, {lr.data(), hr.data(), lr.shape(0), lr.shape(1), scale, border, overshoot},
                           loss == "l1" ? Loss::l1 : Loss::mse, threads, gradients);
     }
     py::list result;
@@ -316,7 +316,7 @@ PYBIND11_MODULE(_core, m) {
   py::class_<Gradients>(m, "Gradients")
       .def(py::init<const std::string&>(), py::arg("isa"))
       .def("run", &Gradients::run, py::arg("layers"), py::arg("lr"), py::arg("hr"), py::arg("loss"), py::arg("border"),
-           py::arg("threads"));
+           py::arg("threads"), py::arg("overshoot") = 0.0f);
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>&,
                     const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>&, const std::string&,

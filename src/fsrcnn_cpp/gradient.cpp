@@ -105,12 +105,15 @@ class Pass {
     gradient_ = arena.take(geometry.plane() * most);
     next_gradient_ = arena.take(geometry.plane() * most);
     ones_ = arena.take(geometry.plane());
+    low_ = arena.take(geometry.side * geometry.side);
+    high_ = arena.take(geometry.side * geometry.side);
   }
 
   void run(const PatchBatch& batch, std::ptrdiff_t index, Loss loss, double pixels, Sums& sums) {
     std::fill_n(ones_, geometry_.plane(), 1.0f);
     forward(batch.lr + index * batch.side * batch.side);
     const std::ptrdiff_t hr_side = batch.scale * batch.side;
+    find_range(batch.lr + index * batch.side * batch.side);
     sums.loss += compare(batch, batch.hr + index * hr_side * hr_side, loss, pixels);
     backward(sums);
   }
@@ -128,6 +131,26 @@ class Pass {
       for (int c = 0; c < layer.conv->oc; ++c) {
         const std::ptrdiff_t at = c * g.plane() + g.corner(0);
         kernels_.prelu_forward(outputs_[i] + at, layer.conv->slope[c], g.span(0), inputs_[i + 1] + at);
+      }
+    }
+  }
+
+  /// The range of the 5x5 pixels around each one, widened.
+  void find_range(const float* patch) {
+    constexpr std::ptrdiff_t kReach = 2;
+    const std::ptrdiff_t side = geometry_.side;
+    for (std::ptrdiff_t y = 0; y < side; ++y) {
+      for (std::ptrdiff_t x = 0; x < side; ++x) {
+        float low = patch[y * side + x], high = low;
+        for (std::ptrdiff_t v = std::max<std::ptrdiff_t>(0, y - kReach); v <= std::min(side - 1, y + kReach); ++v) {
+          for (std::ptrdiff_t u = std::max<std::ptrdiff_t>(0, x - kReach); u <= std::min(side - 1, x + kReach); ++u) {
+            low = std::min(low, patch[v * side + u]);
+            high = std::max(high, patch[v * side + u]);
+          }
+        }
+        const float more = kTolerance * (high - low);
+        low_[y * side + x] = low - more;
+        high_[y * side + x] = high + more;
       }
     }
   }
@@ -155,6 +178,11 @@ class Pass {
             row += error * error;
             gradient[x] = 2 * error * unit;
           }
+          const float low = low_[y * g.side + x], high = high_[y * g.side + x];
+          const float beyond = out[x] < low ? out[x] - low : out[x] > high ? out[x] - high : 0.0f;
+          if (beyond == 0 || batch.overshoot == 0) continue;
+          row += batch.overshoot * (loss == Loss::l1 ? std::fabs(beyond) : beyond * beyond);
+          gradient[x] += batch.overshoot * unit * (loss == Loss::l1 ? std::copysign(1.0f, beyond) : 2 * beyond);
         }
         sum += row;
       }
@@ -248,6 +276,7 @@ class Pass {
   Geometry geometry_;
   std::vector<float*> inputs_, outputs_;  // of every layer; outputs before PReLU
   float *gradient_, *next_gradient_, *ones_;
+  float *low_, *high_;  // [side][side]
   std::vector<const float*> a_, b_;
 };
 

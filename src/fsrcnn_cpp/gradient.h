@@ -21,8 +21,13 @@ struct PatchBatch {
   const float* hr;  // [count][scale * side][scale * side]
   std::ptrdiff_t count, side;
   int scale;
-  int border;  // LR pixels along the edges that the loss leaves out
+  int border;       // LR pixels along the edges that the loss leaves out
+  float overshoot;  // what the loss of leaving the range of the pixels around counts on top
 };
+
+/// An output overshoots where it is beyond the 5x5 pixels of `lr` around it by more than this part of their range. The
+/// large picture goes there too, a little.
+inline constexpr float kTolerance = 0.15f;
 
 /// Computes the mean loss over all pixels of a batch within the border, and its gradient for every layer. Edges are
 /// replicated. Keeps its memory from call to call; for one caller at a time.

@@ -17,11 +17,30 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
-__all__ = ["ConfigError", "Recipe", "Stage", "parse_recipe", "read_recipe"]
+__all__ = ["FILTERS", "KINDS", "ConfigError", "Damage", "Recipe", "Stage", "parse_recipe", "read_recipe"]
+
+#: Ways to make a picture small. "bicubic" is that of the papers.
+FILTERS = ("bicubic", "area", "bilinear", "lanczos", "nearest")
+#: What may happen to a small picture then. Noise comes before JPEG.
+KINDS = ("clean", "noise", "jpeg", "noise jpeg", "h264")
 
 
 class ConfigError(ValueError):
     """A recipe that cannot be followed; the message names the key and the value."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What small pictures have gone through before they come to us."""
+
+    shares: Mapping[str, float]
+    """How often which of ``KINDS``."""
+    quality: tuple[float, float]
+    """Of JPEG, least and most."""
+    crf: tuple[float, float]
+    """Constant rate factor of H.264, least and most."""
+    sigma: tuple[float, float]
+    """Standard deviation of noise in codes of 8 bits, least and most."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,10 @@ class Stage:
     loss: Literal["l1", "mse"]
     learning_rate: tuple[float, float]
     """First and last, joined by half a cosine; equal for a constant rate."""
+    drawn: float
+    """Share of the patches that come from drawings."""
+    overshoot: float
+    """What going beyond the pixels around counts, relative to the loss."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,15 @@ class Recipe:
     """Inner width of the collapsible linear blocks; 0 trains the plain network."""
     augmentation: tuple[float, ...]
     """Sizes at which every training image is used."""
+    exclude: tuple[str, ...]
+    """Images that are left out, as dataset/name."""
+    filters: Mapping[str, float]
+    """How often which of ``FILTERS`` makes a photograph small."""
+    drawing_filters: Mapping[str, float]
+    """The same for drawings."""
+    drawings: int
+    """How many pictures are drawn, for each scale."""
+    damage: Damage | None
     validation_dataset: str
     validation_images: int
     """Held out of training: evenly spread over the sorted names of ``validation_dataset``."""
@@ -131,6 +163,11 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
         m=network.integer("m", 1),
         expansion=network.integer("expansion", 0),
         augmentation=data.numbers("augmentation", 0.1, 1.0),
+        exclude=data.names("exclude"),
+        filters=data.shares("filters", FILTERS),
+        drawing_filters=data.shares("drawing_filters", FILTERS),
+        drawings=data.integer("drawings", 0),
+        damage=_damage(data.table("damage")) if "damage" in data else None,
         validation_dataset=data.folder("validation_dataset"),
         validation_images=data.integer("validation_images", 1),
         evaluate_every=training.integer("evaluate_every", 1),
@@ -143,7 +180,21 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
     for table in (network, data, training, top):
         table.finish()
     _check_order(recipe.stages)
+    for stage in recipe.stages:
+        if stage.drawn and not recipe.drawings:
+            raise ConfigError(f"stage {stage.name!r}: drawn: {stage.drawn} of the patches need data.drawings")
     return recipe
+
+
+def _damage(table: _Table) -> Damage:
+    damage = Damage(
+        shares=table.shares("shares", KINDS),
+        quality=table.span("quality", 1, 100),
+        crf=table.span("crf", 0, 51),
+        sigma=table.span("sigma", 0, 255),
+    )
+    table.finish()
+    return damage
 
 
 def _stage(table: _Table) -> Stage:
@@ -160,6 +211,8 @@ def _stage(table: _Table) -> Stage:
         batch=table.integer("batch", 1),
         loss=table.choice("loss", ("l1", "mse")),  # type: ignore[arg-type]
         learning_rate=table.rate("learning_rate"),
+        drawn=table.number("drawn", 0.0, 1.0),
+        overshoot=table.number("overshoot", 0.0, 1e3),
     )
     table.finish()
     if len(stage.scale_weights) != len(stage.scales):
@@ -242,6 +295,35 @@ class _Table:
         if len(pair) != 2 or not all(self._is_number(v, 0.0, 1.0) for v in pair):
             raise self._fail(key, "a number or [first, last], each from 0 to 1", value)
         return float(pair[0]), float(pair[1])
+
+    def span(self, key: str, least: float, most: float) -> tuple[float, float]:
+        value = self._take(key)
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or not all(self._is_number(v, least, most) for v in value)
+            or value[0] > value[1]
+        ):
+            raise self._fail(key, f"[least, most], each from {least} to {most}", value)
+        return float(value[0]), float(value[1])
+
+    def shares(self, key: str, choices: tuple[str, ...]) -> dict[str, float]:
+        value = self._take(key)
+        items = value if isinstance(value, dict) else {}
+        if any(name not in choices or not self._is_number(v, 0, 1) for name, v in items.items()):
+            raise self._fail(key, f"shares of {', '.join(choices)}", value)
+        if not math.isclose(sum(items.values()), 1):
+            raise self._fail(key, "shares that add up to 1", value)
+        return {name: float(share) for name, share in items.items()}
+
+    def names(self, key: str) -> tuple[str, ...]:
+        value = self._take(key)
+        if not isinstance(value, list) or not all(isinstance(v, str) and v.count("/") == 1 for v in value):
+            raise self._fail(key, "a list of dataset/name", value)
+        return tuple(value)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self._take(key)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from fsrcnn_rt.evaluate import DatasetError, Pair, list_images, load_luma, make_pair, to_8bit
-from fsrcnn_rt.metrics import imresize
-from fsrcnn_rt.training.config import Recipe
+from fsrcnn_rt.evaluate import GREY_MODES, DatasetError, Pair, list_images, load_luma, make_pair, to_8bit
+from fsrcnn_rt.metrics import imresize, modcrop
+from fsrcnn_rt.training.config import Recipe, Stage
+from fsrcnn_rt.training.degrade import damaged, shrink
+from fsrcnn_rt.training.drawings import SIDE, draw
 
 __all__ = [
+    "LazyPair",
     "PatchSampler",
     "check_datasets",
     "data_folder",
@@ -50,52 +58,135 @@ def check_datasets(data: Path, recipe: Recipe) -> None:
     split_validation(list_images(data / recipe.validation_dataset), recipe.validation_images)
 
 
-def training_pairs(data: Path, recipe: Recipe, datasets: Iterable[str], scale: int, patch: int) -> list[Pair]:
-    """Load every training image of ``datasets`` at every size of the recipe that holds a patch.
+class LazyPair(NamedTuple):
+    """A pair that is made when it is first asked for."""
 
-    The recipe's validation images are left out. Raises ``DatasetError`` where there is no image to use,
-    ``OSError`` for an unreadable one.
+    shape: tuple[int, int]
+    """Of the small picture; a clip that is made of it may be smaller, but holds a patch."""
+    make: Callable[[], Pair]
+
+
+def training_pairs(
+    data: Path, recipe: Recipe, stage: Stage, scale: int
+) -> tuple[list[LazyPair], list[LazyPair]]:
+    """Photographs, every training image of ``stage`` at every size of the recipe, and drawings.
+
+    Left out are the recipe's validation images, what it excludes, and what does not hold a patch. Each pair
+    has a random generator of its own, so that nothing depends on the order in which they are made. Raises
+    ``DatasetError`` where there is no image to use, ``OSError`` for an unreadable one.
     """
-    pairs = []
-    for dataset in datasets:
+    photographs = []
+    for dataset in stage.datasets:
         paths = list_images(data / dataset)
         if dataset == recipe.validation_dataset:
             paths, _ = split_validation(paths, recipe.validation_images)
-        for luma in map(load_luma, paths):
+        for path in paths:
+            if f"{dataset}/{path.name}" in recipe.exclude:
+                continue
+            with Image.open(path) as image:
+                width, height = image.size
             for size in recipe.augmentation:
-                resized = luma if size == 1 else to_8bit(imresize(luma, size) / 255.0)
-                if min(resized.shape) >= scale * patch:
-                    pairs.append(make_pair(resized, scale))
-    if not pairs:
-        raise DatasetError(f"no image of {', '.join(datasets)} holds a patch of {scale * patch} pixels")
-    return pairs
+                shape = (math.ceil(size * height - 1e-9) // scale, math.ceil(size * width - 1e-9) // scale)
+                if min(shape) >= stage.patch:
+                    random = _generator(recipe.seed, f"{dataset}/{path.name}", size, scale)
+                    make = partial(_photograph, path, size, scale, recipe, random, stage.patch)
+                    photographs.append(LazyPair(shape, make))
+    if not photographs:
+        names = ", ".join(stage.datasets)
+        raise DatasetError(f"no image of {names} holds a patch of {scale * stage.patch} pixels")
+    drawings = [
+        LazyPair(
+            (SIDE // scale, SIDE // scale),
+            partial(
+                draw,
+                _generator(recipe.seed, "drawing", number, scale),
+                scale,
+                recipe.drawing_filters,
+                recipe.damage,
+            ),
+        )
+        for number in range(recipe.drawings if stage.drawn else 0)
+    ]
+    return photographs, drawings
+
+
+def _generator(seed: int, name: str, *numbers: float) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(repr((name, *numbers)).encode())])
+
+
+def _photograph(
+    path: Path, size: float, scale: int, recipe: Recipe, random: np.random.Generator, patch: int
+) -> Pair:
+    """Make one image at one size into a pair that holds a patch, as the recipe has it."""
+    name = str(random.choice(list(recipe.filters), p=list(recipe.filters.values())))
+    if recipe.damage is None:
+        luma = _resized_luma(path, size)
+        hr = np.ascontiguousarray(modcrop(luma, scale))
+        return Pair(hr, shrink(hr, scale, name))
+    with Image.open(path) as image:
+        picture = image.convert("L" if image.mode in GREY_MODES else "RGB")
+    if size != 1:
+        sides = (math.ceil(size * picture.width - 1e-9), math.ceil(size * picture.height - 1e-9))
+        picture = picture.resize(sides, Image.Resampling.BICUBIC)
+    return damaged(picture, scale, name, recipe.damage, random, patch)
+
+
+# A picture serves three scales.
+@lru_cache(maxsize=4096)
+def _resized_luma(path: Path, size: float) -> _U8:
+    luma = load_luma(path)
+    return luma if size == 1 else to_8bit(imresize(luma, size) / 255.0)
 
 
 def validation_pairs(data: Path, recipe: Recipe, scale: int) -> list[Pair]:
-    """Load the held-out images as the protocol measures them."""
+    """Load the held-out images as the protocol measures them, after the damage that the recipe is for."""
     _, paths = split_validation(list_images(data / recipe.validation_dataset), recipe.validation_images)
-    return [make_pair(load_luma(path), scale) for path in paths]
+    if recipe.damage is None:
+        return [make_pair(load_luma(path), scale) for path in paths]
+    randoms = (_generator(recipe.seed, f"validation/{path.name}", scale) for path in paths)
+    patch = recipe.stages[0].patch
+    return [
+        _photograph(path, 1, scale, recipe, random, patch)
+        for path, random in zip(paths, randoms, strict=True)
+    ]
 
 
 class PatchSampler:
-    """Random patches, uniform over the positions in all pictures, each in one of the eight orientations."""
+    """Random patches, each in one of the eight orientations.
 
-    def __init__(self, pairs: Sequence[Pair], scale: int, patch: int, batch: int) -> None:
-        self._pairs, self._scale, self._patch, self._batch = pairs, scale, patch, batch
-        positions = np.array([(p.lr.shape[0] - patch + 1) * (p.lr.shape[1] - patch + 1) for p in pairs])
-        self._cumulative = np.cumsum(positions)
+    ``groups``: pairs and the share of the patches that come from them; within a group, patches are uniform
+    over the positions in all pictures.
+    """
+
+    def __init__(
+        self, groups: Sequence[tuple[float, Sequence[LazyPair]]], scale: int, patch: int, batch: int
+    ) -> None:
+        self._scale, self._patch, self._batch = scale, patch, batch
+        self._pairs = [pair for _, pairs in groups for pair in pairs]
+        self._made: dict[int, Pair] = {}
+        chances = []
+        for share, pairs in groups:
+            positions = np.array([(h - patch + 1) * (w - patch + 1) for (h, w), _ in pairs], np.float64)
+            chances.append(share * positions / positions.sum())
+        self._cumulative = np.cumsum(np.concatenate(chances))
+
+    def _pair(self, index: int) -> Pair:
+        if index not in self._made:
+            self._made[index] = self._pairs[index].make()
+        return self._made[index]
 
     def draw(self, random: np.random.Generator) -> tuple[_F32, _F32]:
         """Draw LR (batch, 1, patch, patch) and HR (batch, 1, scale * patch, ...), float32 in 0..1."""
         patch, scale = self._patch, self._scale
         lr = np.empty((self._batch, 1, patch, patch), np.float32)
         hr = np.empty((self._batch, 1, scale * patch, scale * patch), np.float32)
-        picks = random.integers(self._cumulative[-1], size=self._batch)
+        picks = random.random(self._batch) * self._cumulative[-1]
+        places = random.random((self._batch, 2))
         orientations = random.integers(8, size=self._batch)
         for k, index in enumerate(np.searchsorted(self._cumulative, picks, side="right")):
-            pair = self._pairs[index]
-            rest = int(picks[k] - (self._cumulative[index - 1] if index else 0))
-            y, x = divmod(rest, pair.lr.shape[1] - patch + 1)
+            pair = self._pair(int(index))
+            y = int(places[k, 0] * (pair.lr.shape[0] - patch + 1))
+            x = int(places[k, 1] * (pair.lr.shape[1] - patch + 1))
             lr[k, 0] = _orient(pair.lr[y : y + patch, x : x + patch], orientations[k])
             y, x, side = scale * y, scale * x, scale * patch
             hr[k, 0] = _orient(pair.hr[y : y + side, x : x + side], orientations[k])

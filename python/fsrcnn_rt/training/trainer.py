@@ -93,8 +93,10 @@ class Training:
     def _run_stage(self, stage: Stage, last: float, report: Callable[[str], None]) -> bool:
         samplers = {}
         for scale in stage.scales:
-            pairs = training_pairs(self._data, self.recipe, stage.datasets, scale, stage.patch)
-            samplers[scale] = PatchSampler(pairs, scale, stage.patch, stage.batch)
+            photographs, drawings = training_pairs(self._data, self.recipe, stage, scale)
+            groups = [(1 - stage.drawn, photographs), (stage.drawn, drawings)]
+            groups = [group for group in groups if group[0]]
+            samplers[scale] = PatchSampler(groups, scale, stage.patch, stage.batch)
             if scale not in self._validation:
                 self._validation[scale] = validation_pairs(self._data, self.recipe, scale)
 
@@ -172,7 +174,15 @@ class Training:
         lr, hr = sampler.draw(self._random)
         weights = self._network.weights()
         loss = loss_and_gradients(
-            self._engine, weights, lr[:, 0], hr[:, 0], scale, stage.loss, LOSS_BORDER, scale_weight
+            self._engine,
+            weights,
+            lr[:, 0],
+            hr[:, 0],
+            scale,
+            stage.loss,
+            LOSS_BORDER,
+            scale_weight,
+            stage.overshoot,
         )
         # The heads of other scales have no gradient.
         trained = [value for value in self._network.parameters() if value.grad is not None]
