@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fsrcnn_rt import content
 from fsrcnn_rt.content import flat_or_jumping, is_graphics
+from fsrcnn_rt.drawings import large_drawings, small_drawings
 from PIL import Image
 from test_docs import table
 
@@ -96,9 +97,10 @@ def scene():
     return drawn.picture(np.random.default_rng(3), (240, 180))
 
 
-def flat_sky(image):
+def flat_sky(image, value=255):
+    """Over-exposed; one of less than white is even only where JPEG made it so."""
     samples = np.array(image)
-    samples[: len(samples) // 2] = 200
+    samples[: len(samples) // 2] = value
     return Image.fromarray(samples)
 
 
@@ -110,6 +112,7 @@ def over_exposed(image):
     "change",
     [
         flat_sky,
+        lambda image: jpeg(flat_sky(image, 200), 75),
         over_exposed,
         with_bars,
         lambda image: with_bars(image, 255),
@@ -172,11 +175,29 @@ def test_some_hundred_tiles_of_a_large_picture_are_read(scene):
     for image in (large, np.asarray(large)):
         channels, tiles, *_ = content._tiles(image).shape
         assert (channels, tiles) == (3, content._MOST**2)
-    assert content._tiles(np.zeros((80, 8, 2), np.uint8)).shape == (2, 10, 8, 8)
+    assert content._tiles(np.zeros((80, 5, 2), np.uint8)).shape == (2, 10, 9, 5)
     # The first and the last rows and columns are among them.
     array = np.zeros((1000, 1000), np.uint8)
     array[0, 0] = array[-1, -1] = 255
     assert content._tiles(array).max(axis=(0, 2, 3)).astype(bool).sum() == 2
+
+
+@pytest.mark.parametrize("length", [9, 16, 17, 64, 71, 100, 192])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_edge_is_between_the_tiles(length, axis):
+    for edge in range(1, length):
+        array = np.full((length, 20), 60, np.uint8)
+        array[edge:] = 180
+        assert is_graphics(array if axis == 0 else array.T), edge
+
+
+def test_other_drawings_than_those_it_was_made_with():
+    """Those of the robustness suite."""
+    seen = [is_graphics(drawing.pixels) for drawing in small_drawings()]
+    for drawing in large_drawings():
+        image = Image.fromarray(drawing.pixels)
+        seen += [is_graphics(drawn.smaller(image, 2, name)) for name in drawn.FILTERS]
+    assert share(seen) >= 0.95
 
 
 def test_what_is_no_picture():

@@ -290,6 +290,9 @@ def test_copies_choose_as_well(variants, copied):
     assert (engine.weights, engine.threads) == (None, 1)
     chosen = engine.choose(PAGE)
     assert chosen.weights.name == "fsrcnn-graphics"
+    soft = copied(Upscaler(content="auto", strength=0.5, colour="bicubic", guard=False)).choose(PAGE)
+    assert (soft.strength, soft.colour, soft.guard) == (0.5, "bicubic", False)
+    assert not np.array_equal(soft.upscale(PAGE, 2), chosen.upscale(PAGE, 2))
     other = copied(chosen)
     assert other.weights == chosen.weights
     assert_array_equal(other.upscale(PHOTO, 2), upscale(PHOTO, 2, model=variants["fsrcnn-graphics"]))
