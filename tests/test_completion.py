@@ -83,6 +83,8 @@ def test_bash_options(bash):
         "-v",
         "--verbose",
         "--suite",
+        "--content",
+        "--denoise",
         "--ifc",
         "--markdown",
         "--json",

@@ -219,7 +219,7 @@ def test_h264_gives_every_frame_in_order(rng):
     chroma = np.full((16, 24), 128, np.uint8)
     frames = [(np.full((32, 48), 20 * k + 20, np.uint8), chroma, chroma) for k in range(8)]
     decoded, qp = h264(frames, 10)
-    assert 4 < qp < 20 < h264(frames, 33)[1]
+    assert qp + 15 < h264(frames, 33)[1]
     assert [plane.shape for plane in decoded] == [(32, 48)] * 8
     assert [plane.mean() for plane in decoded] == pytest.approx([20 * k + 20 for k in range(8)], abs=2)
 

@@ -528,13 +528,13 @@ def weights_of(path, **asked):
     ("codec", "options", "expected"),
     [
         ("libx264", {"qp": 12}, "fsrcnn (quantiser about 12 of H.264)"),
-        ("libx264", {"qp": 24}, "fsrcnn-denoise1 (quantiser about 24 of H.264)"),
-        ("libx264", {"qp": 30}, "fsrcnn-denoise2 (quantiser about 30 of H.264)"),
+        ("libx264", {"qp": 25}, "fsrcnn-denoise1 (quantiser about 25 of H.264)"),
+        ("libx264", {"qp": 32}, "fsrcnn-denoise2 (quantiser about 32 of H.264)"),
         ("libx264", {"qp": 40}, "fsrcnn-denoise3 (quantiser about 40 of H.264)"),
         # At 10 bits it goes from -12, and encoders count from there.
-        ("libx264", {"qp": 42, "pix_fmt": "yuv420p10le"}, "fsrcnn-denoise2 (quantiser about 30 of H.264)"),
-        ("mpeg2video", {"qmin": 2, "qmax": 2}, "fsrcnn-denoise1 (quantiser about 20 of H.264)"),
-        ("mpeg4", {"qmin": 10, "qmax": 10}, "fsrcnn-denoise3 (quantiser about 34 of H.264)"),
+        ("libx264", {"qp": 44, "pix_fmt": "yuv420p10le"}, "fsrcnn-denoise2 (quantiser about 32 of H.264)"),
+        ("mpeg2video", {"qmin": 2, "qmax": 2}, "fsrcnn (quantiser about 20 of H.264)"),
+        ("mpeg4", {"qmin": 10, "qmax": 10}, "fsrcnn-denoise2 (quantiser about 34 of H.264)"),
         ("ffv1", {}, "fsrcnn"),
     ],
 )
@@ -549,7 +549,7 @@ def test_the_quantiser_chooses_the_weights(variants, codec, options, expected):
 
 def test_vp9_has_a_quantiser_too(variants):
     encode("a.webm", moving("photo"), "libvpx-vp9", crf=55, b=0, deadline="realtime", **{"cpu-used": 8})
-    assert weights_of("a.webm", denoise="auto").startswith("fsrcnn-denoise3 (quantiser about ")
+    assert weights_of("a.webm", denoise="auto").startswith("fsrcnn-denoise2 (quantiser about ")
 
 
 def test_a_title_does_not_stand_for_the_film(variants):
