@@ -349,7 +349,13 @@ def test_palettes_with_a_transparent_colour(convert, name, used):
 class Idle:
     """An upscaler that must not be reached."""
 
-    threads, isa, model = 1, "reference", None
+    threads, isa, model, weights = 1, "reference", None, None
+
+    def choose(self, image):
+        return self
+
+    def with_threads(self, threads):
+        return self
 
     def upscale(self, *args, **options):
         raise AssertionError("upscaled in spite of it")

@@ -134,9 +134,11 @@ def test_weights_score_what_the_log_ends_with(shipped, data_folder):
     upscaler = Upscaler(path, guard=False)
     logged = last_figures(rows)
     assert logged.keys() == set(upscaler.scales)
+    # The bits that libx264 makes of pictures whose sides are no multiples of 16 differ from call to call.
+    decibels = 0.0005 if recipe.damage is None else 0.02
     for scale, expected in logged.items():
         values = [
             psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale)
             for hr, lr in validation_pairs(data_folder, recipe, scale)
         ]
-        assert np.mean(values) == pytest.approx(expected, abs=0.0005)
+        assert np.mean(values) == pytest.approx(expected, abs=decibels)
