@@ -113,7 +113,7 @@ class Pass {
     std::fill_n(ones_, geometry_.plane(), 1.0f);
     forward(batch.lr + index * batch.side * batch.side);
     const std::ptrdiff_t hr_side = batch.scale * batch.side;
-    find_range(batch.lr + index * batch.side * batch.side);
+    if (batch.overshoot != 0) find_range(batch.lr + index * batch.side * batch.side);
     sums.loss += compare(batch, batch.hr + index * hr_side * hr_side, loss, pixels);
     backward(sums);
   }
@@ -178,9 +178,10 @@ class Pass {
             row += error * error;
             gradient[x] = 2 * error * unit;
           }
+          if (batch.overshoot == 0) continue;
           const float low = low_[y * g.side + x], high = high_[y * g.side + x];
           const float beyond = out[x] < low ? out[x] - low : out[x] > high ? out[x] - high : 0.0f;
-          if (beyond == 0 || batch.overshoot == 0) continue;
+          if (beyond == 0) continue;
           row += batch.overshoot * (loss == Loss::l1 ? std::fabs(beyond) : beyond * beyond);
           gradient[x] += batch.overshoot * unit * (loss == Loss::l1 ? std::copysign(1.0f, beyond) : 2 * beyond);
         }

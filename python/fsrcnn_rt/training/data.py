@@ -17,7 +17,7 @@ from PIL import Image
 from fsrcnn_rt.evaluate import GREY_MODES, DatasetError, Pair, list_images, load_luma, make_pair, to_8bit
 from fsrcnn_rt.metrics import imresize, modcrop
 from fsrcnn_rt.training.config import Recipe, Stage
-from fsrcnn_rt.training.degrade import damaged, shrink
+from fsrcnn_rt.training.degrade import damaged, pick, shrink
 from fsrcnn_rt.training.drawings import SIDE, draw
 
 __all__ = [
@@ -117,7 +117,7 @@ def _photograph(
     path: Path, size: float, scale: int, recipe: Recipe, random: np.random.Generator, patch: int
 ) -> Pair:
     """Make one image at one size into a pair that holds a patch, as the recipe has it."""
-    name = str(random.choice(list(recipe.filters), p=list(recipe.filters.values())))
+    name = pick(random, recipe.filters)
     if recipe.damage is None:
         luma = _resized_luma(path, size)
         hr = np.ascontiguousarray(modcrop(luma, scale))

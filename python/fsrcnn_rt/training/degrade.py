@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from fsrcnn_rt.evaluate import Pair
 from fsrcnn_rt.metrics import imresize, rgb_to_y
 from fsrcnn_rt.training.config import Damage
 
-__all__ = ["damaged", "shrink"]
+__all__ = ["damaged", "pick", "shrink"]
 
 _F32 = npt.NDArray[np.float32]
 _U8 = npt.NDArray[np.uint8]
@@ -29,6 +30,11 @@ _LUMA = np.array([65.481, 128.553, 24.966], np.float32) / np.float32(255)
 
 _FRAMES = 4  # of a clip that is coded for the sake of its last frame
 _PAN = 2 * _FRAMES  # pixels that it moves at most
+
+
+def pick(random: np.random.Generator, shares: Mapping[str, float]) -> str:
+    """Draw one of the names, each as often as its share says."""
+    return str(random.choice(list(shares), p=list(shares.values())))
 
 
 def shrink(large: _U8, scale: int, name: str) -> _F32:
@@ -52,7 +58,7 @@ def damaged(
     size = (picture.width // scale, picture.height // scale)
     large = picture.crop((0, 0, size[0] * scale, size[1] * scale))
     small = large.resize(size, _RESAMPLING[name])
-    kind = str(random.choice(list(damage.shares), p=list(damage.shares.values())))
+    kind = pick(random, damage.shares)
     hr = rgb_to_y(np.asarray(large))
     if "noise" in kind:
         small = _noisy(small, random.uniform(*damage.sigma), random)

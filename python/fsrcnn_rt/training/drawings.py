@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fsrcnn_rt.evaluate import Pair
 from fsrcnn_rt.training.config import Recipe
-from fsrcnn_rt.training.degrade import damaged, shrink
+from fsrcnn_rt.training.degrade import damaged, pick, shrink
 
 __all__ = ["SIDE", "draw"]
 
@@ -40,7 +40,7 @@ def draw(random: np.random.Generator, scale: int, recipe: Recipe) -> Pair:
     """
     side = SIDE // scale
     kinds = recipe.drawing_kinds if recipe.damage is None else {"scene": 1.0}
-    kind = random.choice(list(kinds), p=list(kinds.values()))
+    kind = pick(random, kinds)
     if kind == "blocks":
         small = _blocks(random, side, recipe.least_text)
         return Pair(np.kron(small, np.ones((scale, scale), np.uint8)), _unit(small))
@@ -53,7 +53,7 @@ def draw(random: np.random.Generator, scale: int, recipe: Recipe) -> Pair:
         large = _scan(random, large)
     elif random.random() < 0.1:
         large = _dither(random, large)
-    name = str(random.choice(list(recipe.drawing_filters), p=list(recipe.drawing_filters.values())))
+    name = pick(random, recipe.drawing_filters)
     if recipe.damage is not None:
         return damaged(Image.fromarray(large), scale, name, recipe.damage, random, side // 2)
     return Pair(large, shrink(large, scale, name))
