@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fsrcnn_rt import cli, compare, metrics
-from fsrcnn_rt.api import Upscaler
+from fsrcnn_rt import cli
+from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.evaluation import metrics
+from fsrcnn_rt.evaluation import page as compare
 from PIL import Image, ImageCms
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from fsrcnn_rt import available_isas, cli
-from fsrcnn_rt.completion import SHELLS
+from fsrcnn_rt.cli.completion import SHELLS
 from fsrcnn_rt.model import SHIPPED
 
 ISAS = list(available_isas())
@@ -218,7 +218,7 @@ def test_it_needs_no_training_package(folder):
 def test_other_commands_do_not_load_it():
     code = (
         "import sys; from fsrcnn_rt.cli import main; main(['info']); "
-        "print('fsrcnn_rt.completion' in sys.modules)"
+        "print('fsrcnn_rt.cli.completion' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"

@@ -12,7 +12,8 @@ from pathlib import Path
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, y4m
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.video import y4m
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"

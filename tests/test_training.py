@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import Upscaler, _core, cli, load, runtime
-from fsrcnn_rt.evaluate import DatasetError, Pair
-from fsrcnn_rt.metrics import imresize
+from fsrcnn_rt import Upscaler, _core, cli, load
+from fsrcnn_rt.engine import runtime
+from fsrcnn_rt.evaluation.metrics import imresize
+from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.api import Upscaler
-from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
+from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
 from fsrcnn_rt.convert.network import head_reach, sub_pixel_convolution
-from fsrcnn_rt.errors import ScaleError
+from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.errors import ScaleError, what_is_missing
+from fsrcnn_rt.evaluation.metrics import cubic
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.metrics import cubic
 from fsrcnn_rt.model import HEAD_KERNEL, Model, load
 
 if TYPE_CHECKING:

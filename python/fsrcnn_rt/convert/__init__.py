@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
-from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
+from fsrcnn_rt.errors import ModelError, ScaleError, what_is_missing
 from fsrcnn_rt.model import SCALES, Model, Padding, save_model
 
 if TYPE_CHECKING:

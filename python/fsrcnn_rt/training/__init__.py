@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.arguments import ArgumentParser, what_is_missing
+from fsrcnn_rt.cli.arguments import ArgumentParser
+from fsrcnn_rt.errors import what_is_missing
 
 __all__ = ["main"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fsrcnn_rt.evaluate import DatasetError
+from fsrcnn_rt.evaluation.protocol import DatasetError
 from fsrcnn_rt.model import save_model
 from fsrcnn_rt.training import _parser
 from fsrcnn_rt.training.config import ConfigError, read_recipe
