@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.cli.plan import Job
 from fsrcnn_rt.pictures import batch
 from fsrcnn_rt.pictures import files as pictures
+from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from fsrcnn_rt import cli
-from fsrcnn_rt.evaluation import speed as bench
+from fsrcnn_rt.cli import bench
 from fsrcnn_rt.evaluation import svg
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS, FpsReport, draw
 

@@ -497,7 +497,7 @@ def test_what_is_printed_finds_no_room(model_file, folder, arguments):
         result = subprocess.run(
             [sys.executable, "-m", "fsrcnn_rt", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
         )
-    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot print: No space left on device\n")
+    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot write: No space left on device\n")
 
 
 @pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png", "--overwrite"], ["bench", "--json"]])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from fsrcnn_rt import available_isas, cli
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.cli.completion import SHELLS
 from fsrcnn_rt.model import SHIPPED
 
@@ -198,7 +199,7 @@ def test_zsh(files, capsys):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_option_of_every_command_is_there(shell, capsys):
     text = script(shell, capsys)
-    for command in [[], *([name] for name in cli._SUBCOMMANDS)]:
+    for command in [[], *([name] for name in COMMANDS)]:
         assert cli.main([*command, "--help"]) == 0
         for line in capsys.readouterr().out.splitlines():
             words = line.replace(",", " ").split()

@@ -357,7 +357,7 @@ def test_commands_with_pictures(bash, folder, command, made):
 
 
 def test_every_write_option_is_explained():
-    from fsrcnn_rt.cli import _WRITE_OPTIONS
+    from fsrcnn_rt.cli.upscale import _WRITE_OPTIONS
 
     told = {option for row in table("command-line.md", "option | what it does") for option in code(row[0])}
     assert {f"--{name.replace('_', '-')}" for name in _WRITE_OPTIONS} - {"--strip-metadata"} <= told

@@ -435,8 +435,8 @@ def test_one_file_for_several_outputs_is_refused(run_silent, folder, inputs):
 
 def test_progress_within_one_picture(model, folder):
     from fsrcnn_rt import Upscaler
-    from fsrcnn_rt.cli.plan import Job
     from fsrcnn_rt.pictures import batch
+    from fsrcnn_rt.pictures.batch import Job
 
     picture(folder / "a.png", size=(700, 600))
     job = Job(folder / "a.png", {2: folder / "b.png"})

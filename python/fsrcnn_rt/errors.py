@@ -1,4 +1,8 @@
-"""The package's own exceptions. Everything else is a ``TypeError``, ``ValueError`` or ``OSError``."""
+"""The package's own exceptions, and how errors are told.
+
+The library raises ``ModelError`` and ``ScaleError``; everything else is a ``TypeError``, ``ValueError`` or
+``OSError``. ``UsageError`` and ``CommandError`` are for the command line.
+"""
 
 # Optional packages, by what is imported, and the extra that has each.
 _EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
@@ -15,6 +19,10 @@ class ScaleError(ValueError):
 
 class UsageError(Exception):
     """The command cannot be carried out as it was given."""
+
+
+class CommandError(Exception):
+    """The command was right, and what it was to do has failed."""
 
 
 def one_line(error: BaseException) -> str:

@@ -1,16 +1,19 @@
-"""Scripts by which bash, zsh and fish complete the command line, made of its argument parsers."""
+"""``fsrcnn-rt completion``: scripts for bash, zsh and fish, made of the argument parsers."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Literal, NamedTuple, get_args
 
+from fsrcnn_rt.cli.arguments import ArgumentParser
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.runtime import available_isas
 from fsrcnn_rt.model import SCALES, SHIPPED
 
-__all__ = ["SHELLS", "Shell", "script"]
+__all__ = ["SHELLS", "Shell", "main", "parser", "script"]
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: tuple[str, ...] = get_args(Shell)
@@ -214,3 +217,25 @@ def _fish_command(condition: str, command: _Command) -> Iterator[str]:
 
 def _fish_quote(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``fsrcnn-rt completion``; returns 0."""
+    from fsrcnn_rt.cli import upscale
+
+    shell = parser().parse_args(argv).shell
+    parsers = {name: import_module(command.module).parser() for name, command in COMMANDS.items()}
+    print(script(shell, upscale.parser(), parsers), end="")
+    return 0
+
+
+def parser() -> ArgumentParser:
+    """Make the parser of ``fsrcnn-rt completion``."""
+    parser = ArgumentParser(
+        prog="fsrcnn-rt completion",
+        description="Print a script by which a shell completes this command.",
+        epilog="Write it to ~/.local/share/bash-completion/completions/fsrcnn-rt, as _fsrcnn-rt to a folder "
+        "of zsh's $fpath, or to ~/.config/fish/completions/fsrcnn-rt.fish.",
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="shell that is to read the script")
+    return parser

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +26,15 @@ from fsrcnn_rt.cli.arguments import (
 )
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Content, Denoise
+from fsrcnn_rt.evaluation import tables
 from fsrcnn_rt.evaluation.protocol import (
+    BICUBIC,
     DatasetError,
-    Figures,
     Methods,
-    Result,
     UpscaleLuma,
     bicubic,
     evaluate,
     list_images,
-    mean,
 )
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import NETWORKS, SCALES
@@ -44,30 +42,13 @@ from fsrcnn_rt.model import NETWORKS, SCALES
 if TYPE_CHECKING:
     from fsrcnn_rt.evaluation import robustness
 
-_BICUBIC = "bicubic"
-
-
-_SECONDS = "seconds a picture takes in Upscaler.upscale alone, second of two calls"
-
-_Tables = Mapping[str, Sequence[Result]]
-"""Results by what their folder is called."""
-
-
-class _Line(NamedTuple):
-    """What one method reaches at every scale it offers, on one picture or in the mean over them."""
-
-    picture: str
-    method: str
-    cells: Mapping[int, tuple[Figures, float]]
-    """Figures and seconds, by scale."""
-
 
 def main(argv: Sequence[str]) -> int:
     """Run ``fsrcnn-rt eval``; returns 0, or 1 if a picture failed.
 
     Raises ``ValueError`` or ``OSError`` for what is wrong with the arguments, before any work.
     """
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     outputs = _check_outputs(options)
     for folder in options.folders:
         if options.folders.count(folder) > 1:
@@ -99,13 +80,14 @@ def main(argv: Sequence[str]) -> int:
     named = _labelled(images)
     results = _evaluate(methods, named, options.ifc, on_error)
     how = next(iter(models.values()))
-    told = _machine(how)
+    columns = (results, options.scales, _machine(how))
+    rows = {"verbose": options.verbose, "with_ifc": options.ifc}
     if "--markdown" in outputs:
-        _write(outputs["--markdown"], _markdown(results, options, told))
+        _write(outputs["--markdown"], tables.as_markdown(*columns, **rows))
     if "--json" in outputs:
-        _write(outputs["--json"], _json(results, how))
+        _write(outputs["--json"], tables.as_json(results, how))
     if Path(PIPE) not in outputs.values():
-        print(_text(results, options, told))
+        print(tables.as_text(*columns, **rows))
     if crops:
         from fsrcnn_rt.evaluation.sheet import draw
 
@@ -126,7 +108,7 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     sources = _sources(options)
     models = _models(options.models or ["fsrcnn"], options)
     methods = {
-        scale: {name: _of_case(models[name]) for name in by_name if name != _BICUBIC}
+        scale: {name: _of_case(models[name]) for name in by_name if name != BICUBIC}
         for scale, by_name in _methods(models, options.scales).items()
     }
     results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
@@ -262,7 +244,7 @@ def _models(names: Sequence[str], options: argparse.Namespace) -> dict[str, Upsc
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"model={name!r} is given twice")
-    labels = _short(names, lambda path: path.stem, _BICUBIC)
+    labels = _short(names, lambda path: path.stem, BICUBIC)
     how = {"threads": options.threads, "isa": options.isa}
     return {
         labels[name]: Upscaler(name, content=content, denoise=denoise, **how)
@@ -287,7 +269,7 @@ def _methods(models: dict[str, Upscaler], scales: Sequence[int]) -> Methods:
         if not offering:
             told = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
             raise ValueError(f"scale={scale} is not offered by any model: {told}")
-        methods[scale] = {_BICUBIC: bicubic, **offering}
+        methods[scale] = {BICUBIC: bicubic, **offering}
     for name, model in models.items():
         if not set(model.scales) & set(scales):
             offered = ", ".join(map(str, model.scales))
@@ -300,7 +282,7 @@ def _evaluate(
     images: Mapping[str, Sequence[Path]],
     with_ifc: bool,
     on_error: Callable[[Path, Exception], None],
-) -> _Tables:
+) -> tables.Tables:
     """Evaluate folder by folder, with a progress bar where stderr is a terminal."""
     from tqdm import tqdm
 
@@ -322,98 +304,6 @@ def _evaluate(
         }
 
 
-def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
-    """Make the lines of a folder: the mean of each method, with ``verbose`` every picture's before them."""
-    images = dict.fromkeys(r.image for r in results)
-    groups = {image.name: [r for r in results if r.image == image] for image in images} if verbose else {}
-    groups[f"mean of {len(images)}"] = list(results)
-    lines = []
-    for picture, group in groups.items():
-        for method in dict.fromkeys(r.method for r in group):
-            chosen = [r for r in group if r.method == method]
-            scales = dict.fromkeys(r.scale for r in chosen)
-            cells = {scale: _mean([r for r in chosen if r.scale == scale]) for scale in scales}
-            lines.append(_Line(picture, method, cells))
-    return lines
-
-
-def _mean(results: Sequence[Result]) -> tuple[Figures, float]:
-    return mean([r.figures for r in results]), math.fsum(r.seconds for r in results) / len(results)
-
-
-def _text(tables: _Tables, options: argparse.Namespace, told: str) -> str:
-    """Make tables for a terminal."""
-    scales, ifc = options.scales, options.ifc
-    lines = {folder: _lines(results, options.verbose) for folder, results in tables.items() if results}
-    every = [line for group in lines.values() for line in group]
-    first = max((len(text) for text in [*lines, *(line.picture for line in every)]), default=0)
-    second = max((len(line.method) for line in every), default=0)
-    names = ["SSIM".rjust(8), *["IFC".rjust(7)] * ifc, "s".rjust(9)]
-    heads = "".join(f"{f'x{scale} PSNR':>11}{''.join(names)}" for scale in scales)
-    formats = ("{:11.2f}", "{:8.4f}", "{:7.2f}", "{:9.4f}")
-    rows = []
-    for folder, group in lines.items():
-        rows.append(f"{folder:{first}}  {'':{second}}{heads}")
-        picture = ""
-        for line in group:
-            shown, picture = "" if line.picture == picture else line.picture, line.picture
-            cells = "".join(f"{_cell(line, scale, formats):{28 + 7 * ifc}}" for scale in scales)
-            rows.append(f"{shown:{first}}  {line.method:{second}}{cells}".rstrip())
-        rows.append("")
-    return "\n".join([*rows, f"s: {_SECONDS}; {told}"])
-
-
-def _markdown(tables: _Tables, options: argparse.Namespace, told: str) -> str:
-    """Make one table, of which every folder is a part."""
-    scales = options.scales
-    rows = ["| | " + " | ".join(f"x{scale}" for scale in scales) + " |", "|---" * (len(scales) + 1) + "|"]
-    for folder, results in tables.items():
-        picture = ""
-        for line in _lines(results, options.verbose) if results else ():
-            if line.picture != picture:
-                picture = line.picture
-                rows.append(f"| **{folder}, {picture}** |" + " |" * len(scales))
-            formats = ("{:.2f}", " / {:.4f}", " / {:.2f}", " / {:.4f}")
-            cells = [_cell(line, scale, formats) for scale in scales]
-            rows.append(f"| {line.method} | {' | '.join(cells)} |")
-    return "\n".join([*rows, "", f"PSNR in dB / SSIM /{' IFC /' if options.ifc else ''} {_SECONDS}; {told}"])
-
-
-def _cell(line: _Line, scale: int, formats: Sequence[str]) -> str:
-    """Fill in what there is; the time of bicubic, which is not written for speed, is nobody's measure."""
-    if scale not in line.cells:
-        return ""
-    figures, seconds = line.cells[scale]
-    values = (*figures, seconds if line.method != _BICUBIC else None)
-    return "".join(f.format(v) for f, v in zip(formats, values, strict=True) if v is not None)
-
-
-def _json(tables: _Tables, how: Upscaler) -> str:
-    """Write everything down; PSNR is null where two pictures are equal."""
-    pictures, means = [], []
-    for folder, results in tables.items():
-        for result in results:
-            picture = {"folder": folder, "image": result.image.name}
-            pictures.append(picture | _json_cell(result.method, result.scale, result.figures, result.seconds))
-        for line in _lines(results, False) if results else ():
-            count = {"folder": folder, "images": len({r.image for r in results})}
-            means += [count | _json_cell(line.method, scale, *cell) for scale, cell in line.cells.items()]
-    machine: dict[str, object] = {
-        "version": fsrcnn_rt.__version__,
-        "isa": how.isa,
-        "threads": how.threads,
-        "seconds": _SECONDS,
-    }
-    return json.dumps(machine | {"means": means, "pictures": pictures}, indent=1)
-
-
-def _json_cell(method: str, scale: int, figures: Figures, seconds: float) -> dict[str, object]:
-    cell: dict[str, object] = {"method": method, "scale": scale}
-    told = {key: value for key, value in figures._asdict().items() if value is not None}
-    cell |= {key: value if math.isfinite(value) else None for key, value in told.items()}
-    return cell if method == _BICUBIC else cell | {"seconds": seconds}
-
-
 def _write(path: Path, text: str) -> None:
     if str(path) == PIPE:
         print(text)
@@ -422,7 +312,8 @@ def _write(path: Path, text: str) -> None:
         file.write(f"{text}\n".encode())
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """Make the parser of ``fsrcnn-rt eval``."""
     parser = ArgumentParser(
         prog="fsrcnn-rt eval",
         description="PSNR and SSIM of models and of bicubic on folders of pictures, as the papers measure.",

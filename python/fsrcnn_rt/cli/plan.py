@@ -12,6 +12,7 @@ from fsrcnn_rt.cli.arguments import PIPE, default_suffix
 from fsrcnn_rt.engine.sizes import Goal
 from fsrcnn_rt.errors import UsageError
 from fsrcnn_rt.pictures import plugins
+from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.files import content_format
 from fsrcnn_rt.pictures.formats import format_of, is_writable
 
@@ -27,20 +28,6 @@ _ANY_DEFAULT = r"_(?:x[0-9]+(?:\.[0-9]+)?|[0-9]+x[0-9]+|[0-9]+[wh])"
 
 # Of camera raw, which nothing writes: it holds 16 bits, and is what editors of photographs take.
 _RAW_RESULT = ".tiff"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture file and its output per scale or size; with no outputs there is nothing left to do.
-
-    ``file``: what is read in place of ``source``, where that is stdin. ``piped``: the one output goes to
-    stdout, in the format of this name.
-    """
-
-    source: Path
-    outputs: dict[Goal, Path]
-    file: Path | None = None
-    piped: str | None = None
 
 
 class Plan(NamedTuple):

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from fsrcnn_rt.cli.arguments import complain
-from fsrcnn_rt.cli.plan import Job, Plan
+from fsrcnn_rt.cli.plan import Plan
 from fsrcnn_rt.engine.variants import Weights
-from fsrcnn_rt.pictures.batch import Outcome
+from fsrcnn_rt.pictures.batch import Job, Outcome
 
 _BAR = "{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}, {rate_fmt}]"
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
-    options = _parser().parse_intermixed_args(argv)
+    options = parser().parse_intermixed_args(argv)
     names = ("model", "content", "denoise", "strength", "threads", "isa")
     options.engine = {name: getattr(options, name) for name in names}
     Upscaler(**options.engine)  # whatever is wrong with these is told before any file is opened
@@ -79,7 +79,8 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """Make the parser of ``fsrcnn-rt video``."""
     parser = ArgumentParser(
         prog="fsrcnn-rt video",
         usage="fsrcnn-rt video [options] VIDEO...   (the word video may be left out)",

@@ -26,9 +26,6 @@ class SupportsDLPack(Protocol):
 
 ArrayLike: TypeAlias = "AnyArray | SupportsDLPack"
 
-# How far the bicubic filter reads around a pixel, in input pixels.
-BICUBIC_REACH = 2
-
 _SCRATCH_BYTES = 4 << 20
 
 # dtype of an array -> dtype in which it is computed

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from fsrcnn_rt import _core
 from fsrcnn_rt.engine.arrays import (
-    BICUBIC_REACH,
     ArrayLike,
     ChannelOrder,
     as_array,
@@ -26,6 +25,7 @@ from fsrcnn_rt.engine.arrays import (
     swapped,
     to_compute,
 )
+from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape

@@ -14,7 +14,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Method", "cubic", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
+from fsrcnn_rt.engine.bicubic import cubic
+
+__all__ = ["Method", "imresize", "modcrop", "psnr", "rgb_to_y", "ssim"]
 
 Method: TypeAlias = Literal["bicubic", "bilinear", "lanczos3", "box", "nearest"]
 
@@ -124,14 +126,6 @@ def ssim(a: _Array, b: _Array, *, shave: int = 0, peak: float = 255.0) -> float:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
     contrast_structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return float(np.mean(luminance * contrast_structure))
-
-
-def cubic(x: _F64) -> _F64:
-    """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""
-    x = np.abs(x)
-    near = (1.5 * x - 2.5) * x * x + 1.0
-    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
 def _triangle(x: _F64) -> _F64:

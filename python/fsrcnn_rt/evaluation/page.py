@@ -1,4 +1,4 @@
-"""``fsrcnn-rt compare``: a page in which a divider moves between bicubic and the model.
+"""A page in which a divider moves between bicubic and the model.
 
 The page is one HTML file that asks for nothing else: its pictures are lossless PNGs in data URIs. Where
 there is a ground truth it can be looked at, too, and PSNR and SSIM are those of the pictures as they are
@@ -7,7 +7,6 @@ shown: 8-bit luma, without a border of ``scale`` pixels (:mod:`fsrcnn_rt.evaluat
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import re
@@ -21,16 +20,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output, complain
-from fsrcnn_rt.engine.arrays import BICUBIC_REACH, AnyArray, extend_colour, from_pil
-from fsrcnn_rt.engine.upscaler import Upscaler, check_scales
+from fsrcnn_rt.engine.arrays import AnyArray, extend_colour, from_pil
+from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
+from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import one_line
 from fsrcnn_rt.evaluation.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 from fsrcnn_rt.evaluation.protocol import Figures, list_images, mean
-from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.pictures import files as pictures
 
-__all__ = ["main"]
+__all__ = ["Crop", "PictureError", "Source", "find_sources", "read_pair", "write_page"]
 
 _U8 = npt.NDArray[np.uint8]
 
@@ -39,11 +37,11 @@ _SSIM_WINDOW = 11
 _TRUTH = "ground truth"
 
 
-class _PictureError(Exception):
+class PictureError(Exception):
     """A picture that cannot be compared; the message names it."""
 
 
-class _Crop(NamedTuple):
+class Crop(NamedTuple):
     """Width and height of a part of a picture, and its left and top; without those it is the middle."""
 
     width: int
@@ -52,7 +50,7 @@ class _Crop(NamedTuple):
     top: int | None = None
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """A picture file, and that of its ground truth; ``shrink``: it is that itself, and made smaller first."""
 
     path: Path
@@ -78,58 +76,29 @@ class _Layer(NamedTuple):
     figures: Figures | None = None
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run ``fsrcnn-rt compare``; returns 0, or 1 where a picture failed, and then there is no page.
-
-    Raises ``ValueError`` for wrong usage, ``OSError`` for a model that cannot be read and for an output that
-    cannot be written.
-    """
-    options = _parser().parse_args(argv)
-    output: Path = options.output
-    check_output(output, options.overwrite, options.inputs[0])
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"{output}: {output.suffix or 'no suffix'!r} is neither .html nor .htm")
-    upscaler = Upscaler(options.model, threads=options.threads, isa=options.isa)
-    (scale,) = check_scales(options.scale, upscaler.model)
-    sources = _sources(options.inputs, options.hr, options.downscale)
-    try:
-        with pictures.large_pictures_allowed():
-            for source in sources:  # whatever is wrong with one of them is told before the first is upscaled
-                _read(source, scale, options.crop)
-            with atomic_write(output) as file:
-                for part in _page(sources, scale, upscaler, options.crop):
-                    file.write(part.encode("utf-8", "replace"))
-    except _PictureError as error:
-        complain(f"compare: {error}")
-        return 1
-    pictures_ = "1 picture" if len(sources) == 1 else f"{len(sources)} pictures"
-    print(f"{output}: {pictures_}, {output.stat().st_size / 1e6:.1f} MB")
-    return 0
-
-
-def _sources(inputs: Sequence[Path], truth: Path | None, downscale: bool) -> list[_Source]:
+def find_sources(inputs: Sequence[Path], truth: Path | None, downscale: bool) -> list[Source]:
     """Find the pictures, and the ground truth of each; ``ValueError`` where one has none, or several."""
     paths = [path for name in inputs for path in (list_images(name) if name.is_dir() else [name])]
     if truth is None:
-        return [_Source(path, shrink=downscale) for path in paths]
+        return [Source(path, shrink=downscale) for path in paths]
     if not truth.is_dir():
         if len(paths) > 1:
             raise ValueError(f"--hr {truth}: is no folder, and {len(paths)} pictures need one")
-        return [_Source(paths[0], truth)]
+        return [Source(paths[0], truth)]
     sources = []
     for path in paths:
         found = [other for other in list_images(truth) if other.stem == path.stem]
         if len(found) != 1:
             what = " and ".join(other.name for other in found) or "no picture"
             raise ValueError(f"--hr {truth}: has {what} of the name {path.stem}, the ground truth of {path}")
-        sources.append(_Source(path, found[0]))
+        sources.append(Source(path, found[0]))
     return sources
 
 
-def _read(source: _Source, scale: int, crop: _Crop | None) -> tuple[_Loaded, _Loaded | None]:
+def read_pair(source: Source, scale: int, crop: Crop | None) -> tuple[_Loaded, _Loaded | None]:
     """Read a picture and its ground truth, ``scale`` times as large: twice the same if it is to be shrunk.
 
-    Raises ``_PictureError`` for what cannot be read, compared or measured.
+    Raises ``PictureError`` for what cannot be read, compared or measured.
     """
     given, truth = _load(source.path), None
     height, width = given.array.shape[:2]
@@ -139,7 +108,7 @@ def _read(source: _Source, scale: int, crop: _Crop | None) -> tuple[_Loaded, _Lo
         # What does not divide by the scale is mostly cut off before a picture is made smaller.
         spare = np.subtract(truth.array.shape[:2], (scale * height, scale * width))
         if spare.min() < 0 or spare.max() >= scale:
-            raise _PictureError(
+            raise PictureError(
                 f"{source.truth}: is {truth.array.shape[1]}x{truth.array.shape[0]}, and the ground truth of "
                 f"{source.path} ({width}x{height}) at scale {scale} is {scale * width}x{scale * height}"
             )
@@ -150,7 +119,7 @@ def _read(source: _Source, scale: int, crop: _Crop | None) -> tuple[_Loaded, _Lo
     least = _SSIM_WINDOW + 2 * scale
     if measured is not None and min(measured.array.shape[:2]) // scale * scale < least:
         path = source.truth or source.path
-        raise _PictureError(f"{path}: is too small for SSIM, which takes {least}x{least} pixels")
+        raise PictureError(f"{path}: is too small for SSIM, which takes {least}x{least} pixels")
     if source.shrink:
         given = truth = given._replace(array=modcrop(given.array, scale))
     return given, truth
@@ -168,21 +137,21 @@ def _load(path: Path) -> _Loaded:
             array, restore = from_pil(frame)
             profile = restore(array[:1, :1]).info.get("icc_profile")
     except (OSError, ValueError, MemoryError) as error:
-        raise _PictureError(f"{path}: {one_line(error)}") from error
+        raise PictureError(f"{path}: {one_line(error)}") from error
     if array.dtype != np.uint8:
         notes.append(f"{8 * array.itemsize} bits a channel, shown in 8")
     return _Loaded(array, profile, notes)
 
 
-def _part(path: Path, array: AnyArray, crop: _Crop | None) -> tuple[slice, slice]:
-    """Rows and columns that ``crop`` leaves of a picture; ``_PictureError`` where it is not inside."""
+def _part(path: Path, array: AnyArray, crop: Crop | None) -> tuple[slice, slice]:
+    """Rows and columns that ``crop`` leaves of a picture; ``PictureError`` where it is not inside."""
     height, width = array.shape[:2]
     if crop is None:
         return slice(0, height), slice(0, width)
     left = (width - crop.width) // 2 if crop.left is None else crop.left
     top = (height - crop.height) // 2 if crop.top is None else crop.top
     if min(left, top) < 0 or left + crop.width > width or top + crop.height > height:
-        raise _PictureError(f"{path}: --crop is not inside its {width}x{height} pixels")
+        raise PictureError(f"{path}: --crop is not inside its {width}x{height} pixels")
     return slice(top, top + crop.height), slice(left, left + crop.width)
 
 
@@ -230,7 +199,7 @@ def _measure(pixels: _U8, truth: _U8, scale: int) -> Figures:
     return Figures(psnr(one, other, shave=scale), ssim(one, other, shave=scale))
 
 
-def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Crop | None) -> Iterator[str]:
+def write_page(sources: Sequence[Source], scale: int, upscaler: Upscaler, crop: Crop | None) -> Iterator[str]:
     """Write the page, a part for each picture."""
     from fsrcnn_rt import __version__
 
@@ -265,7 +234,7 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
             layers, caption = _compare(source, scale, upscaler, crop)
             figure = _figure(source.path.name, layers, caption)
         except (ValueError, MemoryError) as error:
-            raise _PictureError(f"{source.path}: {one_line(error)}") from error
+            raise PictureError(f"{source.path}: {one_line(error)}") from error
         results.append([(layer.name, layer.figures) for layer in layers if layer.figures])
         yield figure
     if with_truth and len(sources) > 1:
@@ -274,9 +243,9 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
     yield after
 
 
-def _compare(source: _Source, scale: int, upscaler: Upscaler, crop: _Crop | None) -> tuple[list[_Layer], str]:
+def _compare(source: Source, scale: int, upscaler: Upscaler, crop: Crop | None) -> tuple[list[_Layer], str]:
     """Upscale a picture; gives what there is to see, and a line about it."""
-    small, truth = _read(source, scale, crop)
+    small, truth = read_pair(source, scale, crop)
     if source.shrink:
         shape = (small.array.shape[0] // scale, small.array.shape[1] // scale)
         shrunk = _resize(small.array, shape, BICUBIC_REACH * scale, _rounded)
@@ -346,38 +315,3 @@ def _table(rows: Sequence[tuple[str, Figures]]) -> str:
 
 def _decibels(value: float) -> str:
     return f"{value:.2f} dB" if np.isfinite(value) else "∞ dB"
-
-
-def _crop(text: str) -> _Crop:
-    found = re.fullmatch(r"(\d+)x(\d+)(?:\+(\d+)\+(\d+))?", text, re.ASCII)
-    if found is None or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 400x300 or a place, 400x300+10+20")
-    return _Crop(*(None if value is None else int(value) for value in found.groups()))  # type: ignore[arg-type]
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="fsrcnn-rt compare",
-        description="Make one HTML page, which needs no network, to compare bicubic and the model by eye.",
-    )
-    add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", type=Path, help="picture, or folder of pictures")
-    add("-o", "--output", metavar="FILE", type=Path, required=True, help="page to write (.html)")
-    truth = parser.add_mutually_exclusive_group().add_argument
-    truth(
-        "--hr", metavar="PATH", type=Path, help="ground truth: a picture, or a folder with one of each name"
-    )
-    truth("--downscale", action="store_true", help="INPUT is the ground truth, and made smaller first")
-    add(
-        "--crop",
-        type=_crop,
-        metavar="WxH[+X+Y]",
-        help="this part of each INPUT only (default place: the middle); a page holds three pictures or four "
-        "of each, which browsers do not like much above 50 megapixels",
-    )
-    add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
-    add("-m", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
-    add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
-    add("--overwrite", action="store_true", help="replace an output that exists")
-    return parser

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fsrcnn_rt.evaluation.degraded import FILTERS, Degraded, clip_frames, degrade, shrink
 from fsrcnn_rt.evaluation.drawings import large_drawings, small_drawings
 from fsrcnn_rt.evaluation.metrics import imresize, psnr
-from fsrcnn_rt.evaluation.protocol import bicubic, to_8bit
+from fsrcnn_rt.evaluation.protocol import BICUBIC, bicubic, to_8bit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,8 +43,6 @@ __all__ = [
 _F32: TypeAlias = npt.NDArray[np.float32]
 _F64: TypeAlias = npt.NDArray[np.float64]
 _U8: TypeAlias = npt.NDArray[np.uint8]
-
-BICUBIC = "bicubic"
 
 _SHOWN_DRAWINGS = (
     ("lines, aliased", "as drawn", "single, black on white"),

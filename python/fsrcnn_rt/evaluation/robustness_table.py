@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from fsrcnn_rt.evaluation.robustness import BICUBIC, Result
+from fsrcnn_rt.evaluation.protocol import BICUBIC
+from fsrcnn_rt.evaluation.robustness import Result
 
 __all__ = ["NOTE", "Row", "as_json", "as_markdown", "as_text", "summarise", "worst"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
-from fsrcnn_rt.cli.plan import Job
 from fsrcnn_rt.engine.sizes import Goal, Larger, result_size
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Weights
@@ -27,6 +27,20 @@ _DEEP = {"PNG", "TIFF"}
 
 # With fewer pictures for each thread, all threads share one picture at a time: some would idle at the end.
 _MANY = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture file and its output per scale or size; with no outputs there is nothing left to do.
+
+    ``file``: what is read in place of ``source``, where that is stdin. ``piped``: the one output goes to
+    stdout, in the format of this name.
+    """
+
+    source: Path
+    outputs: dict[Goal, Path]
+    file: Path | None = None
+    piped: str | None = None
 
 
 @dataclass(frozen=True)
