@@ -89,7 +89,7 @@ constexpr int winograd_part(int kernel, int taps, int index) {
 
 constexpr ptrdiff_t winograd3_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) {
   const ptrdiff_t parts = winograd_parts(kernel, 3);
-  return 36 * (kWinogradChunkColumns / kWinogradTile) * (ic * parts * parts + 1 + oc);
+  return 36 * (kWinogradChunkColumns / kWinogradTile) * (ic * parts * parts + 1 + oc + 1);
 }
 constexpr ptrdiff_t winograd5_scratchpad(int kernel, ptrdiff_t ic) {
   return 8 * (kWinogradChunkColumns + kMaxLanes) * (ic * winograd_parts(kernel, 5) + 16);

@@ -15,10 +15,10 @@ constexpr int kChunkTiles = kTileVectors * kLanes;
 constexpr int kPartTaps = 3;
 constexpr int kWinogradPoints = winograd_points(kPartTaps);
 constexpr int kPoints = kWinogradPoints * kWinogradPoints;
-constexpr ptrdiff_t kHotFloats = 4096;  // half of a first-level cache of 32 KB
+constexpr ptrdiff_t kHotFloats = 6144;  // most of a first-level cache of 32 KB
 static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 
-/// Floats between the points of all channels: an odd number of tile rows, because at a power of two the 36 stores of a
+/// Floats between the points, or the products, of all channels: an odd number of tile rows, because at a power of two the 36 stores of a
 /// channel would all fall into the same few cache sets.
 inline ptrdiff_t points_stride(int channels) { return static_cast<ptrdiff_t>(channels | 1) * kChunkTiles; }
 
@@ -130,7 +130,8 @@ inline void output_transform(const float* src, ptrdiff_t point_stride, float bia
 
 /// At each of `points` points, N output channels from all channels.
 template <int N>
-void winograd_multiply(const float* src, const float* weights, float* dst, int channels, int oc, int points) {
+void winograd_multiply(const float* src, const float* weights, float* dst, int channels, ptrdiff_t product_stride,
+                       int points) {
   const ptrdiff_t pad = points_stride(channels) - static_cast<ptrdiff_t>(channels) * kChunkTiles;
   for (int p = 0; p < points; ++p, src += pad) {
     Vec acc[N][kTileVectors] = {};
@@ -149,16 +150,17 @@ void winograd_multiply(const float* src, const float* weights, float* dst, int c
       FSRCNN_UNROLL
       for (int m = 0; m < kTileVectors; ++m) store(dst + n * kChunkTiles + m * kLanes, acc[n][m]);
     }
-    dst += static_cast<ptrdiff_t>(oc) * kChunkTiles;
+    dst += product_stride;
   }
 }
 
 /// A block of `size` channels, 1 to N.
 template <int N>
-void winograd_block(const float* src, const float* weights, float* dst, int channels, int oc, int points, int size) {
-  if (size == N) return winograd_multiply<N>(src, weights, dst, channels, oc, points);
+void winograd_block(const float* src, const float* weights, float* dst, int channels, ptrdiff_t product_stride,
+                    int points, int size) {
+  if (size == N) return winograd_multiply<N>(src, weights, dst, channels, product_stride, points);
   if constexpr (N > 1) {
-    winograd_block<N - 1>(src, weights, dst, channels, oc, points, size);
+    winograd_block<N - 1>(src, weights, dst, channels, product_stride, points, size);
   } else {
     __builtin_trap();
   }
@@ -168,11 +170,14 @@ void winograd3(const ConvArgs& args) {
   const int oc = args.oc, parts = winograd_parts(args.kernel, kPartTaps), channels = args.ic * parts * parts;
   const int blocks = block_count(oc, kMaxBlock);
   const ptrdiff_t stride = points_stride(channels);
+  // Where all points stay in the first-level cache, or are read but once, a block of output channels is finished before
+  // the next. Otherwise the blocks take turns at as many points as stay there, and all are finished at the end.
+  const ptrdiff_t hot = kHotFloats / stride;
+  const bool by_block = blocks == 1 || hot >= kPoints;
+  const int turn = by_block ? kPoints : hot < 1 ? 1 : static_cast<int>(hot);
+  const ptrdiff_t product_stride = points_stride(by_block ? block_size(oc, kMaxBlock, 0) : oc);
   float* const points = args.scratchpad;
   float* const products = points + kPoints * stride;
-  // Blocks that read the same points take turns at as many as stay in the first-level cache.
-  const ptrdiff_t in_cache = kHotFloats / stride;
-  const int hot = blocks == 1 || in_cache > kPoints ? kPoints : in_cache < 1 ? 1 : static_cast<int>(in_cache);
   for (ptrdiff_t tile = 0; tile * kWinogradTile < args.width; tile += kChunkTiles) {
     float* to = points;
     for (int c = 0; c < args.ic; ++c) {
@@ -185,25 +190,29 @@ void winograd3(const ConvArgs& args) {
         }
       }
     }
-    for (int p = 0; p < kPoints; p += hot) {
-      const int count = kPoints - p < hot ? kPoints - p : hot;
+    const auto finish = [&](int first, int count) {
+      for (int o = 0; o < count; ++o) {
+        for (int m = 0; m < kTileVectors; ++m) {
+          output_transform(products + o * kChunkTiles + m * kLanes, product_stride, args.bias[first + o],
+                           args.slope[first + o], args.dst_rows,
+                           (first + o) * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
+        }
+      }
+    };
+    for (int p = 0; p < kPoints; p += turn) {
+      const int count = kPoints - p < turn ? kPoints - p : turn;
       const float* w = args.weights;
       for (int block = 0, first = 0; block < blocks; ++block) {
         const int size = block_size(oc, kMaxBlock, block);
-        winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size,
-                                  products + (static_cast<ptrdiff_t>(p) * oc + first) * kChunkTiles, channels, oc,
-                                  count, size);
+        float* const to_products = products + p * product_stride + (by_block ? 0 : first * kChunkTiles);
+        winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size, to_products,
+                                  channels, product_stride, count, size);
+        if (by_block) finish(first, size);
         w += static_cast<ptrdiff_t>(kPoints) * channels * size;
         first += size;
       }
     }
-    for (int o = 0; o < oc; ++o) {
-      for (int m = 0; m < kTileVectors; ++m) {
-        output_transform(products + o * kChunkTiles + m * kLanes, static_cast<ptrdiff_t>(oc) * kChunkTiles,
-                         args.bias[o], args.slope[o], args.dst_rows,
-                         o * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
-      }
-    }
+    if (!by_block) finish(0, oc);
   }
 }
 
