@@ -112,9 +112,8 @@ ConvLayer subpixel_layer(const Head& head, int reach) {
         for (int tx = -reach; tx <= reach; ++tx, ++out) {
           const int ky = deconv_kernel_index(phase / s, ty, s, head.pad);
           const int kx = deconv_kernel_index(phase % s, tx, s, head.pad);
-          if (deconv_uses(phase / s, ty, s, head.pad) && deconv_uses(phase % s, tx, s, head.pad)) {
-            *out = head.weight[(static_cast<std::size_t>(c) * kDeconvKernel + ky) * kDeconvKernel + kx];
-          }
+          if (std::min(ky, kx) < 0 || std::max(ky, kx) >= head.kernel) continue;
+          *out = head.weight[(static_cast<std::size_t>(c) * head.kernel + ky) * head.kernel + kx];
         }
       }
     }
@@ -163,11 +162,21 @@ PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm al
 }
 
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
-  PackedHead packed{head.stride, head.pad, head.border, head.ic, head.bias, {}, {}};
-  // Where the taps are not symmetric, the convolution would be mostly zeros.
-  const bool symmetric = packed.first_tap() == -packed.last_tap();
-  if (symmetric && use_winograd(2 * packed.reach() + 1, kernels, algorithm)) {
-    packed.subpixel = pack(subpixel_layer(head, packed.reach()), kernels, algorithm);
+  PackedHead packed{.stride = head.stride,
+                    .pad = head.pad,
+                    .border = head.border,
+                    .ic = head.ic,
+                    .bias = head.bias,
+                    .first_tap = head.first_tap(),
+                    .last_tap = head.last_tap(),
+                    .weights = {},
+                    .subpixel = {}};
+  const int reach = head.reach();
+  const bool has_kernel = head.kernel == kDeconvKernel && head.output_padding >= 0;
+  // Where the taps are not symmetric, the convolution is mostly zeros.
+  const bool symmetric = head.first_tap() == -head.last_tap();
+  if (!has_kernel || (symmetric && use_winograd(2 * reach + 1, kernels, algorithm))) {
+    packed.subpixel = pack(subpixel_layer(head, reach), kernels, algorithm);
   } else {
     packed.weights = pack_phases(head, kernels.deconv2d_phase_rows[head.stride]);
   }

@@ -22,14 +22,13 @@ struct PackedConv {
 struct PackedHead {
   int stride, pad, border, ic;
   float bias;
-  AlignedBuffer weights;  // as Deconv2dArgs::weights
-  /// Where Winograd serves: the same head as a 3x3 or 5x5 convolution to stride * stride channels.
+  int first_tap, last_tap;  // as of Head
+  AlignedBuffer weights;    // as Deconv2dArgs::weights
+  /// Where Winograd serves or deconv2d does not: the same head as a convolution to stride * stride channels.
   std::optional<PackedConv> subpixel;
 
-  int first_tap() const { return deconv_first_tap(stride, pad); }
-  int last_tap() const { return deconv_last_tap(stride, pad); }
   /// How far the head reads around an input pixel, in either direction.
-  int reach() const { return -first_tap() > last_tap() ? -first_tap() : last_tap(); }
+  int reach() const { return -first_tap > last_tap ? -first_tap : last_tap; }
 };
 
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm);
