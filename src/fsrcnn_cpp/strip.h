@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "arena.h"
-#include "finish.h"
+#include "finisher.h"
 #include "network.h"
 #include "pixel_io.h"
 #include "stream.h"

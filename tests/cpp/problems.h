@@ -110,7 +110,7 @@ class ConvProblem {
 };
 
 inline Head random_head(int stride, int pad, int ic, Kind kind, float unit) {
-  Head head{stride, pad, stride - kDeconvKernel + 2 * pad, Head::kFullBorder, ic, {}, sample(kind, 9)};
+  Head head{stride, pad, stride - kDeconvKernel + 2 * pad, Head::kFullBorder, ic, kDeconvKernel, {}, sample(kind, 9)};
   for (int i = 0; i < ic * kDeconvKernel * kDeconvKernel; ++i) {
     head.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
   }
