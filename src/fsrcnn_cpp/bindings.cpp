@@ -37,11 +37,17 @@ std::vector<float> to_vector(const FloatArray& array) { return {array.data(), ar
 
 int dim(const FloatArray& array, int axis) { return static_cast<int>(array.shape(axis)); }
 
-ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const FloatArray& slope) {
+ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const FloatArray& slope, int groups = 1) {
   if (weight.ndim() != 4 || weight.shape(2) != weight.shape(3)) {
-    throw py::value_error("weight is not (oc, ic, k, k)");
+    throw py::value_error("weight is not (oc, ic / groups, k, k)");
   }
-  return {dim(weight, 1), dim(weight, 0), dim(weight, 2), to_vector(weight), to_vector(bias), to_vector(slope)};
+  return {.ic = dim(weight, 1) * groups,
+          .oc = dim(weight, 0),
+          .kernel = dim(weight, 2),
+          .weight = to_vector(weight),
+          .bias = to_vector(bias),
+          .slope = to_vector(slope),
+          .groups = groups};
 }
 
 using RangeTuple = std::tuple<int, int, int>;  // of, first, count
@@ -54,7 +60,7 @@ Channels to_channels(const RangeTuple& range) {
 
 Node to_node(const NodeTuple& tuple) {
   const auto& [weight, bias, slope, groups, source, adds] = tuple;
-  Node node{.conv = to_layer(weight, bias, slope), .groups = groups, .source = to_channels(source), .adds = {}};
+  Node node{.conv = to_layer(weight, bias, slope, groups), .source = to_channels(source), .adds = {}};
   for (const RangeTuple& range : adds) node.adds.push_back(to_channels(range));
   return node;
 }

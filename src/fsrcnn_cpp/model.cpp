@@ -31,17 +31,15 @@ void validate_node(const Model& model, std::size_t index) {
   const ConvLayer& conv = node.conv;
   const std::string name = "nodes[" + std::to_string(index) + "]";
   require(conv.oc > 0 && conv.oc <= kMaxChannels, name + " has " + std::to_string(conv.oc) + " output channels");
-  require(node.groups > 0 && conv.oc % node.groups == 0,
-          name + " groups=" + std::to_string(node.groups) + " does not divide its " + std::to_string(conv.oc) +
-              " output channels");
   require(conv.kernel > 0 && conv.kernel % 2 == 1 && conv.kernel <= kMaxKernel,
           name + " kernel=" + std::to_string(conv.kernel) + " is not odd and at most " + std::to_string(kMaxKernel));
   validate_range(model, index, node.source, name + " source");
-  require(conv.ic > 0 && conv.ic <= kMaxChannels / node.groups && conv.ic * node.groups == node.source.count,
-          name + " takes " + std::to_string(node.groups) + " groups of " + std::to_string(conv.ic) +
-              " channels, but gets " + std::to_string(node.source.count));
+  require(conv.ic == node.source.count,
+          name + " takes " + std::to_string(conv.ic) + " channels, but gets " + std::to_string(node.source.count));
+  require(conv.groups > 0 && conv.ic % conv.groups == 0 && conv.oc % conv.groups == 0,
+          name + " groups=" + std::to_string(conv.groups) + " do not divide its channels");
   const std::size_t oc = static_cast<std::size_t>(conv.oc);
-  const std::size_t taps = static_cast<std::size_t>(conv.ic) * conv.kernel * conv.kernel;
+  const std::size_t taps = static_cast<std::size_t>(conv.ic / conv.groups) * conv.kernel * conv.kernel;
   require(conv.weight.size() == oc * taps && conv.bias.size() == oc && conv.slope.size() == oc,
           name + " weight, bias and slope disagree about the output channels");
   int added = 0;
@@ -77,7 +75,7 @@ std::vector<Node> chain(std::vector<ConvLayer> layers) {
   std::vector<Node> nodes;
   for (ConvLayer& layer : layers) {
     const Channels source{static_cast<int>(nodes.size()), 0, layer.ic};
-    nodes.push_back({std::move(layer), 1, source, {}});
+    nodes.push_back({std::move(layer), source, {}});
   }
   return nodes;
 }

@@ -17,16 +17,16 @@ struct Channels {
 
 struct ConvLayer {
   int ic, oc, kernel;
-  std::vector<float> weight;  // oihw
+  std::vector<float> weight;  // oihw: [oc][ic / groups][kernel][kernel]
   std::vector<float> bias;    // [oc]
   std::vector<float> slope;   // [oc], of the PReLU; 0 is ReLU, 1 is no activation
+  int groups = 1;             // group g reads channels g * ic / groups on and makes g * oc / groups on
 };
 
 /// A convolution of a channel range, and what is added to its activations.
 struct Node {
-  ConvLayer conv;  // `conv.ic` channels go into each group
-  int groups;
-  Channels source;             // groups * conv.ic channels
+  ConvLayer conv;
+  Channels source;             // conv.ic channels
   std::vector<Channels> adds;  // none, or side by side as wide as the output
 };
 

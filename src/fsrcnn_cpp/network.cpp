@@ -10,26 +10,9 @@ const Model& validated(const Model& model) {
   return model;
 }
 
-/// One group of a node as a convolution of its own.
-ConvLayer group_layer(const Node& node, int group) {
-  const ConvLayer& conv = node.conv;
-  const int oc = conv.oc / node.groups;
-  const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(group) * oc;
-  const std::ptrdiff_t taps = static_cast<std::ptrdiff_t>(conv.ic) * conv.kernel * conv.kernel;
-  const auto part = [&](const std::vector<float>& values, std::ptrdiff_t size) {
-    return std::vector<float>(values.begin() + first * size, values.begin() + (first + oc) * size);
-  };
-  return {conv.ic, oc, conv.kernel, part(conv.weight, taps), part(conv.bias, 1), part(conv.slope, 1)};
-}
-
-std::vector<std::vector<PackedConv>> pack_nodes(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
-  std::vector<std::vector<PackedConv>> convs;
-  for (const Node& node : model.nodes) {
-    convs.emplace_back();
-    for (int group = 0; group < node.groups; ++group) {
-      convs.back().push_back(pack(group_layer(node, group), kernels, algorithm));
-    }
-  }
+std::vector<PackedConv> pack_nodes(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
+  std::vector<PackedConv> convs;
+  for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
   return convs;
 }
 
@@ -39,9 +22,15 @@ std::vector<PackedHead> pack_heads(const Model& model, const KernelTable& kernel
   return heads;
 }
 
-}  // namespace
+std::vector<Access> access_of(const std::vector<PackedConv>& convs) {
+  std::vector<Access> access;
+  for (const PackedConv& conv : convs) {
+    access.push_back({.in_blocks = conv.in_blocks(), .column_reach = conv.column_reach});
+  }
+  return access;
+}
 
-int column_reach(const PackedConv& conv) { return conv.winograd && conv.kernel == 3 ? kWinogradTile : conv.kernel / 2; }
+}  // namespace
 
 PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm)
     : kernels(table),
@@ -50,14 +39,6 @@ PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algor
       convs(pack_nodes(model, table, algorithm)),
       heads(pack_heads(model, table, algorithm)),
       plan(model, access_of(convs)) {}
-
-std::vector<Access> PackedNetwork::access_of(const std::vector<std::vector<PackedConv>>& convs) {
-  std::vector<Access> access;
-  for (const std::vector<PackedConv>& groups : convs) {
-    access.push_back({.in_blocks = groups[0].winograd, .column_reach = column_reach(groups[0])});
-  }
-  return access;
-}
 
 const PackedHead* PackedNetwork::head(int scale) const {
   for (const PackedHead& candidate : heads) {

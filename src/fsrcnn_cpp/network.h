@@ -23,15 +23,9 @@ struct PackedNetwork {
   const KernelTable& kernels;
   Padding padding;
   bool plus_bicubic;
-  std::vector<std::vector<PackedConv>> convs;  // by node, one a group
+  std::vector<PackedConv> convs;  // by node
   std::vector<PackedHead> heads;
   Plan plan;
-
- private:
-  static std::vector<Access> access_of(const std::vector<std::vector<PackedConv>>& convs);
 };
-
-/// Columns that a convolution reads around the picture: whole tiles, where tiles span columns.
-int column_reach(const PackedConv& conv);
 
 }  // namespace fsrcnn

@@ -20,7 +20,7 @@ bool is_narrowed(const Model& model, const std::vector<int>& readers, std::size_
   if (i + 1 >= model.nodes.size()) return false;
   const ConvLayer& conv = model.nodes[i].conv;
   const Node& next = model.nodes[i + 1];
-  return next.conv.kernel == 1 && next.groups == 1 && next.conv.oc < conv.oc && readers[i + 1] == 1 &&
+  return next.conv.kernel == 1 && next.conv.groups == 1 && next.conv.oc < conv.oc && readers[i + 1] == 1 &&
          next.source.of == static_cast<int>(i) + 1 && next.source.count == conv.oc;
 }
 

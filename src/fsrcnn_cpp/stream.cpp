@@ -12,8 +12,6 @@ namespace {
 constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
 constexpr std::ptrdiff_t kChunkStride = kChunkColumns + kWinogradOverrun;  // an odd number of cache lines
 
-int head_column_reach(const PackedHead& head) { return head.subpixel ? column_reach(*head.subpixel) : head.reach(); }
-
 }  // namespace
 
 void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding padding, int border,
@@ -36,7 +34,7 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
   borders_differ_ = false;
   for (const PackedHead* head : heads_) {
     reach_ = std::max(reach_, head->reach());
-    pad_reach_ = std::max(pad_reach_, head_column_reach(*head));
+    pad_reach_ = std::max(pad_reach_, head->conv.column_reach);
     borders_differ_ |= head->border != heads_.front()->border;
   }
   const Extent& widest = network.plan.rings[0].extent;
@@ -61,23 +59,19 @@ void Stream::carve(Arena& arena) {
   const Plan& plan = network_->plan;
   const std::vector<int>& rows = plan.rows(reach_);
   std::ptrdiff_t most_channels = 1, wide_channels = 0, scratchpad = 0, phases = 0;
-  const auto need_scratchpad = [&](const PackedConv& conv) {
-    if (conv.winograd) scratchpad = std::max(scratchpad, winograd_scratchpad(conv.kernel, conv.ic, conv.oc));
-  };
   for (std::size_t i = 0; i < rings_.size(); ++i) {
     const std::ptrdiff_t channels = plan.rings[i].channels;
     rings_[i].carve(arena, channels, rows[i], view_.stride);
     most_channels = std::max(most_channels, channels);
   }
+  for (const PackedConv& conv : network_->convs) scratchpad = std::max(scratchpad, conv.scratchpad);
   for (const Stage& stage : plan.stages) {
-    const std::vector<PackedConv>& groups = network_->convs[static_cast<std::size_t>(stage.node)];
-    need_scratchpad(groups[0]);
     if (stage.pointwise == Stage::kNone) continue;
-    wide_channels = std::max(wide_channels, static_cast<std::ptrdiff_t>(groups.size()) * groups[0].oc);
+    wide_channels = std::max<std::ptrdiff_t>(wide_channels, network_->convs[static_cast<std::size_t>(stage.node)].oc);
   }
   for (const PackedHead* head : heads_) {
     phases = std::max<std::ptrdiff_t>(phases, head->stride * head->stride);
-    if (head->subpixel) need_scratchpad(*head->subpixel);
+    scratchpad = std::max(scratchpad, head->conv.scratchpad);
   }
   spare_row_ = arena.take(most_channels * view_.stride);
   phases_ = arena.take(kBlock * phases * view_.stride);
@@ -124,15 +118,15 @@ void Stream::make(int ring, std::ptrdiff_t y) {
 
 void Stream::run_stage(int made, std::ptrdiff_t y) {
   const Stage& stage = stage_of(made);
-  const std::vector<PackedConv>& groups = network_->convs[static_cast<std::size_t>(stage.node)];
+  const PackedConv& conv = network_->convs[static_cast<std::size_t>(stage.node)];
   const std::ptrdiff_t rows = stage.rows(), stride = view_.stride;
   const Range range = columns(made);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
   const Extent& extent = network_->plan.rings[static_cast<std::size_t>(made)].extent;
   const std::ptrdiff_t first = stage.in_blocks ? align_down(range.begin, extent.anchor) : range.begin;
   const std::ptrdiff_t at = view_.column(first);
-  const float* src_rows[kMaxKernel];
-  assert(stage.rows_read() <= kMaxKernel);
+  const float* src_rows[kMaxRowsRead];
+  assert(conv.rows_read == stage.rows_read() && conv.before == stage.radius);
   gather(ring(stage.source.ring), y - stage.radius, stage.rows_read(), stage.source.first * stride + at - stage.radius,
          Head::kFullBorder, src_rows);
   float* dst_rows[kBlock];
@@ -141,75 +135,23 @@ void Stream::run_stage(int made, std::ptrdiff_t y) {
     dst_rows[r] = (inside ? ring(made).row(y + r) : spare_row_) + at;
   }
   if (stage.pointwise == Stage::kNone) {
-    convolve(groups, src_rows, stride, dst_rows, stride, range.end - first);
+    convolve(conv, src_rows, stride, dst_rows, stride, range.end - first, scratchpad_);
     return add(stage.adds, y, rows, at, dst_rows, stride, range.end - first);
   }
 
-  const std::vector<PackedConv>& pointwise = network_->convs[static_cast<std::size_t>(stage.pointwise)];
-  const std::ptrdiff_t wide_channels = static_cast<std::ptrdiff_t>(groups.size()) * groups[0].oc;
+  const PackedConv& pointwise = network_->convs[static_cast<std::size_t>(stage.pointwise)];
   float* wide_rows[kBlock];
-  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * wide_channels * kChunkStride;
+  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
   for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
     const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
-    convolve(groups, src_rows, stride, wide_rows, kChunkStride, width);
+    convolve(conv, src_rows, stride, wide_rows, kChunkStride, width, scratchpad_);
     add(stage.adds, y, rows, view_.column(x), wide_rows, kChunkStride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
-      convolve(pointwise[0], wide_rows + r, kChunkStride, dst_rows + r, stride, width);
+      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, stride, width, scratchpad_);
     }
     add(stage.pointwise_adds, y, rows, view_.column(x), dst_rows, stride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) dst_rows[r] += kChunkColumns;
     for (int k = 0; k < stage.rows_read(); ++k) src_rows[k] += kChunkColumns;
-  }
-}
-
-/// Each group reads its channels and makes its own.
-void Stream::convolve(const std::vector<PackedConv>& groups, const float* const* src_rows, std::ptrdiff_t src_stride,
-                      float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
-  if (groups.size() == 1) return convolve(groups[0], src_rows, src_stride, dst_rows, dst_stride, width);
-  const bool in_blocks = groups[0].winograd;
-  const std::ptrdiff_t rows = in_blocks ? kBlock : 1;
-  const int rows_read = groups[0].kernel + static_cast<int>(rows) - 1;
-  const float* src[kMaxKernel];
-  float* dst[kBlock];
-  std::copy_n(src_rows, rows_read, src);
-  std::copy_n(dst_rows, rows, dst);
-  for (const PackedConv& conv : groups) {
-    convolve(conv, src, src_stride, dst, dst_stride, width);
-    for (int k = 0; k < rows_read; ++k) src[k] += conv.ic * src_stride;
-    for (std::ptrdiff_t r = 0; r < rows; ++r) dst[r] += conv.oc * dst_stride;
-  }
-}
-
-/// A block of rows by Winograd's kernels, one row by the direct one.
-void Stream::convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride,
-                      float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
-  const KernelTable& kernels = network_->kernels;
-  if (conv.winograd) {
-    const WinogradArgs args{.src_rows = src_rows,
-                            .src_stride = src_stride,
-                            .ic = conv.ic,
-                            .oc = conv.oc,
-                            .weights = conv.weights.data(),
-                            .bias = conv.bias.data(),
-                            .slope = conv.slope.data(),
-                            .dst_rows = dst_rows,
-                            .dst_stride = dst_stride,
-                            .width = width,
-                            .scratchpad = scratchpad_};
-    conv.kernel == 3 ? kernels.winograd3_conv2d(args) : kernels.winograd5_conv2d(args);
-  } else {
-    kernels.conv2d({.src_rows = src_rows,
-                    .src_stride = src_stride,
-                    .ic = conv.ic,
-                    .kh = conv.kernel,
-                    .kw = conv.kernel,
-                    .oc = conv.oc,
-                    .weights = conv.weights.data(),
-                    .bias = conv.bias.data(),
-                    .slope = conv.slope.data(),
-                    .dst = *dst_rows,
-                    .dst_stride = dst_stride,
-                    .width = width});
   }
 }
 
@@ -246,7 +188,7 @@ void Stream::pad(int index, std::ptrdiff_t y, int reach, int border) {
 /// Pointers to index `at` of rows first .. first + count - 1 of a ring, or of what stands for them outside the picture.
 void Stream::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
                     const float** rows) {
-  std::ptrdiff_t indices[kMaxKernel];
+  std::ptrdiff_t indices[kMaxRowsRead];
   gather_rows(first, count, view_.height, network_->padding, border, indices);
   for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zeros_.data() : ring.row(indices[k])) + at;
 }
@@ -261,32 +203,13 @@ void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
       pad(last_ring(), r, pad_reach_, head.border);
     }
   }
-  const float* src_rows[kMaxKernel];
+  const PackedConv& conv = head.conv;
+  const float* src_rows[kMaxRowsRead];
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases(head, r);
-  if (head.subpixel) {
-    const PackedConv& conv = *head.subpixel;
-    const std::ptrdiff_t at_a_time = conv.winograd ? kBlock : 1;
-    for (std::ptrdiff_t r = 0; r < rows; r += at_a_time) {
-      const int rows_read = conv.kernel + static_cast<int>(at_a_time) - 1;
-      gather(features, y + r - conv.kernel / 2, rows_read, at - conv.kernel / 2, head.border, src_rows);
-      convolve(conv, src_rows, stride, dst_rows + r, stride, width);
-    }
-    return;
-  }
-  for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    gather(features, y + r + head.first_tap, head.last_tap - head.first_tap + 1, at + head.first_tap, head.border,
-           src_rows);
-    network_->kernels.deconv2d({.stride = head.stride,
-                                .pad = head.pad,
-                                .src_rows = src_rows,
-                                .src_stride = stride,
-                                .ic = head.ic,
-                                .weights = head.weights.data(),
-                                .bias = head.bias,
-                                .dst = dst_rows[r],
-                                .dst_stride = stride,
-                                .width = width});
+  for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
+    gather(features, y + r - conv.before, conv.rows_read, at - conv.before, head.border, src_rows);
+    convolve(conv, src_rows, stride, dst_rows + r, stride, width, scratchpad_);
   }
 }
 

@@ -54,10 +54,6 @@ class Stream {
   void until(int ring, std::ptrdiff_t end);
   void make(int ring, std::ptrdiff_t y);
   void run_stage(int ring, std::ptrdiff_t y);
-  void convolve(const std::vector<PackedConv>& groups, const float* const* src_rows, std::ptrdiff_t src_stride,
-                float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width);
-  void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
-                std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t at,
            float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void pad(int ring, std::ptrdiff_t y, int reach, int border);

@@ -27,15 +27,15 @@ Planes run_node(const Node& node, const std::vector<Planes>& results, Padding pa
   const ConvLayer& conv = node.conv;
   const Planes& source = results[static_cast<std::size_t>(node.source.of)];
   const std::ptrdiff_t height = source[0].height, width = source[0].width;
-  const int of_group = conv.oc / node.groups, r = conv.kernel / 2;
+  const int of_group = conv.oc / conv.groups, read = conv.ic / conv.groups, r = conv.kernel / 2;
   Planes out(static_cast<std::size_t>(conv.oc), Plane(height, width));
   for (int o = 0; o < conv.oc; ++o) {
     for (std::ptrdiff_t y = 0; y < height; ++y) {
       for (std::ptrdiff_t x = 0; x < width; ++x) {
         double sum = conv.bias[static_cast<std::size_t>(o)];
-        for (int c = 0; c < conv.ic; ++c) {
-          const Plane& in = source[static_cast<std::size_t>(node.source.first + o / of_group * conv.ic + c)];
-          const float* weight = &conv.weight[static_cast<std::size_t>((o * conv.ic + c) * conv.kernel * conv.kernel)];
+        for (int c = 0; c < read; ++c) {
+          const Plane& in = source[static_cast<std::size_t>(node.source.first + o / of_group * read + c)];
+          const float* weight = &conv.weight[static_cast<std::size_t>((o * read + c) * conv.kernel * conv.kernel)];
           for (int k = 0; k < conv.kernel * conv.kernel; ++k) {
             sum += weight[k] * in.seen(y + k / conv.kernel - r, x + k % conv.kernel - r, padding, kFar);
           }

@@ -45,9 +45,9 @@ class GraphMaker {
     return {of, integer(0, channels - count), count};
   }
 
-  ConvLayer layer(int ic, int oc, int kernel) {
-    ConvLayer conv{ic, oc, kernel, {}, {}, {}};
-    const int taps = ic * kernel * kernel;
+  ConvLayer layer(int ic, int oc, int kernel, int groups = 1) {
+    ConvLayer conv{ic, oc, kernel, {}, {}, {}, groups};
+    const int taps = ic / groups * kernel * kernel;
     for (int i = 0; i < oc * taps; ++i) conv.weight.push_back(number(1.2 / std::sqrt(taps)));
     for (int o = 0; o < oc; ++o) conv.bias.push_back(number(0.1)), conv.slope.push_back(number(0.5));
     return conv;
@@ -68,16 +68,15 @@ class GraphMaker {
     int groups = chance(3) ? integer(1, source.count) : 1;
     while (source.count % groups != 0) --groups;
     const int oc = groups * integer(1, std::max(1, 9 / groups));
-    ConvLayer conv = layer(source.count / groups, oc, kKernels[integer(0, 8)]);
-    model_.nodes.push_back(
-        {std::move(conv), groups, source, chance(3) ? adds(oc) : std::vector<Channels>{}});
+    ConvLayer conv = layer(source.count, oc, kKernels[integer(0, 8)], groups);
+    model_.nodes.push_back({std::move(conv), source, chance(3) ? adds(oc) : std::vector<Channels>{}});
   }
 
   /// What a plan may run chunk by chunk behind the node before.
   void add_narrowing() {
     const int last = static_cast<int>(model_.nodes.size());
     const int ic = model_.channels(last), oc = integer(1, std::max(1, ic - 1));
-    model_.nodes.push_back({layer(ic, oc, 1), 1, {last, 0, ic}, chance(3) ? adds(oc) : std::vector<Channels>{}});
+    model_.nodes.push_back({layer(ic, oc, 1), {last, 0, ic}, chance(3) ? adds(oc) : std::vector<Channels>{}});
   }
 
   void add_head(int stride) {
