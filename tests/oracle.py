@@ -38,6 +38,13 @@ def random_net(rng, d, s, m, *, padding="replicate", alignment=None, border=-1, 
     return Net(layers, heads, padding)
 
 
+def chain(layers):
+    """Layers that follow each other as the nodes of ``_core.Network``."""
+    return [
+        (weight, bias, slope, 1, (i, 0, weight.shape[1]), []) for i, (weight, bias, slope) in enumerate(layers)
+    ]
+
+
 def conv2d(src, weight, bias, padding):
     reach = weight.shape[2] // 2
     mode = {"zeros": "constant", "replicate": "edge"}[padding]

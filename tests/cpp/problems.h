@@ -98,7 +98,7 @@ class ConvProblem {
 };
 
 inline Head random_head(int stride, int pad, int ic, Kind kind, float unit, int kernel = kDeconvKernel) {
-  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, {}, sample(kind, 9), kernel};
+  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, kernel, {}, sample(kind, 9)};
   for (int i = 0; i < ic * kernel * kernel; ++i) {
     head.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
   }

@@ -710,7 +710,10 @@ def _cached_upscaler(
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
     return _core.Network(
-        [(layer.weight, layer.bias, _slope(layer)) for layer in model.layers],
+        [
+            (layer.weight, layer.bias, _slope(layer), 1, (i, 0, layer.in_channels), [])
+            for i, layer in enumerate(model.layers)
+        ],
         {
             scale: (
                 head.weight,
