@@ -56,6 +56,7 @@ class Network:
         isa: str,
         *,
         planes: int = 1,
+        colour: str = "y",
         enlarged: bool = False,
         plus_bicubic: bool = False,
         algorithm: str = "winograd",

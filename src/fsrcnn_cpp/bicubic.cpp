@@ -42,6 +42,18 @@ void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale
   }
 }
 
+void merge_phases(const KernelTable& kernels, const float* const* planes, int scale, std::ptrdiff_t n, float* dst) {
+  // To store floats is to merge phases.
+  kernels.store[static_cast<int>(SampleType::f32)]({.planes = planes,
+                                                    .phases = scale,
+                                                    .channels = 1,
+                                                    .width = n,
+                                                    .dst = reinterpret_cast<unsigned char*>(dst),
+                                                    .pixel_stride = sizeof(float),
+                                                    .channel_stride = sizeof(float),
+                                                    .range = {1, 1}});
+}
+
 void AxisFilter::make(std::ptrdiff_t src, std::ptrdiff_t dst, double src_length, double dst_length, double siting) {
   if (src == src_ && dst == dst_ && src_length == src_length_ && dst_length == dst_length_ && siting == siting_) return;
   src_ = src, dst_ = dst, src_length_ = src_length, dst_length_ = dst_length, siting_ = siting;

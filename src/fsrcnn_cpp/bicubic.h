@@ -25,6 +25,9 @@ struct Siting {
 void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, Siting siting,
                  std::ptrdiff_t n, float* scratch, float* const* planes);
 
+/// Merges the phase planes of a row of n columns into scale * n columns.
+void merge_phases(const KernelTable& kernels, const float* const* planes, int scale, std::ptrdiff_t n, float* dst);
+
 /// More than these no output has; rows and columns may thus become fewer by a factor of up to 32.
 inline constexpr int kMaxTaps = 128;
 

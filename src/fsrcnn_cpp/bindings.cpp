@@ -27,6 +27,14 @@ Padding parse_padding(const std::string& name) {
   throw py::value_error("padding='" + name + "' is neither 'zeros' nor 'replicate'");
 }
 
+Colour parse_colour(const std::string& name, int planes) {
+  if (planes == 1 && name == "y") return Colour::luma;
+  if (planes == 3 && name == "ycbcr") return Colour::ycbcr;
+  if (planes == 3 && name == "rgb") return Colour::rgb;
+  throw py::value_error("colour='" + name + "' with planes=" + std::to_string(planes) +
+                        " is none of 'y' with 1, 'ycbcr' and 'rgb' with 3");
+}
+
 Algorithm parse_algorithm(const std::string& name) {
   if (name == "direct") return Algorithm::direct;
   if (name == "winograd") return Algorithm::winograd;
@@ -65,26 +73,35 @@ Node to_node(const NodeTuple& tuple) {
   return node;
 }
 
-Head to_head(int stride, const HeadTuple& tuple) {
+Head to_head(int stride, const HeadTuple& tuple, bool enlarged) {
   const auto& [weight, bias, pad, output_padding, border] = tuple;
-  if (weight.ndim() != 4 || weight.shape(1) != 1 || weight.shape(2) != weight.shape(3) || bias.size() != 1) {
-    throw py::value_error("head is not weight (ic, 1, k, k), bias (1,)");
+  const bool fits = weight.ndim() == 4 && weight.shape(2) == weight.shape(3) && bias.ndim() == 1 &&
+                    (enlarged ? weight.shape(0) : weight.shape(1)) == (enlarged ? bias.shape(0) : 1);
+  if (!fits) {
+    throw py::value_error(enlarged ? "head is not weight (planes, ic, k, k), bias (planes,)"
+                                   : "head is not weight (ic, 1, k, k), bias (1,)");
   }
   return {.stride = stride,
           .pad = pad,
           .output_padding = output_padding,
           .border = border,
-          .ic = dim(weight, 0),
+          .ic = dim(weight, enlarged ? 1 : 0),
           .kernel = dim(weight, 2),
           .weight = to_vector(weight),
-          .bias = *bias.data()};
+          .bias = to_vector(bias),
+          .enlarges = !enlarged};
 }
 
 Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
-               bool plus_bicubic) {
-  Model model{.nodes = {}, .heads = {}, .padding = parse_padding(padding), .plus_bicubic = plus_bicubic};
+               Colour colour, bool enlarged, bool plus_bicubic) {
+  Model model{.nodes = {},
+              .heads = {},
+              .padding = parse_padding(padding),
+              .plus_bicubic = plus_bicubic,
+              .enlarged = enlarged,
+              .colour = colour};
   for (const NodeTuple& node : nodes) model.nodes.push_back(to_node(node));
-  for (const auto& [stride, head] : heads) model.heads.push_back(to_head(stride, head));
+  for (const auto& [stride, head] : heads) model.heads.push_back(to_head(stride, head, enlarged));
   return model;
 }
 
@@ -155,11 +172,11 @@ Finish to_finish(double strength, bool guard, bool guided) {
 class Network {
  public:
   Network(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
-          const std::string& isa, int planes, bool enlarged, bool plus_bicubic, const std::string& algorithm)
-      : upscaler_(to_model(nodes, heads, padding, plus_bicubic), table_by_name(isa), parse_algorithm(algorithm)),
-        planes_(upscaler_.kernels()) {
-    if (planes != 1 || enlarged) throw py::value_error("networks of enlarged pictures are not supported");
-  }
+          const std::string& isa, int planes, const std::string& colour, bool enlarged, bool plus_bicubic,
+          const std::string& algorithm)
+      : upscaler_(to_model(nodes, heads, padding, parse_colour(colour, planes), enlarged, plus_bicubic),
+                  table_by_name(isa), parse_algorithm(algorithm)),
+        planes_(upscaler_.kernels()) {}
 
   std::string isa() const { return upscaler_.kernels().isa; }
 
@@ -279,9 +296,9 @@ PYBIND11_MODULE(_core, m) {
            py::arg("threads"), py::arg("overshoot") = 0.0f);
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
-                    const std::string&, int, bool, bool, const std::string&>(),
+                    const std::string&, int, const std::string&, bool, bool, const std::string&>(),
            py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(),
-           py::arg("planes") = 1, py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
+           py::arg("planes") = 1, py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
            py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),

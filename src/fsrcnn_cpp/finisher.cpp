@@ -4,14 +4,15 @@
 
 namespace fsrcnn {
 
-void Finisher::prepare(Stream& stream, const PackedNetwork& network, const Finish& finish, const RowSource* picture,
+void Finisher::prepare(Phases& phases, const PackedNetwork& network, const Finish& finish, const RowSource* picture,
                        std::ptrdiff_t extras, int most_scale, std::ptrdiff_t strip_width) {
-  stream_ = &stream;
+  phases_ = &phases;
   kernels_ = &network.kernels;
   plus_bicubic_ = network.plus_bicubic;
   finish_ = finish;
   picture_ = picture;
-  luma_plane_ = extras;
+  extras_ = extras;
+  colours_ = plane_count(network.colour);
   most_scale_ = most_scale;
   strip_width_ = strip_width;
   survey_.emplace(network.kernels);
@@ -19,10 +20,10 @@ void Finisher::prepare(Stream& stream, const PackedNetwork& network, const Finis
 
 void Finisher::carve(Arena& arena) {
   const std::ptrdiff_t stride = view().stride;
-  rows_.carve(arena, luma_plane_ + reads_luma(), 2 * kBicubicReach + kBlock, stride);
-  if (reads_luma()) {
+  rows_.carve(arena, extras_ + (reads_source() ? colours_ : 0), 2 * kBicubicReach + kBlock, stride);
+  if (reads_source()) {
     survey_->carve(arena, strip_width_);
-    for (float** rows : {&low_, &high_}) *rows = arena.take(kBlock * stride);
+    for (float** rows : {&low_, &high_}) *rows = arena.take(kBlock * colours_ * stride);
     for (float*& rows : slopes_) rows = finish_.guided ? arena.take(kBlock * stride) : nullptr;
   }
   if (reads_soft()) {
@@ -38,13 +39,15 @@ void Finisher::load(std::ptrdiff_t y) {
   const Range range = view().around(kBicubicReach, kBicubicReach);
   const std::ptrdiff_t stride = view().stride;
   float* const row = rows_.row(y);
-  if (luma_plane_ > 0) {
+  if (extras_ > 0) {
     picture_->load_extras(y, range.begin, range.size(), row + view().column(range.begin), stride);
   }
-  if (reads_luma()) {
-    const float* const luma = stream_->source_row(y);
-    std::copy(luma + view().column(range.begin), luma + view().column(range.end),
-              row + luma_plane_ * stride + view().column(range.begin));
+  if (reads_source()) {
+    const float* const source = phases_->source_row(y);
+    for (std::ptrdiff_t c = 0; c < colours_; ++c) {
+      std::copy(source + c * stride + view().column(range.begin), source + c * stride + view().column(range.end),
+                row + (extras_ + c) * stride + view().column(range.begin));
+    }
   }
   for (std::ptrdiff_t c = 0; c < rows_.channels; ++c) view().pad(row + c * stride, range, kBicubicReach, kBicubicReach);
 }
@@ -65,54 +68,57 @@ void Finisher::survey(std::ptrdiff_t y) {
   if (!finish_.guard && !finish_.guided) return;
   const std::ptrdiff_t width = view().columns.size();
   for (; y < end; ++y) {
-    float *const low = low_ + slot(y), *const high = high_ + slot(y);
-    const float *luma[kWindowRows], *chroma[kWindowRows];
-    window(y, luma_plane_, luma);
-    survey_->range(luma, width, low, high);
+    const float *source[kWindowRows], *chroma[kWindowRows];
+    for (std::ptrdiff_t c = 0; c < colours_; ++c) {
+      window(y, extras_ + c, source);
+      survey_->range(source, width, low_ + slot(y, c), high_ + slot(y, c));
+    }
     for (int c = 0; finish_.guided && c < 2; ++c) {
       window(y, c, chroma);
-      survey_->slope(luma, low, high, chroma, width, slopes_[c] + slot(y));
+      survey_->slope(source, low_ + slot(y, 0), high_ + slot(y, 0), chroma, width, slopes_[c] + slot(y, 0));
     }
   }
 }
 
-/// luma = weight * luma + soft_weight * soft
-void Finisher::mix(float weight, float* luma, float soft_weight, int planes) const {
+/// planes = weight * planes + soft_weight * soft
+void Finisher::mix(float weight, float* planes, float soft_weight, int count) const {
   const std::ptrdiff_t stride = view().stride;
-  for (std::ptrdiff_t i = 0; i < planes; ++i) {
-    const float* const sources[] = {luma + i * stride, soft_ + i * stride};
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const float* const sources[] = {planes + i * stride, soft_ + i * stride};
     const float weights[] = {weight, soft_weight};
-    kernels_->blend(sources, weights, 2, view().columns.size(), luma + i * stride);
+    kernels_->blend(sources, weights, 2, view().columns.size(), planes + i * stride);
   }
 }
 
 /// Strength comes first, so that the guard has the last word.
-void Finisher::finish(std::ptrdiff_t y, int scale, float* luma) {
+void Finisher::finish(std::ptrdiff_t y, int scale, float* planes) {
   const std::ptrdiff_t width = view().columns.size(), stride = view().stride;
   const int phases = scale * scale;
-  if (reads_soft()) {
-    const float* rows[kWindowRows];
-    window(y, luma_plane_, rows);
-    for (int phase_y = 0; phase_y < scale; ++phase_y) {
-      float* planes[kMaxStride];
-      for (int i = 0; i < scale; ++i) planes[i] = soft_ + (phase_y * scale + i) * stride;
-      enlarge_row(*kernels_, rows, scale, phase_y, {}, width, column_filtered_, planes);
+  for (std::ptrdiff_t c = 0; c < colours_; ++c, planes += phases * stride) {
+    if (reads_soft()) {
+      const float* rows[kWindowRows];
+      window(y, extras_ + c, rows);
+      for (int phase_y = 0; phase_y < scale; ++phase_y) {
+        float* soft[kMaxStride];
+        for (int i = 0; i < scale; ++i) soft[i] = soft_ + (phase_y * scale + i) * stride;
+        enlarge_row(*kernels_, rows, scale, phase_y, {}, width, column_filtered_, soft);
+      }
+    }
+    if (plus_bicubic_) mix(1, planes, 1, phases);
+    if (has_strength()) mix(finish_.strength, planes, 1 - finish_.strength, phases);
+    if (finish_.guard) {
+      kernels_->clamp({.lo = low_ + slot(y, c),
+                       .hi = high_ + slot(y, c),
+                       .part = kGuardPart,
+                       .slack = kGuardSlack,
+                       .planes = planes,
+                       .stride = stride,
+                       .count = phases,
+                       .n = width});
     }
   }
-  if (plus_bicubic_) mix(1, luma, 1, phases);
-  if (has_strength()) mix(finish_.strength, luma, 1 - finish_.strength, phases);
-  if (finish_.guard) {
-    kernels_->clamp({.lo = low_ + slot(y),
-                     .hi = high_ + slot(y),
-                     .part = kGuardPart,
-                     .slack = kGuardSlack,
-                     .planes = luma,
-                     .stride = stride,
-                     .count = phases,
-                     .n = width});
-  }
-  if (luma_plane_ > 0) window(y, 0, extra_rows_);
-  if (finish_.guided) guide_ = {soft_, stride, {slopes_[0] + slot(y), slopes_[1] + slot(y)}};
+  if (extras_ > 0) window(y, 0, extra_rows_);
+  if (finish_.guided) guide_ = {soft_, stride, {slopes_[0] + slot(y, 0), slopes_[1] + slot(y, 0)}};
 }
 
 }  // namespace fsrcnn

@@ -52,7 +52,8 @@ void validate_node(const Model& model, std::size_t index) {
           name + " adds " + std::to_string(added) + " channels to " + std::to_string(conv.oc));
 }
 
-void validate_head(const Head& head, int channels) {
+void validate_head(const Model& model, const Head& head) {
+  const int channels = model.nodes.back().conv.oc;
   const std::string name = "heads[" + std::to_string(head.stride) + "]";
   require(head.stride >= 2 && head.stride <= kMaxStride, name + ": stride is not 2, 3 or 4");
   require(head.ic == channels,
@@ -60,13 +61,17 @@ void validate_head(const Head& head, int channels) {
   require(head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxHeadKernel,
           name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " +
               std::to_string(kMaxHeadKernel));
-  require(head.weight.size() == static_cast<std::size_t>(head.ic) * head.kernel * head.kernel,
-          name + " weight is not (ic, 1, k, k)");
+  require(head.border >= Head::kFullBorder, name + " border=" + std::to_string(head.border) + " is negative");
+  require(head.enlarges != model.enlarged, name + " is not that of such a network");
+  const auto planes = static_cast<std::size_t>(plane_count(model.colour));
+  require(head.bias.size() == planes, name + " bias has " + std::to_string(head.bias.size()) + " values");
+  require(head.weight.size() == planes * static_cast<std::size_t>(head.ic) * head.kernel * head.kernel,
+          name + " weight is not " + (head.enlarges ? "(ic, 1, k, k)" : "(planes, ic, k, k)"));
+  if (!head.enlarges) return;
   require(head.pad >= 0 && head.pad < head.kernel && head.output_padding > -head.stride &&
               head.output_padding < head.stride && head.kernel - 2 * head.pad + head.output_padding == head.stride,
           name + " pad=" + std::to_string(head.pad) + ", output_padding=" + std::to_string(head.output_padding) +
               " does not give exactly stride times the input");
-  require(head.border >= Head::kFullBorder, name + " border=" + std::to_string(head.border) + " is negative");
 }
 
 }  // namespace
@@ -84,10 +89,12 @@ void validate(const Model& model) {
   require(!model.nodes.empty(), "nodes is empty");
   require(model.nodes.size() <= kMaxNodes, "nodes are more than " + std::to_string(kMaxNodes));
   require(!model.heads.empty(), "heads is empty");
+  require(model.colour == Colour::luma || model.enlarged, "planes=3 takes a network that reads an enlarged picture");
+  require(!model.plus_bicubic || !model.enlarged, "plus_bicubic is not for a network that reads an enlarged picture");
   for (std::size_t i = 0; i < model.nodes.size(); ++i) validate_node(model, i);
   int previous_stride = 0;
   for (const Head& head : model.heads) {
-    validate_head(head, model.nodes.back().conv.oc);
+    validate_head(model, head);
     require(head.stride > previous_stride, "heads: strides do not ascend");
     previous_stride = head.stride;
   }

@@ -10,6 +10,10 @@ namespace fsrcnn {
 /// What a convolution sees outside the picture.
 enum class Padding { zeros, replicate };
 
+/// What a network sees of a picture, and makes of it: luma alone, or all colours, BT.601 as video has it or R'G'B'.
+enum class Colour { luma, ycbcr, rgb };
+constexpr int plane_count(Colour colour) { return colour == Colour::luma ? 1 : 3; }
+
 /// Channels first .. first + count - 1 of result `of`: 0 is what goes into the network, i + 1 what node i makes.
 struct Channels {
   int of, first, count;
@@ -30,19 +34,22 @@ struct Node {
   std::vector<Channels> adds;  // none, or side by side as wide as the output
 };
 
-/// A transposed convolution from the last result to the large picture.
+/// A transposed convolution from the last result to the large picture, or, where the network has seen the picture
+/// enlarged, a convolution.
 struct Head {
   static constexpr int kFullBorder = -1;
 
-  int stride, pad, output_padding;
+  int stride;               // the scale
+  int pad, output_padding;  // of a transposed convolution
   int border;  // pixels by which the padding extends the features before zeros, or kFullBorder
   int ic, kernel;
-  std::vector<float> weight;  // [ic][kernel][kernel]
-  float bias;
+  std::vector<float> weight;  // [ic][kernel][kernel], or [plane][ic][kernel][kernel]
+  std::vector<float> bias;    // one, or one a plane
+  bool enlarges = true;       // or is a convolution
 
   /// The inputs that an output pixel sums, relative to the one it lies in: from first_tap() to last_tap() on each axis.
-  int first_tap() const { return -((kernel - 1 - pad) / stride); }
-  int last_tap() const { return (stride - 1 + pad) / stride; }
+  int first_tap() const { return enlarges ? -((kernel - 1 - pad) / stride) : -(kernel / 2); }
+  int last_tap() const { return enlarges ? (stride - 1 + pad) / stride : kernel / 2; }
   /// How far the head reads around an input pixel, in either direction.
   int reach() const { return -first_tap() > last_tap() ? -first_tap() : last_tap(); }
 };
@@ -52,9 +59,13 @@ struct Model {
   std::vector<Head> heads;  // by ascending stride
   Padding padding;
   bool plus_bicubic = false;  // the picture is that of the heads and the bicubic one, added
+  bool enlarged = false;      // what goes in is enlarged by the bicubic filter already
+  Colour colour = Colour::luma;
 
   /// Channels of result `of`.
-  int channels(int of) const { return of == 0 ? 1 : nodes[static_cast<std::size_t>(of) - 1].conv.oc; }
+  int channels(int of) const {
+    return of == 0 ? plane_count(colour) : nodes[static_cast<std::size_t>(of) - 1].conv.oc;
+  }
 };
 
 /// Most rows and columns of a head's kernel.
@@ -64,7 +75,8 @@ inline constexpr int kMaxHeadKernel = 17;
 std::vector<Node> chain(std::vector<ConvLayer> layers);
 
 /// Throws std::invalid_argument, naming the node and the value, unless every node reads channels that are made before
-/// it, the sizes agree and every head gives exactly stride times its input.
+/// it, the sizes agree and every head gives exactly stride times its input, or as much as that where it is enlarged. More
+/// than luma takes a network that is.
 void validate(const Model& model);
 
 }  // namespace fsrcnn

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "bicubic.h"
+#include "common.h"
+
 namespace fsrcnn {
 namespace {
 
@@ -36,15 +39,24 @@ PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algor
     : kernels(table),
       padding(validated(model).padding),
       plus_bicubic(model.plus_bicubic),
+      enlarged(model.enlarged),
+      colour(model.colour),
       convs(pack_nodes(model, table, algorithm)),
       heads(pack_heads(model, table, algorithm)),
       plan(model, access_of(convs)) {}
 
 const PackedHead* PackedNetwork::head(int scale) const {
   for (const PackedHead& candidate : heads) {
-    if (candidate.stride == scale) return &candidate;
+    if (candidate.scale == scale) return &candidate;
   }
   return nullptr;
+}
+
+Extent PackedNetwork::extent(int scale) const {
+  const Extent& extent = plan.rings[0].extent;
+  if (!enlarged) return extent;
+  const auto around = [&](int pixels) { return static_cast<int>(ceil_div(pixels, scale)) + kBicubicReach; };
+  return {.before = around(extent.before), .after = around(extent.after), .anchor = 0};
 }
 
 std::ptrdiff_t PackedNetwork::floats_per_column() const {

@@ -17,12 +17,16 @@ struct PackedNetwork {
 
   /// The head of a scale, or null.
   const PackedHead* head(int scale) const;
-  /// Floats that a strip keeps of all rings for each of its columns, while any head runs.
+  /// How far around a block of pixels of the picture a pass of that scale reads.
+  Extent extent(int scale) const;
+  /// Floats that a strip keeps of all rings for each of its columns, while any head runs; columns of the large picture,
+  /// if that is what goes in.
   std::ptrdiff_t floats_per_column() const;
 
   const KernelTable& kernels;
   Padding padding;
-  bool plus_bicubic;
+  bool plus_bicubic, enlarged;
+  Colour colour;
   std::vector<PackedConv> convs;  // by node
   std::vector<PackedHead> heads;
   Plan plan;

@@ -213,7 +213,7 @@ ConvLayer subpixel_layer(const Head& head, int first, int last) {
                   s * s,
                   k,
                   std::vector<float>(oc * head.ic * k * k),
-                  std::vector<float>(oc, head.bias),
+                  std::vector<float>(oc, head.bias[0]),
                   std::vector<float>(oc, 1.0f)};
   float* out = layer.weight.data();
   for (int phase = 0; phase < s * s; ++phase) {
@@ -272,8 +272,13 @@ PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm al
 }
 
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
-  const int first = deconv_first_tap(head.stride, head.pad, head.kernel), last = deconv_last_tap(head.stride, head.pad);
-  const int taps = last - first + 1;
+  const int first = head.first_tap(), last = head.last_tap(), taps = last - first + 1;
+  if (!head.enlarges) {
+    const int planes = static_cast<int>(head.bias.size());
+    const std::vector<float> slope(head.bias.size(), 1.0f);
+    return {head.stride, head.border,
+            pack({head.ic, planes, head.kernel, head.weight, head.bias, slope}, kernels, algorithm)};
+  }
   const DeconvKernel* const end = kernels.deconv2d + kDeconvKernels;
   const DeconvKernel* const deconv = std::find_if(kernels.deconv2d, end, [&](const DeconvKernel& candidate) {
     return head.kernel == kDeconvKernel && candidate.stride == head.stride && candidate.pad == head.pad;
@@ -287,7 +292,7 @@ PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorith
   PackedConv packed{deconv->run, head.ic, phases, 1, taps, -first, taps, 1, std::max(-first, last), 0, {}, {}, {}};
   packed.weights = pack_phases(head, deconv->phase_rows);
   packed.bias = AlignedBuffer(phases);
-  std::fill_n(packed.bias.data(), phases, head.bias);
+  std::fill_n(packed.bias.data(), phases, head.bias[0]);
   return {head.stride, head.border, std::move(packed)};
 }
 

@@ -13,7 +13,7 @@ namespace fsrcnn {
 /// `direct`: conv2d and deconv2d alone. `winograd`: whatever takes fewer multiplications or loads.
 enum class Algorithm { direct, winograd };
 
-/// A convolution with its kernel and what that needs. A head is one, too: its channels are the phases of the output.
+/// A convolution with its kernel and what that needs.
 struct PackedConv {
   ConvKernel run;          // of one group: `convolve` calls it for all
   int ic, oc, groups;      // channels of all groups together
@@ -32,8 +32,9 @@ struct PackedConv {
   ConvArgs args(int index) const;
 };
 
+/// A head as a convolution, whose channels are the phases of the output, or its planes where nothing is enlarged.
 struct PackedHead {
-  int stride, border;
+  int scale, border;
   PackedConv conv;
 
   /// How far the head reads around an input pixel, in either direction.

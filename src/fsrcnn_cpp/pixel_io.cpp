@@ -1,6 +1,9 @@
 #include "pixel_io.h"
 
+#include <algorithm>
+
 namespace fsrcnn {
+
 void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
   if (!image_.has_colour()) return;
   for (float*& row : rgb_) row = arena.take(width);
@@ -17,27 +20,46 @@ void RowSource::load_luma(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, 
   kernels_.rgb_to_y(rgb_[0], rgb_[1], rgb_[2], n, dst);
 }
 
+void RowSource::load_planes(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst,
+                            std::ptrdiff_t stride) const {
+  if (colour_ == Colour::luma) return load_luma(y, x, n, dst);
+  if (colour_ == Colour::rgb) {
+    for (int c = 0; c < 3; ++c) load_channel(image_.has_colour() ? c : 0, y, x, n, dst + c * stride);
+    return;
+  }
+  load_luma(y, x, n, dst);
+  float *const cb = dst + stride, *const cr = dst + 2 * stride;
+  if (image_.has_colour()) {
+    kernels_.rgb_to_cbcr(rgb_[0], rgb_[1], rgb_[2], n, cb, cr);
+    for (std::ptrdiff_t i = 0; i < n; ++i) cb[i] += kChromaCentre, cr[i] += kChromaCentre;
+  } else {
+    std::fill_n(cb, n, kChromaCentre);
+    std::fill_n(cr, n, kChromaCentre);
+  }
+}
+
 void RowSource::load_extras(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst,
                             std::ptrdiff_t stride) const {
-  if (image_.has_colour()) {
+  if (image_.has_colour() && colour_ == Colour::luma) {
     for (int c = 0; c < 3; ++c) load_channel(c, y, x, n, rgb_[c]);
     kernels_.rgb_to_cbcr(rgb_[0], rgb_[1], rgb_[2], n, dst, dst + stride);
   }
-  if (image_.has_alpha()) load_channel(image_.channels - 1, y, x, n, dst + (image_.extras() - 1) * stride);
+  if (image_.has_alpha()) {
+    load_channel(image_.channels - 1, y, x, n, dst + (extra_planes(image_, colour_) - 1) * stride);
+  }
 }
 
 void RowSink::carve(Arena& arena, std::ptrdiff_t width) {
-  const int extras = image_.extras();
+  const int extras = extra_planes(image_, colour_);
   if (extras == 0) return;
   column_filtered_ = arena.take(width + 2 * kBicubicReach + kMaxLanes);
   for (int i = 0; i < scale_ * extras; ++i) upscaled_[i] = arena.take(width);
 }
 
-void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* luma, std::ptrdiff_t luma_stride,
+void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* made, std::ptrdiff_t stride,
                     const float* const* extra_rows, std::ptrdiff_t extra_stride, const Guide* guide) const {
-  const int extras = image_.extras();
+  const int extras = extra_planes(image_, colour_), colours = plane_count(colour_);
   for (int phase_y = 0; phase_y < scale_; ++phase_y) {
-    float* const luma_row = luma + phase_y * scale_ * luma_stride;
     for (int e = 0; e < extras; ++e) {
       const float* rows[2 * kBicubicReach + 1];
       for (int i = 0; i <= 2 * kBicubicReach; ++i) rows[i] = extra_rows[i] + e * extra_stride;
@@ -45,17 +67,19 @@ void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float*
     }
     const float* planes[kMaxStride * 4];
     for (int phase_x = 0; phase_x < scale_; ++phase_x) {
-      float* const y_plane = luma_row + phase_x * luma_stride;
-      float* extra[3];
+      const int phase = phase_y * scale_ + phase_x;
+      float* all[4];
+      for (int c = 0; c < colours; ++c) all[c] = made + (c * scale_ * scale_ + phase) * stride;
+      float** const extra = all + (image_.has_colour() ? colours : 1);
+      if (colours > 1) to_samples(kernels_, colour_, image_.has_colour(), all, n);
       for (int e = 0; e < extras; ++e) extra[e] = upscaled_[e * scale_ + phase_x];
       if (guide) {
-        const float* const soft = guide->soft + (phase_y * scale_ + phase_x) * guide->soft_stride;
-        for (int e = 0; e < 2; ++e) kernels_.guide(y_plane, soft, guide->slopes[e], n, extra[e]);
+        for (int e = 0; e < 2; ++e) {
+          kernels_.guide(all[0], guide->soft + phase * guide->soft_stride, guide->slopes[e], n, extra[e]);
+        }
       }
-      if (image_.has_colour()) kernels_.ycbcr_to_rgb(y_plane, extra[0], extra[1], n);
-      const float** plane = planes + phase_x * image_.channels;
-      *plane++ = y_plane;
-      for (int e = 0; e < extras; ++e) *plane++ = extra[e];
+      if (image_.has_colour() && colours == 1) kernels_.ycbcr_to_rgb(all[0], all[1], all[2], n);
+      std::copy_n(all, image_.channels, planes + phase_x * image_.channels);
     }
     kernels_.store[static_cast<int>(image_.type)](
         {.planes = planes,
@@ -66,6 +90,18 @@ void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float*
          .pixel_stride = image_.pixel_stride,
          .channel_stride = image_.channel_stride,
          .range = image_.range});
+  }
+}
+
+void to_samples(const KernelTable& kernels, Colour colour, bool has_colour, float* const* planes, std::ptrdiff_t n) {
+  if (colour == Colour::ycbcr && has_colour) {
+    for (int c = 1; c < 3; ++c) {
+      for (std::ptrdiff_t x = 0; x < n; ++x) planes[c][x] -= kChromaCentre;
+    }
+    kernels.ycbcr_to_rgb(planes[0], planes[1], planes[2], n);
+  } else if (colour == Colour::rgb && !has_colour) {
+    constexpr float kThird = 1.0f / 3, kThirds[] = {kThird, kThird, kThird};
+    kernels.blend(planes, kThirds, 3, n, planes[0]);
   }
 }
 

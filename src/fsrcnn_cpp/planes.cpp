@@ -153,7 +153,8 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
   grow_to(context->workers, tiling.workers());
   for (std::size_t i = 0; i < tiling.workers(); ++i) {
     Context::Worker& worker = context->workers[i];
-    worker.sink.emplace(src, dst, filters, Finish{.strength = 1, .guard = false, .guided = false}, kernels_);
+    worker.sink.emplace(src, dst, filters, Finish{.strength = 1, .guard = false, .guided = false}, kernels_,
+                        Colour::luma);
     worker.scratch.fit([&](Arena& arena) {
       worker.sink->carve(arena, widths);
       worker.rows.carve(arena, 1, filters.down_y.taps, round_up(widths.down + kMaxLanes, kCacheLineFloats));
@@ -170,7 +171,7 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
       }
       const float* taps[kMaxTaps];
       for (int t = 0; t < filters.down_y.taps; ++t) taps[t] = worker.rows.row(filters.down_y.first_of(y) + t);
-      worker.sink->add(taps);
+      worker.sink->add(taps, worker.rows.stride);
     }
     worker.sink->finish();
   });

@@ -59,9 +59,9 @@ void ResizeSink::load_small(std::ptrdiff_t y) {
   const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin), width = filters_.extra_x.end(tile_.columns.end - 1) - x;
   const std::ptrdiff_t begin = std::max(-x, static_cast<std::ptrdiff_t>(-kBicubicReach));
   const std::ptrdiff_t end = std::min(src_.width - x, width + kBicubicReach);
-  if (src_.extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
-  if (reads_soft()) source_.load_luma(y, x + begin, end - begin, small_row(y, luma_plane()) + begin);
-  for (int plane = 0; plane < src_.extras() + reads_soft(); ++plane) {
+  if (extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
+  if (reads_soft()) source_.load_planes(y, x + begin, end - begin, small_row(y, soft_plane()) + begin, small_stride_);
+  for (int plane = 0; plane < extras() + soft_planes(); ++plane) {
     float* const row = small_row(y, plane);
     std::fill(row - kBicubicReach, row + begin, row[begin]);
     std::fill(row + end, row + width + kBicubicReach, row[end - 1]);
@@ -76,7 +76,7 @@ void ResizeSink::find_slopes(std::ptrdiff_t y) {
     }
   };
   const float *luma[kWindowRows], *chroma[kWindowRows];
-  window(luma_plane(), luma);
+  window(soft_plane(), luma);
   survey_.range(luma, width, low_, high_);
   for (int c = 0; c < 2; ++c) {
     window(c, chroma);
@@ -84,11 +84,15 @@ void ResizeSink::find_slopes(std::ptrdiff_t y) {
   }
 }
 
-void ResizeSink::add(const float* const* luma) {
+void ResizeSink::add(const float* const* made, std::ptrdiff_t stride) {
   const std::ptrdiff_t y = y_ + waiting_;
   const AxisFilter& down = filters_.down_y;
-  const std::ptrdiff_t luma_width = filters_.down_x.reads(tile_.columns.begin, tile_.columns.end).size();
-  kernels_.blend(luma, down.weights_of(y), down.taps, luma_width, row(down_, down_stride_, 0, waiting_));
+  const std::ptrdiff_t made_width = filters_.down_x.reads(tile_.columns.begin, tile_.columns.end).size();
+  for (int plane = 0; plane < made_planes(); ++plane) {
+    const float* taps[kMaxTaps];
+    for (int t = 0; t < down.taps; ++t) taps[t] = made[t] + plane * stride;
+    kernels_.blend(taps, down.weights_of(y), down.taps, made_width, row(down_, down_stride_, plane, waiting_));
+  }
   if (small_planes() > 0) {
     const AxisFilter& extra = filters_.extra_y;
     const std::ptrdiff_t width = filters_.extra_x.reads(tile_.columns.begin, tile_.columns.end).size();
@@ -96,7 +100,7 @@ void ResizeSink::add(const float* const* luma) {
     for (int plane = 0; plane < small_planes(); ++plane) {
       const float* taps[kMaxTaps];
       for (int t = 0; t < extra.taps; ++t) taps[t] = small_row(extra.first_of(y) + t, plane);
-      kernels_.blend(taps, extra.weights_of(y), extra.taps, width, row(down_, down_stride_, 1 + plane, waiting_));
+      kernels_.blend(taps, extra.weights_of(y), extra.taps, width, row(down_, down_stride_, made_planes() + plane, waiting_));
     }
   }
   if (++waiting_ == kResampleRows) finish();
@@ -106,7 +110,7 @@ void ResizeSink::finish() {
   if (waiting_ == 0) return;
   const std::ptrdiff_t width = tile_.columns.size();
   for (int plane = 0; plane < planes(); ++plane) {
-    const AxisFilter& filter = plane == 0 ? filters_.down_x : filters_.extra_x;
+    const AxisFilter& filter = plane < made_planes() ? filters_.down_x : filters_.extra_x;
     const float* src_rows[kResampleRows];
     float* dst_rows[kResampleRows];
     for (int r = 0; r < kResampleRows; ++r) {
@@ -124,19 +128,22 @@ void ResizeSink::finish() {
   }
   for (int r = 0; r < waiting_; ++r) {
     const auto filtered = [&](int plane) { return row(along_, along_stride_, plane, r); };
-    float* const luma = filtered(0);
-    const float* const soft = filtered(1 + luma_plane());
-    if (has_strength()) {
-      const float* const sources[] = {luma, soft};
+    const int small = made_planes();
+    for (int plane = 0; has_strength() && plane < made_planes(); ++plane) {
+      const float* const sources[] = {filtered(plane), filtered(small + soft_plane() + plane)};
       const float weights[] = {finish_.strength, 1 - finish_.strength};
-      kernels_.blend(sources, weights, 2, width, luma);
+      kernels_.blend(sources, weights, 2, width, filtered(plane));
     }
     for (int c = 0; finish_.guided && c < 2; ++c) {
-      kernels_.guide(luma, soft, filtered(1 + slope_plane() + c), width, filtered(1 + c));
+      kernels_.guide(filtered(0), filtered(small + soft_plane()), filtered(small + slope_plane() + c), width,
+                     filtered(small + c));
     }
-    if (dst_.has_colour()) kernels_.ycbcr_to_rgb(luma, filtered(1), filtered(2), width);
-    const float* rows[4];
-    for (int plane = 0; plane < dst_.channels; ++plane) rows[plane] = filtered(plane);
+    float* rows[4];
+    for (int plane = 0; plane < made_planes(); ++plane) rows[plane] = filtered(plane);
+    if (made_planes() > 1) to_samples(kernels_, colour_, dst_.has_colour(), rows, width);
+    float** const extra = rows + (dst_.has_colour() ? made_planes() : 1);
+    for (int plane = 0; plane < extras(); ++plane) extra[plane] = filtered(small + plane);
+    if (dst_.has_colour() && made_planes() == 1) kernels_.ycbcr_to_rgb(rows[0], rows[1], rows[2], width);
     kernels_.store[static_cast<int>(dst_.type)](
         {.planes = rows,
          .phases = 1,

@@ -29,15 +29,16 @@ class ResizeSink {
  public:
   /// `finish`: its strength, at most 1 here, and whether chroma is guided; to guard is up to the passes.
   ResizeSink(const ImageView& src, const MutableImageView& dst, const ResizeFilters& filters, const Finish& finish,
-             const KernelTable& kernels)
-      : source_(src, kernels),
+             const KernelTable& kernels, Colour colour)
+      : source_(src, kernels, colour),
         src_(src),
         dst_(dst),
         filters_(filters),
         finish_(finish),
         kernels_(kernels),
+        colour_(colour),
         survey_(kernels) {
-    finish_.guided = finish.guided && src.has_colour();
+    finish_.guided = finish.guided && src.has_colour() && colour == Colour::luma;
   }
 
   /// Columns of a tile, at most, and how many of luma and of the picture it reads.
@@ -48,20 +49,26 @@ class ResizeSink {
   static Widths widest(const Tiling& tiling, const ResizeFilters& filters);
   void carve(Arena& arena, const Widths& widths);
   void begin(const Tile& tile);
-  /// The next row of the tile. `luma`: the rows that its taps read, each from the column down_x.first_of(tile.columns.begin).
-  /// Up to kMaxLanes floats beyond those that the tile reads must be readable.
-  void add(const float* const* luma);
+  /// The next row of the tile. `made`: the rows that its taps read, each from the column
+  /// down_x.first_of(tile.columns.begin) on, planes `stride` floats apart. Up to kMaxLanes floats beyond those that the
+  /// tile reads must be readable.
+  void add(const float* const* made, std::ptrdiff_t stride);
   /// Stores what is left; called behind the last row.
   void finish();
 
  private:
   bool has_strength() const { return finish_.strength != 1; }
   bool reads_soft() const { return has_strength() || finish_.guided; }
-  /// Planes that come from the source: chroma, alpha, then luma if it is read, then the slopes of Cb and Cr.
-  int small_planes() const { return src_.extras() + reads_soft() + 2 * finish_.guided; }
-  int luma_plane() const { return src_.extras(); }
-  int slope_plane() const { return src_.extras() + 1; }
-  int planes() const { return 1 + small_planes(); }
+  /// Planes that the network makes.
+  int made_planes() const { return plane_count(colour_); }
+  /// Planes that come from the source: chroma, alpha, then what the network sees if it is read, then the slopes of Cb
+  /// and Cr.
+  int small_planes() const { return extras() + soft_planes() + 2 * finish_.guided; }
+  int extras() const { return extra_planes(src_, colour_); }
+  int soft_planes() const { return reads_soft() ? made_planes() : 0; }
+  int soft_plane() const { return extras(); }
+  int slope_plane() const { return extras() + 1; }
+  int planes() const { return made_planes() + small_planes(); }
   int small_rows() const { return filters_.extra_y.taps + 2 * kBicubicReach; }
   /// Row y of a plane of the source, from the first column that the tile reads on; kBicubicReach more lie before it.
   float* small_row(std::ptrdiff_t y, int plane) const {
@@ -80,6 +87,7 @@ class ResizeSink {
   const ResizeFilters& filters_;
   Finish finish_;
   const KernelTable& kernels_;
+  Colour colour_;
   Survey survey_;
 
   Tile tile_{};

@@ -50,12 +50,12 @@ struct StripView {
   }
 };
 
-/// Where the rows of a plane come from, in ascending order.
+/// Where the rows of a picture come from, in ascending order: one plane of them, or several.
 class Rows {
  public:
   virtual ~Rows() = default;
-  /// Columns range.begin .. range.end - 1 of row y.
-  virtual void read(std::ptrdiff_t y, Range range, float* dst) = 0;
+  /// Columns range.begin .. range.end - 1 of row y; planes are `stride` floats apart.
+  virtual void read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) = 0;
 };
 
 }  // namespace fsrcnn

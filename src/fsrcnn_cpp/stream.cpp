@@ -58,7 +58,7 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
 void Stream::carve(Arena& arena) {
   const Plan& plan = network_->plan;
   const std::vector<int>& rows = plan.rows(reach_);
-  std::ptrdiff_t most_channels = 1, wide_channels = 0, scratchpad = 0, phases = 0;
+  std::ptrdiff_t most_channels = 1, wide_channels = 0, scratchpad = 0, planes = 0;
   for (std::size_t i = 0; i < rings_.size(); ++i) {
     const std::ptrdiff_t channels = plan.rings[i].channels;
     rings_[i].carve(arena, channels, rows[i], view_.stride);
@@ -70,11 +70,11 @@ void Stream::carve(Arena& arena) {
     wide_channels = std::max<std::ptrdiff_t>(wide_channels, network_->convs[static_cast<std::size_t>(stage.node)].oc);
   }
   for (const PackedHead* head : heads_) {
-    phases = std::max<std::ptrdiff_t>(phases, head->stride * head->stride);
+    planes = std::max<std::ptrdiff_t>(planes, head->conv.oc);
     scratchpad = std::max(scratchpad, head->conv.scratchpad);
   }
   spare_row_ = arena.take(most_channels * view_.stride);
-  phases_ = arena.take(kBlock * phases * view_.stride);
+  planes_ = arena.take(kBlock * planes * view_.stride);
   wide_ = arena.take(kBlock * wide_channels * kChunkStride);
   scratchpad_ = arena.take(scratchpad);
 }
@@ -102,7 +102,7 @@ void Stream::until(int ring, std::ptrdiff_t end) {
 void Stream::make(int ring, std::ptrdiff_t y) {
   if (ring == 0) {
     const Range range = columns(0);
-    source_->read(y, range, this->ring(0).row(y) + view_.column(range.begin));
+    source_->read(y, range, this->ring(0).row(y) + view_.column(range.begin), view_.stride);
   } else {
     run_stage(ring, y);
   }
@@ -206,7 +206,7 @@ void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
   const PackedConv& conv = head.conv;
   const float* src_rows[kMaxRowsRead];
   float* dst_rows[kBlock];
-  for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases(head, r);
+  for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = planes(head, r);
   for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
     gather(features, y + r - conv.before, conv.rows_read, at - conv.before, head.border, src_rows);
     convolve(conv, src_rows, stride, dst_rows + r, stride, width, scratchpad_);

@@ -8,7 +8,7 @@
 #include "aligned_buffer.h"
 #include "arena.h"
 #include "network.h"
-#include "ring.h"
+#include "phases.h"
 
 namespace fsrcnn {
 
@@ -18,29 +18,20 @@ inline constexpr std::ptrdiff_t kZeroRow = -1;
 void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding padding, int border,
                  std::ptrdiff_t* rows);
 
-/// The rows of one strip at a time. A row of a block that lies outside the picture is never read.
-class Stream {
+/// The rows of one strip at a time. A row of a block that lies outside the picture is never read. Planes are those of
+/// the heads: phases of the large picture, or colours of what is large already.
+class Stream final : public Phases {
  public:
-  /// Makes ready for strips of up to `strip_width` columns of pictures of that size, and those heads.
   void prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-               std::ptrdiff_t width, std::ptrdiff_t strip_width);
-  void carve(Arena& arena);
-
-  /// Goes to a strip, from row y0 on. Its columns start, and end inside the picture, at multiples of kBlock, as rows do.
-  void begin(Range columns, std::ptrdiff_t y0, Rows& source);
-  /// Has ready what the heads read for the block of rows at y.
-  void advance(std::ptrdiff_t y);
-  /// Row y of what goes into the network, at most kFinishReach rows below the block in work; column x of the picture is
-  /// at view().column(x).
-  const float* source_row(std::ptrdiff_t y);
-  /// Enlarges the block of rows at y: stride x stride phase planes for each of them, valid until the next call.
-  void run_head(const PackedHead& head, std::ptrdiff_t y);
-  /// The planes of row y + r of that block, view().stride apart, from the first column of the strip on.
-  float* phases(const PackedHead& head, std::ptrdiff_t r) const {
-    return phases_ + r * head.stride * head.stride * view_.stride;
+               std::ptrdiff_t width, std::ptrdiff_t strip_width) override;
+  void carve(Arena& arena) override;
+  void begin(Range columns, std::ptrdiff_t y0, Rows& source) override;
+  void advance(std::ptrdiff_t y) override;
+  const float* source_row(std::ptrdiff_t y) override;
+  void run_head(const PackedHead& head, std::ptrdiff_t y) override;
+  float* planes(const PackedHead& head, std::ptrdiff_t r) const override {
+    return planes_ + r * head.conv.oc * view_.stride;
   }
-
-  const StripView& view() const { return view_; }
 
  private:
   const Stage& stage_of(int ring) const { return network_->plan.stages[static_cast<std::size_t>(ring) - 1]; }
@@ -61,7 +52,6 @@ class Stream {
 
   const PackedNetwork* network_ = nullptr;
   Rows* source_ = nullptr;
-  StripView view_{};
   Schedule schedule_;
   std::vector<Ring> rings_;
   std::vector<const PackedHead*> heads_;
@@ -71,7 +61,7 @@ class Stream {
 
   AlignedBuffer zeros_;          // a row of every channel; in memory of its own, so that nobody ever writes to it
   float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
-  float* phases_ = nullptr;      // phase planes of one head, for a block of rows
+  float* planes_ = nullptr;      // of one head, for a block of rows
   float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one
   float* scratchpad_ = nullptr;  // of the kernels
 };

@@ -8,36 +8,37 @@ namespace fsrcnn {
 
 void Strip::prepare(const PackedNetwork& network, const Finish& finish, const ImageView& src,
                     std::span<const Target> targets, std::ptrdiff_t width) {
-  source_.emplace(src, network.kernels);
+  if (!phases_) phases_ = make_phases(network);
+  source_.emplace(src, network.kernels, network.colour);
   outputs_.clear();
   const PackedHead* heads[kMaxStride];
   int most_scale = 0;
   for (const Target& target : targets) {
     heads[outputs_.size()] = network.head(target.scale);
-    outputs_.push_back({network.head(target.scale), RowSink(target.image, target.scale, network.kernels)});
+    outputs_.push_back({network.head(target.scale), RowSink(target.image, target.scale, network.kernels, network.colour)});
     most_scale = std::max(most_scale, target.scale);
   }
   Finish mine = finish;
-  mine.guided = finish.guided && src.has_colour();
-  stream_.prepare(network, {heads, outputs_.size()}, src.height, src.width, width);
-  finisher_.prepare(stream_, network, mine, &*source_, src.extras(), most_scale, width);
+  mine.guided = finish.guided && src.has_colour() && network.colour == Colour::luma;
+  phases_->prepare(network, {heads, outputs_.size()}, src.height, src.width, width);
+  finisher_.prepare(*phases_, network, mine, &*source_, extra_planes(src, network.colour), most_scale, width);
   scratch_.fit([&](Arena& arena) {
-    stream_.carve(arena);
+    phases_->carve(arena);
     finisher_.carve(arena);
-    source_->carve(arena, stream_.view().stride);
+    source_->carve(arena, phases_->view().stride);
     for (Output& output : outputs_) output.sink.carve(arena, width + kMaxLanes);
   });
 }
 
 void Strip::run(Range columns, std::ptrdiff_t y0, std::ptrdiff_t y1) {
   PictureRows rows(*source_);
-  stream_.begin(columns, y0, rows);
+  phases_->begin(columns, y0, rows);
   finisher_.begin(y0);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
-    stream_.advance(y);
+    phases_->advance(y);
     finisher_.survey(y);
     for (Output& output : outputs_) {
-      stream_.run_head(*output.head, y);
+      phases_->run_head(*output.head, y);
       store(output, y);
     }
   }
@@ -45,72 +46,70 @@ void Strip::run(Range columns, std::ptrdiff_t y0, std::ptrdiff_t y1) {
 
 /// Stores the phase planes of a block of rows, with what bypassed the network.
 void Strip::store(Output& output, std::ptrdiff_t y) {
-  const StripView& view = stream_.view();
+  const StripView& view = phases_->view();
   for (std::ptrdiff_t r = 0; r < std::min(kBlock, view.height - y); ++r) {
-    float* const luma = stream_.phases(*output.head, r);
-    finisher_.finish(y + r, output.head->stride, luma);
-    output.sink.store(y + r, view.columns.begin, view.columns.size(), luma, view.stride, finisher_.extra_rows(),
+    float* const planes = phases_->planes(*output.head, r);
+    finisher_.finish(y + r, output.head->scale, planes);
+    output.sink.store(y + r, view.columns.begin, view.columns.size(), planes, view.stride, finisher_.extra_rows(),
                       finisher_.extra_stride(), finisher_.guide());
   }
 }
 
 void Pass::prepare(const PackedNetwork& network, const Finish& finish, std::ptrdiff_t height, std::ptrdiff_t width,
                    int scale, int keep, std::ptrdiff_t strip_width) {
+  if (!phases_) phases_ = make_phases(network);
   kernels_ = &network.kernels;
   head_ = network.head(scale);
   Finish mine = finish;
   mine.guided = false;
-  stream_.prepare(network, {&head_, 1}, height, width, strip_width);
-  finisher_.prepare(stream_, network, mine, nullptr, 0, scale, strip_width);
+  phases_->prepare(network, {&head_, 1}, height, width, strip_width);
+  finisher_.prepare(*phases_, network, mine, nullptr, 0, scale, strip_width);
   scratch_.fit([&](Arena& arena) {
-    stream_.carve(arena);
+    phases_->carve(arena);
     finisher_.carve(arena);
-    luma_.carve(arena, 1, keep + kBlock * scale, scale * strip_width + kMaxLanes);
+    made_.carve(arena, plane_count(network.colour), keep + kBlock * scale,
+                round_up(scale * strip_width + kMaxLanes, kCacheLineFloats));
   });
 }
 
 void Pass::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
-  stream_.begin(columns, y0, source);
+  phases_->begin(columns, y0, source);
   finisher_.begin(y0);
   next_block_ = y0;
 }
 
 const float* Pass::row(std::ptrdiff_t y) {
-  while (next_block_ * head_->stride <= y) run_block();
-  return luma_.row(y);
+  while (next_block_ * head_->scale <= y) run_block();
+  return made_.row(y);
 }
 
 void Pass::run_block() {
-  const StripView& view = stream_.view();
-  const int scale = head_->stride;
-  stream_.advance(next_block_);
+  const StripView& view = phases_->view();
+  const int scale = head_->scale;
+  phases_->advance(next_block_);
   finisher_.survey(next_block_);
-  stream_.run_head(*head_, next_block_);
+  phases_->run_head(*head_, next_block_);
   const std::ptrdiff_t rows = std::min(kBlock, view.height - next_block_);
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    float* const luma = stream_.phases(*head_, r);
-    finisher_.finish(next_block_ + r, scale, luma);
-    for (int phase_y = 0; phase_y < scale; ++phase_y) {
-      const float* planes[kMaxStride];
-      for (int i = 0; i < scale; ++i) planes[i] = luma + (phase_y * scale + i) * view.stride;
-      // To store floats is to merge phases; this is a row of ours.
-      float* const merged = luma_.row((next_block_ + r) * scale + phase_y);
-      kernels_->store[static_cast<int>(SampleType::f32)]({.planes = planes,
-                                                          .phases = scale,
-                                                          .channels = 1,
-                                                          .width = view.columns.size(),
-                                                          .dst = reinterpret_cast<unsigned char*>(merged),
-                                                          .pixel_stride = sizeof(float),
-                                                          .channel_stride = sizeof(float),
-                                                          .range = {1, 1}});
+    const float* planes = phases_->planes(*head_, r);
+    finisher_.finish(next_block_ + r, scale, phases_->planes(*head_, r));
+    for (std::ptrdiff_t colour = 0; colour < made_.channels; ++colour) {
+      for (int phase_y = 0; phase_y < scale; ++phase_y, planes += scale * view.stride) {
+        const float* phases[kMaxStride];
+        for (int i = 0; i < scale; ++i) phases[i] = planes + i * view.stride;
+        merge_phases(*kernels_, phases, scale, view.columns.size(),
+                     made_.row((next_block_ + r) * scale + phase_y) + colour * made_.stride);
+      }
     }
   }
   next_block_ += kBlock;
 }
 
-void Pass::read(std::ptrdiff_t y, Range range, float* dst) {
-  const float* const first = row(y) + range.begin - stream_.view().columns.begin * head_->stride;
-  std::copy(first, first + range.size(), dst);
+void Pass::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) {
+  const float* const first = row(y) + range.begin - phases_->view().columns.begin * head_->scale;
+  for (std::ptrdiff_t colour = 0; colour < made_.channels; ++colour) {
+    std::copy_n(first + colour * made_.stride, range.size(), dst + colour * stride);
+  }
 }
 
 }  // namespace fsrcnn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,7 +11,7 @@
 #include "finisher.h"
 #include "network.h"
 #include "pixel_io.h"
-#include "stream.h"
+#include "phases.h"
 
 namespace fsrcnn {
 
@@ -19,19 +20,19 @@ struct Target {
   MutableImageView image;
 };
 
-/// Luma of a picture.
+/// What a network sees of a picture.
 class PictureRows final : public Rows {
  public:
   explicit PictureRows(const RowSource& source) : source_(source) {}
-  void read(std::ptrdiff_t y, Range range, float* dst) override {
-    source_.load_luma(y, range.begin, range.size(), dst);
+  void read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) override {
+    source_.load_planes(y, range.begin, range.size(), dst, stride);
   }
 
  private:
   const RowSource& source_;
 };
 
-/// From a picture to pictures of any scales that the network has.
+/// From a picture to pictures of any scales that the network has; one of them where it reads an enlarged picture.
 class Strip {
  public:
   /// Sizes the scratch for strips of up to `width` columns. Allocates only if it has to grow.
@@ -50,12 +51,12 @@ class Strip {
 
   std::optional<RowSource> source_;  // made anew for every picture, as the outputs are
   std::vector<Output> outputs_;
-  Stream stream_;
+  std::unique_ptr<Phases> phases_;
   Finisher finisher_;
   Scratch scratch_;
 };
 
-/// From rows of luma to rows of luma, larger by one scale: those of the result are handed out and not stored, so that
+/// From rows that a network sees to such rows, larger by one scale: those of the result are handed out and not stored, so that
 /// one pass feeds the next.
 class Pass final : public Rows {
  public:
@@ -67,17 +68,19 @@ class Pass final : public Rows {
   /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in ascending
   /// order.
   const float* row(std::ptrdiff_t y);
-  void read(std::ptrdiff_t y, Range range, float* dst) override;
+  /// Between the planes of a row.
+  std::ptrdiff_t plane_stride() const { return made_.stride; }
+  void read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) override;
 
  private:
   void run_block();
 
   const KernelTable* kernels_ = nullptr;
   const PackedHead* head_ = nullptr;
-  Stream stream_;
+  std::unique_ptr<Phases> phases_;
   Finisher finisher_;
   Scratch scratch_;
-  Ring luma_;  // phases merged
+  Ring made_;  // phases merged
   std::ptrdiff_t next_block_ = 0;
 };
 

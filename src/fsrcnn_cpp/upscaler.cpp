@@ -39,6 +39,7 @@ struct Chain {
       enlarged /= scales[i];
       const std::ptrdiff_t end = std::min(enlarged, round_up(ceil_div(needed.end, scales[i]), kBlock));
       parts[i] = {{align_down(needed.begin / scales[i], 0), end}, align_down(y / scales[i], 0)};
+      const Extent extent = network.extent(scales[i]);
       needed = {std::max<std::ptrdiff_t>(0, parts[i].columns.begin - extent.before),
                 std::min(enlarged, end + extent.after)};
       y = std::max<std::ptrdiff_t>(0, parts[i].y0 - extent.before);
@@ -46,8 +47,8 @@ struct Chain {
     return parts;
   }
 
+  const PackedNetwork& network;
   std::span<const int> scales;
-  Extent extent;         // of what goes into a pass
   std::ptrdiff_t width;  // of what comes out of the last one
 };
 
@@ -73,7 +74,7 @@ struct Resizer {
     for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
       const float* taps[kMaxTaps];
       for (int t = 0; t < filters.down_y.taps; ++t) taps[t] = passes[last].row(filters.down_y.first_of(y) + t) + at;
-      sink->add(taps);
+      sink->add(taps, passes[last].plane_stride());
     }
     sink->finish();
   }
@@ -94,19 +95,19 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
 
 Upscaler::~Upscaler() = default;
 
-std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, std::ptrdiff_t asked) const {
+std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, int scale, std::ptrdiff_t asked) const {
   if (asked > 0) return std::min(round_up(std::min(asked, width), kBlock), width);
-  const Extent& extent = network_.plan.rings[0].extent;
+  const Extent extent = network_.extent(scale);
   const std::ptrdiff_t floor = std::max(kMinStripWidth, kSeams * (extent.before + extent.after));
   const std::ptrdiff_t fits =
-      kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / network_.floats_per_column();
+      kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / network_.floats_per_column() / (network_.enlarged ? scale : 1);
   const std::ptrdiff_t widest = std::max(floor, fits);
   // Strips of one width: the last one is not left with a sliver.
   return std::min(width, round_up(ceil_div(width, ceil_div(width, widest)), kMaxLanes));
 }
 
-std::ptrdiff_t Upscaler::band_rows() const {
-  const Extent& extent = network_.plan.rings[0].extent;
+std::ptrdiff_t Upscaler::band_rows(int scale) const {
+  const Extent extent = network_.extent(scale);
   return std::max<std::ptrdiff_t>(kBandRows, kBandSeams * (extent.before + extent.after));
 }
 
@@ -131,14 +132,19 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, const 
     }
   }
 
-  strip_width = choose_strip_width(src.width, strip_width);
+  if (network_.enlarged && targets.size() > 1) {
+    for (const Target& target : targets) run(src, {&target, 1}, finish, begin, end, threads, strip_width);
+    return;
+  }
+  const int scale = targets.front().scale;
+  strip_width = choose_strip_width(src.width, scale, strip_width);
   const Tiling tiling({.width = src.width,
                        .strip_width = strip_width,
                        .begin = begin,
                        .end = end,
                        .row_step = kBlock,
                        .rows = end - begin,
-                       .band_rows = band_rows()},
+                       .band_rows = band_rows(scale)},
                       threads);
   const ContextPool<Context>::Lease context(contexts_);
   grow_to(context->strips, tiling.workers());
@@ -172,16 +178,16 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
 
   // Of what goes into the last pass.
   const std::ptrdiff_t height = src.height * (product / scales.back()), width = src.width * (product / scales.back());
-  const std::ptrdiff_t strips = ceil_div(width, choose_strip_width(width, strip_width));
+  const std::ptrdiff_t strips = ceil_div(width, choose_strip_width(width, scales.back(), strip_width));
   const Tiling tiling({.width = dst.width,
                        .strip_width = ceil_div(dst.width, strips),
                        .begin = 0,
                        .end = dst.height,
                        .row_step = 1,
                        .rows = height,
-                       .band_rows = band_rows()},
+                       .band_rows = band_rows(scales.back())},
                       threads);
-  const Chain chain{.scales = scales, .extent = network_.plan.rings[0].extent, .width = src.width * product};
+  const Chain chain{.network = network_, .scales = scales, .width = src.width * product};
 
   const ContextPool<Context>::Lease context(contexts_);
   ResizeFilters& filters = context->filters;
@@ -212,9 +218,9 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
                                 i + 1 == count ? filters.down_y.taps : 0, widest[i]);
       enlarged *= scales[i];
     }
-    resizer.source.emplace(src, network_.kernels);
-    resizer.sink.emplace(src, dst, filters, of_result, network_.kernels);
-    const Extent& extent = chain.extent;
+    resizer.source.emplace(src, network_.kernels, network_.colour);
+    resizer.sink.emplace(src, dst, filters, of_result, network_.kernels, network_.colour);
+    const Extent extent = network_.extent(scales.front());
     resizer.scratch.fit([&](Arena& arena) {
       resizer.source->carve(arena, widest[0] + extent.before + extent.after + kMaxLanes);
       resizer.sink->carve(arena, widths);

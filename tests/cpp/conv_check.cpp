@@ -327,7 +327,7 @@ bool check_winograd(const KernelTable& table, int taps) {
                       oc,
                       k,
                       {},
-                      std::vector<float>(static_cast<std::size_t>(oc), head.bias),
+                      std::vector<float>(static_cast<std::size_t>(oc), head.bias[0]),
                       std::vector<float>(static_cast<std::size_t>(oc), 1.0f)};
       for (int i = 0; i < oc * head.ic * k * k; ++i) {
         const int phase = i / (head.ic * k * k);

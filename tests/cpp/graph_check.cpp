@@ -63,7 +63,7 @@ Plane run_head(const Head& head, const Planes& features, Padding padding) {
   const std::ptrdiff_t reach = head.kernel;  // more than there is
   for (std::ptrdiff_t y = 0; y < out.height; ++y) {
     for (std::ptrdiff_t x = 0; x < out.width; ++x) {
-      double sum = head.bias;
+      double sum = head.bias[0];
       for (std::ptrdiff_t qy = y / s - reach; qy <= y / s + reach; ++qy) {
         const std::ptrdiff_t ky = y + head.pad - s * qy;
         if (ky < 0 || ky >= head.kernel) continue;
@@ -82,12 +82,35 @@ Plane run_head(const Head& head, const Planes& features, Padding padding) {
   return out;
 }
 
+/// A plain convolution to the planes of the large picture.
+Planes run_plain_head(const Head& head, const Planes& features, Padding padding) {
+  const std::ptrdiff_t height = features[0].height, width = features[0].width;
+  const std::ptrdiff_t border = head.border == Head::kFullBorder ? kFar : head.border;
+  const int k = head.kernel;
+  Planes out(head.bias.size(), Plane(height, width));
+  for (std::size_t p = 0; p < out.size(); ++p) {
+    for (std::ptrdiff_t y = 0; y < height; ++y) {
+      for (std::ptrdiff_t x = 0; x < width; ++x) {
+        double sum = head.bias[p];
+        for (int i = 0; i < head.ic * k * k; ++i) {
+          const Plane& in = features[static_cast<std::size_t>(i / (k * k))];
+          sum += head.weight[p * static_cast<std::size_t>(head.ic * k * k) + static_cast<std::size_t>(i)] *
+                 in.seen(y + i / k % k - k / 2, x + i % k - k / 2, padding, border);
+        }
+        out[p].at(y, x) = sum;
+      }
+    }
+  }
+  return out;
+}
+
 double keys(double x) {
   x = std::abs(x);
   return x <= 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
-void add_bicubic(const Plane& luma, int scale, Plane& out) {
+Plane bicubic(const Plane& plane, int scale) {
+  Plane out(plane.height * scale, plane.width * scale);
   for (std::ptrdiff_t y = 0; y < out.height; ++y) {
     for (std::ptrdiff_t x = 0; x < out.width; ++x) {
       const double at_y = (static_cast<double>(y) + 0.5) / scale - 0.5;
@@ -95,44 +118,111 @@ void add_bicubic(const Plane& luma, int scale, Plane& out) {
       for (std::ptrdiff_t v = y / scale - 3; v <= y / scale + 3; ++v) {
         for (std::ptrdiff_t u = x / scale - 3; u <= x / scale + 3; ++u) {
           const double weight = keys(at_y - static_cast<double>(v)) * keys(at_x - static_cast<double>(u));
-          out.at(y, x) += weight * luma.seen(v, u, Padding::replicate, kFar);
+          out.at(y, x) += weight * plane.seen(v, u, Padding::replicate, kFar);
         }
       }
     }
   }
+  return out;
+}
+
+// ITU-R BT.601 as MATLAB prints it, over 255.
+constexpr double kToYcbcr[3][3] = {{65.481, 128.553, 24.966}, {-37.797, -74.203, 112.0}, {112.0, -93.786, -18.214}};
+constexpr double kYcbcrOffset[3] = {16, 128, 128};
+
+/// The inverse, by Cramer's rule.
+void to_rgb(double (&sample)[3]) {
+  double c[3], result[3];
+  for (int i = 0; i < 3; ++i) c[i] = sample[i] * 255 - kYcbcrOffset[i];
+  const auto determinant = [](const double (&m)[3][3]) {
+    return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+           m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+  };
+  for (int i = 0; i < 3; ++i) {
+    double m[3][3];
+    for (int j = 0; j < 9; ++j) m[j / 3][j % 3] = j % 3 == i ? c[j / 3] : kToYcbcr[j / 3][j % 3];
+    result[i] = determinant(m) / determinant(kToYcbcr);
+  }
+  std::copy_n(result, 3, sample);
+}
+
+/// What a network of one colour sees of a float picture, and what a float picture shows of what it has made.
+Planes planes_of(const ImageView& src, Colour colour) {
+  const bool rgb = src.channels == 3;
+  Planes planes(static_cast<std::size_t>(plane_count(colour)), Plane(src.height, src.width));
+  for (std::size_t i = 0; i < planes[0].samples.size(); ++i) {
+    float sample[3];
+    std::memcpy(sample, src.data + i * static_cast<std::size_t>(src.pixel_stride), static_cast<std::size_t>(src.pixel_stride));
+    for (std::size_t p = 0; p < planes.size(); ++p) {
+      double value = p == 0 || colour == Colour::rgb ? sample[rgb ? p : 0] : 128.0 / 255;
+      if (rgb && colour != Colour::rgb) {
+        value = kYcbcrOffset[p];
+        for (int c = 0; c < 3; ++c) value += kToYcbcr[p][c] * sample[c];
+        value /= 255;
+      }
+      planes[p].samples[i] = value;
+    }
+  }
+  return planes;
+}
+
+std::vector<double> samples_of(const Planes& planes, Colour colour, int channels) {
+  std::vector<double> samples;
+  for (std::size_t i = 0; i < planes[0].samples.size(); ++i) {
+    double sample[3] = {planes[0].samples[i], 0, 0};
+    for (std::size_t p = 1; p < planes.size(); ++p) sample[p] = planes[p].samples[i];
+    if (colour == Colour::ycbcr && channels == 3) to_rgb(sample);
+    if (colour == Colour::rgb && channels == 1) sample[0] = (sample[0] + sample[1] + sample[2]) / 3;
+    samples.insert(samples.end(), sample, sample + channels);
+  }
+  return samples;
 }
 
 struct Interpreted {
-  std::vector<Plane> outputs;  // by head
-  double largest = 1;          // magnitude of anything on the way
+  std::vector<std::vector<double>> outputs;  // by head, as the samples of a picture
+  double largest = 1;                        // magnitude of anything on the way
 
   Interpreted(const Model& model, const ImageView& src) {
-    Plane luma(src.height, src.width);
-    for (std::size_t i = 0; i < luma.samples.size(); ++i) {
-      float value;
-      std::memcpy(&value, src.data + i * sizeof value, sizeof value);
-      luma.samples[i] = value;
+    const Planes picture = planes_of(src, model.colour);
+    std::vector<Planes> results;
+    if (!model.enlarged) results = run_nodes(model, picture);
+    for (const Head& head : model.heads) {
+      Planes planes;
+      if (model.enlarged) {
+        Planes large;
+        for (const Plane& plane : picture) large.push_back(bicubic(plane, head.stride));
+        results = run_nodes(model, large);
+        planes = run_plain_head(head, results.back(), model.padding);
+      } else {
+        planes.push_back(run_head(head, results.back(), model.padding));
+      }
+      if (model.plus_bicubic) {
+        const Plane smooth = bicubic(picture[0], head.stride);
+        for (std::size_t i = 0; i < smooth.samples.size(); ++i) planes[0].samples[i] += smooth.samples[i];
+      }
+      outputs.push_back(samples_of(planes, model.colour, src.channels));
     }
-    std::vector<Planes> results{{luma}};
+  }
+
+ private:
+  std::vector<Planes> run_nodes(const Model& model, const Planes& input) {
+    std::vector<Planes> results{input};
     for (const Node& node : model.nodes) {
       results.push_back(run_node(node, results, model.padding));
       for (const Plane& plane : results.back()) {
         for (const double sample : plane.samples) largest = std::max(largest, std::abs(sample));
       }
     }
-    for (const Head& head : model.heads) {
-      outputs.push_back(run_head(head, results.back(), model.padding));
-      if (model.plus_bicubic) add_bicubic(luma, head.stride, outputs.back());
-    }
+    return results;
   }
 };
 
-double worst_error(const Picture& got, const Plane& want) {
+double worst_error(const Picture& got, const std::vector<double>& want) {
   double worst = 0;
-  for (std::size_t i = 0; i < want.samples.size(); ++i) {
+  for (std::size_t i = 0; i < want.size(); ++i) {
     float value;
     std::memcpy(&value, &got.bytes()[i * sizeof value], sizeof value);
-    const double error = std::abs(value - want.samples[i]);
+    const double error = std::abs(value - want[i]);
     worst = error <= worst ? worst : error;  // NaN is worst
   }
   return worst;
@@ -157,7 +247,9 @@ void check_graphs(const KernelTable& table) {
     const Model model = maker.make();
     const Algorithm algorithm = maker.chance(4) ? Algorithm::direct : Algorithm::winograd;
     const Upscaler upscaler(model, table, algorithm);
-    const Geometry g{maker.integer(1, 29), maker.integer(1, 37), 1, SampleType::f32};
+    const int most = model.enlarged ? 2 : 1;  // times as small, for what is computed at the large size
+    const Geometry g{maker.integer(1, 29 / most), maker.integer(1, 37 / most),
+                     model.colour != Colour::luma && maker.chance(2) ? 3 : 1, SampleType::f32};
     const Interpreted want(model, make_source(g).view());
     std::vector<int> scales;
     for (const Head& head : model.heads) scales.push_back(head.stride);

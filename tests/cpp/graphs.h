@@ -16,7 +16,9 @@ class GraphMaker {
 
   Model make() {
     model_ = {.nodes = {}, .heads = {}, .padding = chance(2) ? Padding::zeros : Padding::replicate};
-    model_.plus_bicubic = chance(3);
+    model_.enlarged = chance(4);
+    model_.plus_bicubic = !model_.enlarged && chance(3);
+    if (model_.enlarged) model_.colour = static_cast<Colour>(integer(0, 2));
     const int count = integer(1, 8);
     while (static_cast<int>(model_.nodes.size()) < count) {
       add_node();
@@ -80,6 +82,7 @@ class GraphMaker {
   }
 
   void add_head(int stride) {
+    if (model_.enlarged) return add_plain_head(stride);
     constexpr int kKernels[] = {9, 9, 9, 17, 17, 1, 3, 5, 7, 11, 13};
     Head head{.stride = stride,
               .pad = 0,
@@ -88,7 +91,7 @@ class GraphMaker {
               .ic = model_.nodes.back().conv.oc,
               .kernel = kKernels[integer(0, 10)],
               .weight = {},
-              .bias = number(0.2)};
+              .bias = {number(0.2)}};
     do {
       head.output_padding = integer(1 - stride, stride - 1);
       head.pad = (head.kernel + head.output_padding - stride) / 2;
@@ -96,6 +99,20 @@ class GraphMaker {
     const double spread = 1.2 * stride / (head.kernel * std::sqrt(head.ic));
     for (int i = 0; i < head.ic * head.kernel * head.kernel; ++i) head.weight.push_back(number(spread));
     model_.heads.push_back(std::move(head));
+  }
+
+  void add_plain_head(int scale) {
+    const int planes = plane_count(model_.colour), ic = model_.nodes.back().conv.oc, kernel = 1 + 2 * integer(0, 4);
+    const ConvLayer conv = layer(ic, planes, kernel);
+    model_.heads.push_back({.stride = scale,
+                            .pad = 0,
+                            .output_padding = 0,
+                            .border = integer(0, 1) ? Head::kFullBorder : integer(0, 3),
+                            .ic = ic,
+                            .kernel = kernel,
+                            .weight = conv.weight,
+                            .bias = conv.bias,
+                            .enlarges = false});
   }
 
   std::mt19937 random_;

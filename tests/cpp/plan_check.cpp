@@ -47,7 +47,7 @@ Plan fsrcnn_plan(bool in_blocks) {
   layers.push_back({12, 56, 1, {}, {}, {}});
   Model model{.nodes = chain(std::move(layers)), .heads = {}, .padding = Padding::replicate};
   for (const auto& [stride, pad] : {std::pair{2, 4}, {3, 3}, {4, 3}}) {
-    model.heads.push_back({stride, pad, stride - 9 + 2 * pad, Head::kFullBorder, 56, 9, {}, 0});
+    model.heads.push_back({stride, pad, stride - 9 + 2 * pad, Head::kFullBorder, 56, 9, {}, {0}});
   }
   std::vector<Access> access;
   for (const Node& node : model.nodes) {

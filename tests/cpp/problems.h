@@ -98,7 +98,7 @@ class ConvProblem {
 };
 
 inline Head random_head(int stride, int pad, int ic, Kind kind, float unit, int kernel = kDeconvKernel) {
-  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, kernel, {}, sample(kind, 9)};
+  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, kernel, {}, {sample(kind, 9)}};
   for (int i = 0; i < ic * kernel * kernel; ++i) {
     head.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
   }
@@ -144,7 +144,7 @@ class DeconvProblem {
 
   Sum sum(int phase, std::ptrdiff_t x) const {
     Sum result;
-    result.add(head.bias);
+    result.add(head.bias[0]);
     for (int c = 0; c < head.ic; ++c) {
       for (int ty = first; ty <= last; ++ty) {
         for (int tx = first; tx <= last; ++tx) {

@@ -53,9 +53,41 @@ inline Model make_model(Padding padding, int border, bool other_pads) {
               .ic = 9,
               .kernel = kDeconvKernel,
               .weight = {},
-              .bias = 0.1f};
+              .bias = {0.1f}};
     for (int i = 0; i < 9 * kDeconvKernel * kDeconvKernel; ++i) head.weight.push_back(number(0.15));
     model.heads.push_back(std::move(head));
+  }
+  return model;
+}
+
+/// SRCNN with few channels: three convolutions of the enlarged picture, the last one a head for each scale.
+inline Model make_enlarged_model(Padding padding, Colour colour) {
+  std::mt19937 random(9);
+  const auto numbers = [&](int count, double spread) {
+    std::vector<float> values;
+    for (int i = 0; i < count; ++i) {
+      values.push_back(static_cast<float>(spread * (2.0 * static_cast<double>(random()) / 0xffffffff - 1.0)));
+    }
+    return values;
+  };
+  const int planes = plane_count(colour);
+  const auto layer = [&](int ic, int oc, int kernel) {
+    const int taps = ic * kernel * kernel;
+    return ConvLayer{ic, oc, kernel, numbers(oc * taps, 1.7 / std::sqrt(taps)), numbers(oc, 0.1), numbers(oc, 0.5)};
+  };
+  Model model{.nodes = chain({layer(planes, 9, 9), layer(9, 5, 3)}), .heads = {}, .padding = padding};
+  model.enlarged = true;
+  model.colour = colour;
+  for (int scale = 2; scale <= 4; ++scale) {
+    model.heads.push_back({.stride = scale,
+                           .pad = 0,
+                           .output_padding = 0,
+                           .border = Head::kFullBorder,
+                           .ic = 5,
+                           .kernel = 5,
+                           .weight = numbers(planes * 5 * 25, 0.15),
+                           .bias = numbers(planes, 0.2),
+                           .enlarges = false});
   }
   return model;
 }
@@ -120,12 +152,21 @@ struct Setup {
   bool other_pads;
   Algorithm algorithm;
   Finish finish;
+  bool enlarged = false;
+  Colour colour = Colour::luma;
+
+  Model model() const {
+    return enlarged ? make_enlarged_model(padding, colour) : make_model(padding, border, other_pads);
+  }
 };
 inline constexpr Setup kSetups[] = {{Padding::replicate, Head::kFullBorder, false, Algorithm::winograd, {}},
                              {Padding::zeros, Head::kFullBorder, false, Algorithm::winograd, {0.6f, true, true}},
                              {Padding::replicate, 1, true, Algorithm::winograd, {1, false, false}},
                              {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
-                             {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}}};
+                             {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}},
+                             {Padding::replicate, 0, false, Algorithm::winograd, {}, true, Colour::luma},
+                             {Padding::zeros, 0, false, Algorithm::winograd, {0.6f, true, true}, true, Colour::ycbcr},
+                             {Padding::replicate, 0, false, Algorithm::direct, {1.5f, true, true}, true, Colour::rgb}};
 // By subject, for one table.
 void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);

@@ -1,0 +1,101 @@
+#include "enlarged.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "common.h"
+
+namespace fsrcnn {
+
+std::unique_ptr<Phases> make_phases(const PackedNetwork& network) {
+  if (network.enlarged) return std::make_unique<Enlarged>();
+  return std::make_unique<Stream>();
+}
+
+void Enlarged::prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
+                       std::ptrdiff_t width, std::ptrdiff_t strip_width) {
+  assert(heads.size() == 1);
+  network_ = &network;
+  scale_ = heads.front()->scale;
+  strip_width_ = strip_width;
+  stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_);
+  const Extent extent = network.extent(scale_);
+  view_ = {.height = height,
+           .width = width,
+           .margin = round_up(extent.before + kBicubicReach, kCacheLineFloats),
+           .stride = 0};
+  view_.stride = round_up(view_.margin + strip_width + extent.after + kBicubicReach + kMaxLanes, kCacheLineFloats);
+}
+
+void Enlarged::carve(Arena& arena) {
+  const Extent extent = network_->extent(scale_);
+  // The network may be so far ahead of what follows it, and at the start so far behind.
+  const std::ptrdiff_t rows = extent.before + kBlock + extent.after + 2 * kBicubicReach;
+  rows_.carve(arena, plane_count(network_->colour), rows, view_.stride);
+  planes_ = arena.take(kBlock * row_planes() * view_.stride);
+  const std::ptrdiff_t columns = extent.before + strip_width_ + extent.after;
+  column_filtered_ = arena.take(columns + 2 * kBicubicReach + kMaxLanes);
+  for (int i = 0; i < scale_; ++i) phases_[i] = arena.take(columns + kMaxLanes);
+  merged_ = arena.take(columns * scale_);
+  stream_.carve(arena);
+}
+
+void Enlarged::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
+  view_.columns = columns;
+  source_ = &source;
+  next_row_ = std::max<std::ptrdiff_t>(0, y0 - network_->extent(scale_).before);
+  stream_.begin({columns.begin * scale_, columns.end * scale_}, y0 * scale_, *this);
+}
+
+/// The edges of the picture are replicated.
+const float* Enlarged::source_row(std::ptrdiff_t y) {
+  const Extent extent = network_->extent(scale_);
+  const Range range = view_.around(extent.before, extent.after);
+  for (; next_row_ <= y; ++next_row_) {
+    float* const row = rows_.row(next_row_);
+    source_->read(next_row_, range, row + view_.column(range.begin), view_.stride);
+    for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
+      view_.pad(row + p * view_.stride, range, kBicubicReach, kBicubicReach);
+    }
+  }
+  assert(y > next_row_ - 1 - rows_.rows);
+  return rows_.row(y);
+}
+
+void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) {
+  const std::ptrdiff_t middle = y / scale_, first = range.begin / scale_, n = ceil_div(range.end, scale_) - first;
+  source_row(std::min(view_.height - 1, middle + kBicubicReach));
+  for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
+    const float* rows[kWindowRows];
+    for (int i = 0; i < kWindowRows; ++i) {
+      const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(middle + i - kBicubicReach, 0, view_.height - 1);
+      rows[i] = source_row(row) + p * view_.stride + view_.column(first);
+    }
+    enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
+    merge_phases(network_->kernels, phases_, scale_, n, merged_);
+    const float* const from = merged_ + range.begin - first * scale_;
+    std::copy(from, from + range.size(), dst + p * stride);
+  }
+}
+
+void Enlarged::run_head(const PackedHead& head, std::ptrdiff_t y) {
+  const std::ptrdiff_t begin = y * scale_, end = std::min(view_.height, y + kBlock) * scale_;
+  const std::ptrdiff_t width = view_.columns.size();
+  for (std::ptrdiff_t block = begin; block < end; block += kBlock) {
+    stream_.advance(block);
+    stream_.run_head(head, block);
+    for (std::ptrdiff_t large = block; large < std::min(end, block + kBlock); ++large) {
+      for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
+        const float* const from = stream_.planes(head, large - block) + p * stream_.view().stride;
+        float* const to =
+            planes(head, large / scale_ - y) + (p * scale_ + large % scale_) * scale_ * view_.stride;
+        for (int phase = 0; phase < scale_; ++phase) {
+          float* const plane = to + phase * view_.stride;
+          for (std::ptrdiff_t x = 0; x < width; ++x) plane[x] = from[x * scale_ + phase];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace fsrcnn

@@ -1,0 +1,45 @@
+// Networks that read the picture enlarged: rows of it are made as the network asks for them, and no large picture is
+// ever whole.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "phases.h"
+#include "stream.h"
+
+namespace fsrcnn {
+
+/// A strip of the picture, and the stream of the large one that it becomes. What comes out is taken apart into phase
+/// planes, so that all that follows is the same for every network.
+class Enlarged final : public Phases, private Rows {
+ public:
+  void prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
+               std::ptrdiff_t width, std::ptrdiff_t strip_width) override;
+  void carve(Arena& arena) override;
+  void begin(Range columns, std::ptrdiff_t y0, Rows& source) override;
+  /// Nothing: rows of the picture are kept long enough to be asked for in any order within a block.
+  void advance(std::ptrdiff_t) override {}
+  const float* source_row(std::ptrdiff_t y) override;
+  void run_head(const PackedHead& head, std::ptrdiff_t y) override;
+  float* planes(const PackedHead&, std::ptrdiff_t r) const override { return planes_ + r * row_planes() * view_.stride; }
+
+ private:
+  /// A row of the large picture.
+  void read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t stride) override;
+  std::ptrdiff_t row_planes() const { return rows_.channels * scale_ * scale_; }
+
+  const PackedNetwork* network_ = nullptr;
+  int scale_ = 0;
+  Rows* source_ = nullptr;
+  Stream stream_;  // of the large picture
+  std::ptrdiff_t strip_width_ = 0;
+  Ring rows_;  // of the picture
+  std::ptrdiff_t next_row_ = 0;
+  float* planes_ = nullptr;           // of a block of rows
+  float* column_filtered_ = nullptr;  // a row on its way to a large one
+  float* phases_[kMaxStride] = {};
+  float* merged_ = nullptr;
+};
+
+}  // namespace fsrcnn
