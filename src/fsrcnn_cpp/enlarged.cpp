@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "bicubic.h"
 #include "common.h"
 
 namespace fsrcnn {
