@@ -12,6 +12,7 @@
 #include "gradient.h"
 #include "kernels/dispatch.h"
 #include "planes.h"
+#include "stream.h"
 #include "upscaler.h"
 
 namespace py = pybind11;
