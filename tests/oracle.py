@@ -41,7 +41,8 @@ def random_net(rng, d, s, m, *, padding="replicate", alignment=None, border=-1, 
 def chain(layers):
     """Layers that follow each other as the nodes of ``_core.Network``."""
     return [
-        (weight, bias, slope, 1, (i, 0, weight.shape[1]), []) for i, (weight, bias, slope) in enumerate(layers)
+        (weight, bias, slope, 1, (i, 0, weight.shape[1]), [])
+        for i, (weight, bias, slope) in enumerate(layers)
     ]
 
 
@@ -111,6 +112,15 @@ _RGB_TO_YCBCR = (
     np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
 )
 _OFFSET = np.array([16, 128, 128]) / 255
+
+
+def rgb_to_ycbcr(rgb):
+    """(H, W, 3) to planes (3, H, W)."""
+    return np.moveaxis(np.asarray(rgb, np.float64) @ _RGB_TO_YCBCR.T + _OFFSET, -1, 0)
+
+
+def ycbcr_to_rgb(planes):
+    return (np.moveaxis(planes, 0, -1) - _OFFSET) @ np.linalg.inv(_RGB_TO_YCBCR).T
 
 
 def windows(plane, reach):

@@ -14,7 +14,17 @@ PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
     **dict.fromkeys(["common", "aligned_buffer", "arena", "ring", "thread_pool", "tiles"], 0),
     **dict.fromkeys(["model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
-    **{"planes": 3, "packing": 3, "plan": 3, "gradient": 4, "network": 4, "phases": 5, "stream": 5, "enlarged": 6, "finisher": 6},
+    **{
+        "planes": 3,
+        "packing": 3,
+        "plan": 3,
+        "gradient": 4,
+        "network": 4,
+        "phases": 5,
+        "stream": 5,
+        "enlarged": 6,
+        "finisher": 6,
+    },
     **{"strip": 7, "upscaler": 8, "bindings": 9},
 }
 

@@ -73,6 +73,9 @@ class Network:
         result; k - 2 * pad + output_padding is the stride, and a negative output_padding cuts off; border -1:
         full. ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``. ``plus_bicubic``:
         the result is the sum of the heads' and the bicubic picture.
+        ``enlarged``: the input is the picture enlarged by the bicubic filter, and a head is a convolution,
+        scale -> (weight (planes, ic, k, k), bias (planes,), 0, 0, border). Such a network may have 3
+        ``planes`` and the ``colour`` "ycbcr" (BT.601 of 16..235 and 16..240, over 255) or "rgb" in place of "y".
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """
 

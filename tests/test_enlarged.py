@@ -1,0 +1,232 @@
+"""Networks that read the picture enlarged (SRCNN): numbers, bits, colours, the authors' weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import oracle
+import pytest
+from fsrcnn_rt import _core, available_isas
+from fsrcnn_rt.evaluation.metrics import imresize, psnr
+from fsrcnn_rt.evaluation.protocol import list_images, load_luma, make_pair, to_8bit
+
+PLANES = {"y": 1, "ycbcr": 3, "rgb": 3}
+
+# PSNR in dB that the authors' weights reach on Set5 and Set14 by this protocol, computed with PyTorch.
+AUTHORS = {
+    "9-1-5(91 images)": {
+        "Set5": {2: 36.342, 3: 32.390, 4: 30.081},
+        "Set14": {2: 32.176, 3: 29.003, 4: 27.202},
+    },
+    "9-5-5(ImageNet)": {
+        "Set5": {2: 36.656, 3: 32.749, 4: 30.484},
+        "Set14": {2: 32.454, 3: 29.292, 4: 27.502},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Srcnn:
+    """Convolutions as (weight (oc, ic, k, k), bias (oc,)), ReLU between them; the last is the head."""
+
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    padding: str = "replicate"
+    colour: str = "y"
+
+    def forward(self, plane, scale):
+        """Of (planes, H, W), by definition, in float64."""
+        x = np.stack([oracle.bicubic(channel, scale) for channel in np.asarray(plane, np.float64)])
+        for i, (weight, bias) in enumerate(self.layers):
+            x = oracle.conv2d(x, weight, bias, self.padding)
+            if i + 1 < len(self.layers):
+                x = np.maximum(x, 0)
+        return x
+
+    def network(self, isa, scales=(2, 3, 4), **options):
+        """The core's, with the same head for all scales."""
+        *layers, (weight, bias) = self.layers
+        nodes = oracle.chain([(w, b, np.zeros(len(b), np.float32)) for w, b in layers])
+        heads = {scale: (weight, bias, 0, 0, -1) for scale in scales}
+        colours = {"planes": PLANES[self.colour], "colour": self.colour}
+        return _core.Network(nodes, heads, self.padding, isa, enlarged=True, **colours, **options)
+
+
+def random_srcnn(n1, n2, kernels, *, padding="replicate", colour="y"):
+    rng = np.random.default_rng(7)
+    widths = (PLANES[colour], n1, n2, PLANES[colour])
+
+    def layer(i, k):
+        weight = rng.normal(size=(widths[i + 1], widths[i], k, k)) * np.sqrt(2 / (widths[i] * k * k))
+        return weight.astype(np.float32), rng.normal(scale=0.1, size=widths[i + 1]).astype(np.float32)
+
+    return Srcnn([layer(i, k) for i, k in enumerate(kernels)], padding, colour)
+
+
+def run(network, picture, scale, **options):
+    shape = (scale * picture.shape[0], scale * picture.shape[1], *picture.shape[2:])
+    out = np.full(shape, 77, picture.dtype)
+    network.run(picture, {scale: out}, options.pop("threads", 1), **{"guard": False, **options})
+    return out
+
+
+def noise(*shape):
+    return np.random.default_rng(3).random(shape, np.float32)
+
+
+@pytest.mark.parametrize("padding", ["replicate", "zeros"])
+@pytest.mark.parametrize("kernels", [(9, 1, 5), (9, 3, 5), (9, 5, 5), (3, 7, 1)])
+def test_numbers(isa, kernels, padding):
+    srcnn = random_srcnn(12, 7, kernels, padding=padding)
+    picture = noise(11, 14)
+    for algorithm in ("winograd", "direct"):
+        network = srcnn.network(isa, algorithm=algorithm)
+        for scale in (2, 3, 4):
+            expected = srcnn.forward(picture[None], scale)[0]
+            np.testing.assert_allclose(run(network, picture, scale), expected, rtol=0, atol=1e-5)
+
+
+def to_planes(rgb, colour):
+    if colour == "rgb":
+        return np.moveaxis(rgb.astype(np.float64), -1, 0)
+    return oracle.rgb_to_ycbcr(rgb)
+
+
+def to_rgb(planes, colour):
+    return np.moveaxis(planes, 0, -1) if colour == "rgb" else oracle.ycbcr_to_rgb(planes)
+
+
+@pytest.mark.parametrize("colour", ["ycbcr", "rgb"])
+def test_three_channels(isa, colour):
+    srcnn = random_srcnn(9, 6, (9, 1, 5), colour=colour)
+    rgba = noise(9, 13, 4)
+    network = srcnn.network(isa)
+    for scale in (2, 3):
+        expected = to_rgb(srcnn.forward(to_planes(rgba[..., :3], colour), scale), colour)
+        for channels in (3, 4):
+            got = run(network, np.ascontiguousarray(rgba[..., :channels]), scale)
+            np.testing.assert_allclose(got[..., :3], expected, rtol=0, atol=1e-5)
+        alpha = oracle.bicubic(rgba[..., 3].astype(np.float64), scale)
+        np.testing.assert_allclose(got[..., 3], alpha, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("colour", ["ycbcr", "rgb"])
+def test_grey_to_a_network_of_colours(colour):
+    """Grey is a picture without colour, and what comes out is grey."""
+    srcnn = random_srcnn(9, 6, (9, 1, 5), colour=colour)
+    grey = noise(9, 13)
+    neutral = np.full(grey.shape, 128 / 255)
+    planes = [grey, neutral, neutral] if colour == "ycbcr" else [grey] * 3
+    expected = srcnn.forward(np.stack(planes), 2)
+    expected = expected[0] if colour == "ycbcr" else expected.mean(0)
+    np.testing.assert_allclose(run(srcnn.network("reference"), grey, 2), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("colour", ["y", "ycbcr", "rgb"])
+def test_several_scales_and_rows_are_one_after_the_other(isa, colour):
+    network = random_srcnn(12, 7, (9, 5, 5), colour=colour).network(isa)
+    picture = noise(37, 29, 3)
+    alone = {scale: run(network, picture, scale) for scale in (2, 3, 4)}
+    together = {scale: np.zeros_like(out) for scale, out in alone.items()}
+    network.run(picture, together, 3, strip_width=8, guard=False, rows=(0, 20))
+    network.run(picture, together, 2, strip_width=12, guard=False, rows=(20, 37))
+    for scale, out in alone.items():
+        np.testing.assert_array_equal(together[scale], out)
+
+
+@pytest.mark.parametrize("colour", ["y", "ycbcr", "rgb"])
+def test_strength_0_is_bicubic_and_the_guard_bounds(isa, colour):
+    network = random_srcnn(12, 7, (9, 5, 5), colour=colour).network(isa)
+    picture = noise(17, 19, 3)
+    expected = np.stack([oracle.bicubic(picture[..., c].astype(np.float64), 3) for c in range(3)], -1)
+    got = run(network, picture, 3, strength=0.0, guided=False)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=3e-6)
+    if colour == "y":
+        return  # what chroma does beside guarded luma is another matter
+    even = np.full((8, 8, 3), 0.5, np.float32)
+    assert np.abs(run(network, even, 2) - 0.5).max() > 0.1, "the network alone leaves an even picture"
+    assert np.abs(run(network, even, 2, guard=True) - 0.5).max() < 0.03
+
+
+@pytest.mark.parametrize("colour", ["y", "rgb"])
+def test_any_size(isa, colour):
+    """A size is a pass, and a bicubic filter down from what that gives."""
+    network = random_srcnn(12, 7, (9, 1, 5), colour=colour).network(isa)
+    picture = noise(20, 31, 3)
+    whole = run(network, picture, 2, guided=False)
+    for threads, strip_width in ((1, 0), (3, 8)):
+        out = np.zeros((30, 50, 3), np.float32)
+        network.resize(picture, out, [2], threads, strip_width=strip_width, guard=False, guided=False)
+        if threads == 1:
+            first = out
+        np.testing.assert_array_equal(out, first)
+    if colour == "rgb":
+        expected = imresize(whole.astype(np.float64), shape=(30, 50))
+        inner = (slice(3, -3), slice(3, -3))  # MATLAB mirrors at the edge
+        np.testing.assert_allclose(first[inner], expected[inner], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"planes": 3}, "colour='y' with planes=3"),
+        ({"planes": 3, "colour": "lab"}, "colour='lab'"),
+        ({"planes": 3, "colour": "rgb"}, "nodes\\[0\\]"),
+        ({"plus_bicubic": True}, "plus_bicubic"),
+        ({"enlarged": False}, "ic, 1, k, k"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    srcnn = random_srcnn(4, 3, (3, 1, 3))
+    *layers, head = srcnn.layers
+    nodes = oracle.chain([(w, b, np.zeros(len(b), np.float32)) for w, b in layers])
+    options = {"enlarged": True} | change
+    with pytest.raises(ValueError, match=message):
+        _core.Network(nodes, {2: (*head, 0, 0, -1)}, "zeros", "reference", **options)
+
+
+@pytest.fixture(scope="session")
+def authors_folder(data_folder):
+    folder = data_folder.parent / "reference" / "SRCNN-authors"
+    if not folder.is_dir():
+        pytest.skip(f"the authors' weights are not there: {folder}")
+    return folder
+
+
+def authors_srcnn(path):
+    """Layers are stored as (in, kernel, out), of which one channel leaves none, and kernels column by column."""
+    contents = pytest.importorskip("scipy.io").loadmat(path)
+    layers = []
+    for i, ic in ((1, 1), (2, 64), (3, 32)):
+        bias = contents[f"biases_conv{i}"].ravel()
+        taps = contents[f"weights_conv{i}"].reshape(ic, -1, len(bias))
+        side = round(taps.shape[1] ** 0.5)
+        weight = taps.reshape(ic, side, side, len(bias)).transpose(3, 0, 2, 1)
+        layers.append((np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)))
+    return Srcnn(layers)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", AUTHORS)
+def test_authors_weights_reach_what_pytorch_reaches(authors_folder, data_folder, name, scale):
+    srcnn = authors_srcnn(authors_folder / name / f"x{scale}.mat")
+    network = srcnn.network(available_isas()[-1], [scale])
+    for test_set, expected in AUTHORS[name].items():
+        values = []
+        for path in list_images(data_folder / test_set):
+            pair = make_pair(load_luma(path), scale)
+            made = to_8bit(run(network, pair.lr, scale, threads=2))
+            values.append(psnr(pair.hr, made, shave=scale))
+        assert np.mean(values) == pytest.approx(expected[scale], abs=0.01), test_set
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_authors_weights_agree_with_pytorch(authors_folder, data_folder, isa, name):
+    torch = pytest.importorskip("torch")
+    srcnn = authors_srcnn(authors_folder / name / "x3.mat")
+    small = load_luma(data_folder / "Set5" / "butterfly.bmp")[:40, :48].astype(np.float32) / 255
+    x = torch.from_numpy(oracle.bicubic(small.astype(np.float64), 3))[None, None].float()
+    for i, (weight, bias) in enumerate(srcnn.layers):
+        reach = weight.shape[2] // 2
+        x = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
+        x = torch.nn.functional.conv2d(x, torch.from_numpy(weight), torch.from_numpy(bias))
+        x = x if i == 2 else x.relu()
+    np.testing.assert_allclose(run(srcnn.network(isa, [3]), small, 3), x[0, 0].numpy(), rtol=0, atol=1e-5)
