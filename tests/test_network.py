@@ -361,8 +361,12 @@ def read_only(array):
         "adds of what is not made yet": lambda a: a["nodes"][1].__setitem__(5, [(2, 0, 2)]),
         "no heads": lambda a: a["heads"].clear(),
         "head that gives another size": lambda a: a["heads"].update({2: (*a["heads"][2][:2], 3, 1, 0)}),
-        "head of even kernel": lambda a: a["heads"].update({2: (np.ones((4, 1, 8, 8), "f4"), *a["heads"][2][1:])}),
-        "head of two planes": lambda a: a["heads"].update({2: (np.ones((4, 2, 9, 9), "f4"), *a["heads"][2][1:])}),
+        "head of even kernel": lambda a: a["heads"].update(
+            {2: (np.ones((4, 1, 8, 8), "f4"), *a["heads"][2][1:])}
+        ),
+        "head of two planes": lambda a: a["heads"].update(
+            {2: (np.ones((4, 2, 9, 9), "f4"), *a["heads"][2][1:])}
+        ),
         "unknown padding": lambda a: a.update(padding="reflect"),
         "unknown isa": lambda a: a.update(isa="mmx"),
         "unknown algorithm": lambda a: a.update(algorithm="fft"),

@@ -15,11 +15,15 @@ void Finisher::prepare(Stream& stream, const PackedNetwork& network, const Finis
   most_scale_ = most_scale;
   strip_width_ = strip_width;
   survey_.emplace(network.kernels);
+  rows_.channels = luma_plane_ + reads_luma();
+  rows_.rows = 2 * kBicubicReach + kBlock;
+  rows_.margin = round_up(kBicubicReach, kCacheLineFloats);
+  rows_.stride = spread(rows_.margin + strip_width + kBicubicReach + 2 * kMaxLanes);
 }
 
 void Finisher::carve(Arena& arena) {
-  const std::ptrdiff_t stride = view().stride;
-  rows_.carve(arena, luma_plane_ + reads_luma(), 2 * kBicubicReach + kBlock, stride);
+  const std::ptrdiff_t stride = stream_->stride();
+  rows_.carve(arena);
   if (reads_luma()) {
     survey_->carve(arena, strip_width_);
     for (float** rows : {&low_, &high_}) *rows = arena.take(kBlock * stride);
@@ -36,15 +40,15 @@ void Finisher::begin(std::ptrdiff_t y0) { next_row_ = std::max<std::ptrdiff_t>(0
 /// One row of what bypasses the network; the edges are replicated.
 void Finisher::load(std::ptrdiff_t y) {
   const Range range = view().around(kBicubicReach, kBicubicReach);
-  const std::ptrdiff_t stride = view().stride;
+  const std::ptrdiff_t stride = rows_.stride;
   float* const row = rows_.row(y);
   if (luma_plane_ > 0) {
-    picture_->load_extras(y, range.begin, range.size(), row + view().column(range.begin), stride);
+    picture_->load_extras(y, range.begin, range.size(), row + view().offset(range.begin), stride);
   }
   if (reads_luma()) {
     const float* const luma = stream_->source_row(y);
-    std::copy(luma + view().column(range.begin), luma + view().column(range.end),
-              row + luma_plane_ * stride + view().column(range.begin));
+    std::copy(luma + view().offset(range.begin), luma + view().offset(range.end),
+              row + luma_plane_ * stride + view().offset(range.begin));
   }
   for (std::ptrdiff_t c = 0; c < rows_.channels; ++c) view().pad(row + c * stride, range, kBicubicReach, kBicubicReach);
 }
@@ -53,7 +57,7 @@ void Finisher::load(std::ptrdiff_t y) {
 void Finisher::window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const {
   for (int i = 0; i < kWindowRows; ++i) {
     const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, view().height - 1);
-    rows[i] = rows_.row(row) + plane * view().stride + view().column(view().columns.begin);
+    rows[i] = rows_.row(row) + plane * rows_.stride;
   }
 }
 
@@ -78,7 +82,7 @@ void Finisher::survey(std::ptrdiff_t y) {
 
 /// luma = weight * luma + soft_weight * soft
 void Finisher::mix(float weight, float* luma, float soft_weight, int planes) const {
-  const std::ptrdiff_t stride = view().stride;
+  const std::ptrdiff_t stride = stream_->stride();
   for (std::ptrdiff_t i = 0; i < planes; ++i) {
     const float* const sources[] = {luma + i * stride, soft_ + i * stride};
     const float weights[] = {weight, soft_weight};
@@ -88,7 +92,7 @@ void Finisher::mix(float weight, float* luma, float soft_weight, int planes) con
 
 /// Strength comes first, so that the guard has the last word.
 void Finisher::finish(std::ptrdiff_t y, int scale, float* luma) {
-  const std::ptrdiff_t width = view().columns.size(), stride = view().stride;
+  const std::ptrdiff_t width = view().columns.size(), stride = stream_->stride();
   const int phases = scale * scale;
   if (reads_soft()) {
     const float* rows[kWindowRows];

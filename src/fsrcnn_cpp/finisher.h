@@ -16,8 +16,8 @@ namespace fsrcnn {
 /// the planes that bypass it.
 class Finisher {
  public:
-  /// `picture`: where extra planes come from, `extras` of them; what is handed out as luma alone has none. `most_scale`:
-  /// the largest of those that `finish` will be asked for. The stream is prepared, and outlives this.
+  /// `picture`: where extra planes come from, `extras` of them; what is handed out as luma alone has none.
+  /// `most_scale`: the largest of those that `finish` will be asked for. The stream is prepared, and outlives this.
   void prepare(Stream& stream, const PackedNetwork& network, const Finish& finish, const RowSource* picture,
                std::ptrdiff_t extras, int most_scale, std::ptrdiff_t strip_width);
   void carve(Arena& arena);
@@ -30,7 +30,7 @@ class Finisher {
 
   /// Of the row that was finished last: the extra planes of the rows around it, and what guides its chroma, or null.
   const float* const* extra_rows() const { return extra_rows_; }
-  std::ptrdiff_t extra_stride() const { return view().stride; }
+  std::ptrdiff_t extra_stride() const { return rows_.stride; }
   const Guide* guide() const { return finish_.guided ? &guide_ : nullptr; }
 
  private:
@@ -39,7 +39,7 @@ class Finisher {
   bool reads_luma() const { return reads_soft() || finish_.guard; }
   const StripView& view() const { return stream_->view(); }
   /// Where a row of the block in work has its surroundings.
-  std::ptrdiff_t slot(std::ptrdiff_t y) const { return y % kBlock * view().stride; }
+  std::ptrdiff_t slot(std::ptrdiff_t y) const { return y % kBlock * stream_->stride(); }
   void load(std::ptrdiff_t y);
   void window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const;
   void mix(float weight, float* luma, float soft_weight, int planes) const;

@@ -57,9 +57,9 @@ void validate_head(const Head& head, int channels) {
   require(head.stride >= 2 && head.stride <= kMaxStride, name + ": stride is not 2, 3 or 4");
   require(head.ic == channels,
           name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
-  require(head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxHeadKernel,
-          name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " +
-              std::to_string(kMaxHeadKernel));
+  require(
+      head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxHeadKernel,
+      name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " + std::to_string(kMaxHeadKernel));
   require(head.weight.size() == static_cast<std::size_t>(head.ic) * head.kernel * head.kernel,
           name + " weight is not (ic, 1, k, k)");
   require(head.pad >= 0 && head.pad < head.kernel && head.output_padding > -head.stride &&

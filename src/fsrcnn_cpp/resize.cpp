@@ -56,7 +56,8 @@ void ResizeSink::load_small_until(std::ptrdiff_t end) {
 void ResizeSink::load_small(std::ptrdiff_t y) {
   // Counted from the first column that the tile reads: what it reads and what surrounds that, as far as there is a
   // picture, and its edge beyond.
-  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin), width = filters_.extra_x.end(tile_.columns.end - 1) - x;
+  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin),
+                       width = filters_.extra_x.end(tile_.columns.end - 1) - x;
   const std::ptrdiff_t begin = std::max(-x, static_cast<std::ptrdiff_t>(-kBicubicReach));
   const std::ptrdiff_t end = std::min(src_.width - x, width + kBicubicReach);
   if (src_.extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
@@ -137,15 +138,14 @@ void ResizeSink::finish() {
     if (dst_.has_colour()) kernels_.ycbcr_to_rgb(luma, filtered(1), filtered(2), width);
     const float* rows[4];
     for (int plane = 0; plane < dst_.channels; ++plane) rows[plane] = filtered(plane);
-    kernels_.store[static_cast<int>(dst_.type)](
-        {.planes = rows,
-         .phases = 1,
-         .channels = dst_.channels,
-         .width = width,
-         .dst = dst_.row(y_ + r) + tile_.columns.begin * dst_.pixel_stride,
-         .pixel_stride = dst_.pixel_stride,
-         .channel_stride = dst_.channel_stride,
-         .range = dst_.range});
+    kernels_.store[static_cast<int>(dst_.type)]({.planes = rows,
+                                                 .phases = 1,
+                                                 .channels = dst_.channels,
+                                                 .width = width,
+                                                 .dst = dst_.row(y_ + r) + tile_.columns.begin * dst_.pixel_stride,
+                                                 .pixel_stride = dst_.pixel_stride,
+                                                 .channel_stride = dst_.channel_stride,
+                                                 .range = dst_.range});
   }
   y_ += waiting_;
   waiting_ = 0;

@@ -48,8 +48,8 @@ class ResizeSink {
   static Widths widest(const Tiling& tiling, const ResizeFilters& filters);
   void carve(Arena& arena, const Widths& widths);
   void begin(const Tile& tile);
-  /// The next row of the tile. `luma`: the rows that its taps read, each from the column down_x.first_of(tile.columns.begin).
-  /// Up to kMaxLanes floats beyond those that the tile reads must be readable.
+  /// The next row of the tile. `luma`: the rows that its taps read, each from the column
+  /// down_x.first_of(tile.columns.begin). Up to kMaxLanes floats beyond those that the tile reads must be readable.
   void add(const float* const* luma);
   /// Stores what is left; called behind the last row.
   void finish();

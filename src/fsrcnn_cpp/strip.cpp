@@ -24,7 +24,7 @@ void Strip::prepare(const PackedNetwork& network, const Finish& finish, const Im
   scratch_.fit([&](Arena& arena) {
     stream_.carve(arena);
     finisher_.carve(arena);
-    source_->carve(arena, stream_.view().stride);
+    source_->carve(arena, stream_.source_width());
     for (Output& output : outputs_) output.sink.carve(arena, width + kMaxLanes);
   });
 }
@@ -49,7 +49,7 @@ void Strip::store(Output& output, std::ptrdiff_t y) {
   for (std::ptrdiff_t r = 0; r < std::min(kBlock, view.height - y); ++r) {
     float* const luma = stream_.phases(*output.head, r);
     finisher_.finish(y + r, output.head->stride, luma);
-    output.sink.store(y + r, view.columns.begin, view.columns.size(), luma, view.stride, finisher_.extra_rows(),
+    output.sink.store(y + r, view.columns.begin, view.columns.size(), luma, stream_.stride(), finisher_.extra_rows(),
                       finisher_.extra_stride(), finisher_.guide());
   }
 }
@@ -62,10 +62,13 @@ void Pass::prepare(const PackedNetwork& network, const Finish& finish, std::ptrd
   mine.guided = false;
   stream_.prepare(network, {&head_, 1}, height, width, strip_width);
   finisher_.prepare(stream_, network, mine, nullptr, 0, scale, strip_width);
+  luma_.channels = 1;
+  luma_.rows = keep + kBlock * scale;
+  luma_.stride = round_up(scale * strip_width + kMaxLanes, kCacheLineFloats);
   scratch_.fit([&](Arena& arena) {
     stream_.carve(arena);
     finisher_.carve(arena);
-    luma_.carve(arena, 1, keep + kBlock * scale, scale * strip_width + kMaxLanes);
+    luma_.carve(arena);
   });
 }
 
@@ -92,7 +95,7 @@ void Pass::run_block() {
     finisher_.finish(next_block_ + r, scale, luma);
     for (int phase_y = 0; phase_y < scale; ++phase_y) {
       const float* planes[kMaxStride];
-      for (int i = 0; i < scale; ++i) planes[i] = luma + (phase_y * scale + i) * view.stride;
+      for (int i = 0; i < scale; ++i) planes[i] = luma + (phase_y * scale + i) * stream_.stride();
       // To store floats is to merge phases; this is a row of ours.
       float* const merged = luma_.row((next_block_ + r) * scale + phase_y);
       kernels_->store[static_cast<int>(SampleType::f32)]({.planes = planes,

@@ -64,8 +64,8 @@ class Pass final : public Rows {
                int scale, int keep, std::ptrdiff_t strip_width);
   /// Goes to these columns of what goes in, from row y0 on; where these may be is as in `Strip::run`.
   void begin(Range columns, std::ptrdiff_t y0, Rows& source);
-  /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in ascending
-  /// order.
+  /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in
+  /// ascending order.
   const float* row(std::ptrdiff_t y);
   void read(std::ptrdiff_t y, Range range, float* dst) override;
 
