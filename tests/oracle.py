@@ -17,6 +17,21 @@ class Net:
     # reaches
     heads: dict[int, tuple[np.ndarray, np.ndarray, int, int, int]]
     padding: str
+    plus_bicubic = False
+
+    @property
+    def nodes(self):
+        return chain(self.layers)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network of any nodes, each (weight, bias, slope, groups, source, adds) as the core takes it."""
+
+    nodes: list[tuple]
+    heads: dict[int, tuple[np.ndarray, np.ndarray, int, int, int]]
+    padding: str
+    plus_bicubic: bool
 
 
 def random_net(rng, d, s, m, *, padding="replicate", alignment=None, border=-1, scales=(2, 3, 4), relu=False):
@@ -66,24 +81,34 @@ def deconv2d(src, head, scale, padding):
     """Transposed convolution by scattering every input pixel, cropped to scale times the input."""
     weight, bias, pad, _, border = head
     height, width = src.shape[1:]
-    extent = (
-        0 if padding == "zeros" else 9 if border == -1 else border
-    )  # 9 pixels are beyond the reach of 9 taps
+    kernel = weight.shape[2]
+    # As many pixels as there are taps lie beyond their reach.
+    extent = 0 if padding == "zeros" else kernel if border == -1 else border
     src = np.pad(src, ((0, 0), (extent, extent), (extent, extent)), mode="edge")
-    full = np.zeros((scale * src.shape[1] + 9, scale * src.shape[2] + 9))
-    for i, j in np.ndindex(9, 9):
+    full = np.zeros((scale * src.shape[1] + kernel, scale * src.shape[2] + kernel))
+    for i, j in np.ndindex(kernel, kernel):
         rows, columns = slice(i, i + scale * src.shape[1], scale), slice(j, j + scale * src.shape[2], scale)
         full[rows, columns] += np.tensordot(weight[:, 0, i, j].astype(np.float64), src, 1)
     origin = pad + extent * scale
+    full = np.pad(full, (0, max(0, origin)))  # what no tap reaches
     return full[origin : origin + scale * height, origin : origin + scale * width] + np.float64(bias[0])
 
 
 def forward(net, plane, scale):
     """The network on one plane, of any range."""
-    x = np.asarray(plane, np.float64)[None]
-    for weight, bias, slope in net.layers:
-        x = prelu(conv2d(x, weight, bias, net.padding), slope)
-    return deconv2d(x, net.heads[scale], scale, net.padding)
+    results = [np.asarray(plane, np.float64)[None]]
+
+    def channels(of, first, count):
+        return results[of][first : first + count]
+
+    for weight, bias, slope, groups, source, adds in net.nodes:
+        parts = zip(
+            np.split(channels(*source), groups), np.split(weight, groups), np.split(bias, groups), strict=True
+        )
+        x = prelu(np.concatenate([conv2d(*part, net.padding) for part in parts]), slope)
+        results.append(x + np.concatenate([channels(*add) for add in adds]) if adds else x)
+    result = deconv2d(results[-1], net.heads[scale], scale, net.padding)
+    return result + bicubic(results[0][0], scale) if net.plus_bicubic else result
 
 
 def keys(x):

@@ -38,10 +38,10 @@ class Gradients:
         """Return the mean loss of a batch and its gradient for weight, bias and slope of every layer.
 
         ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)), each of which reads the one before; the
-        last is the head in sub-pixel form, (scale**2, ic, k, k), whose slope is not used. ``lr``: (N, P, P), ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of
-        what lies more than ``border`` LR pixels from the edges, which are replicated. ``overshoot``: what the
-        same loss of leaving the range of the 5x5 pixels around, widened by 0.15 of it, counts on top.
-        Releases the GIL.
+        last is the head in sub-pixel form, (scale**2, ic, k, k), whose slope is not used. ``lr``: (N, P, P),
+        ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of what lies more than ``border`` LR pixels
+        from the edges, which are replicated. ``overshoot``: what the same loss of leaving the range of the
+        5x5 pixels around, widened by 0.15 of it, counts on top. Releases the GIL.
         ``threads`` do not change the bits.
         """
 
@@ -66,16 +66,16 @@ class Network:
         Results are numbered: 0 is the input, i + 1 what node i makes. A range of channels is (of, first,
         count): ``count`` channels of result ``of``, from ``first`` on.
         ``nodes``: (weight (oc, ic / groups, k, k), bias (oc,), slope (oc,), groups, source, adds) per
-        convolution; slope 0 is ReLU, 1 none. ``source`` is the range of ic channels that it reads; ``adds`` are
-        none, or ranges that side by side are as wide as its output, to which they are added after PReLU. All
-        are of results made before.
-        ``heads``: stride -> (weight (ic, 1, k, k), bias (1,), pad, output_padding, border), which read the last
-        result; k - 2 * pad + output_padding is the stride, and a negative output_padding cuts off; border -1:
-        full. ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``. ``plus_bicubic``:
-        the result is the sum of the heads' and the bicubic picture.
-        ``enlarged``: the input is the picture enlarged by the bicubic filter, and a head is a convolution,
-        scale -> (weight (planes, ic, k, k), bias (planes,), 0, 0, border). Such a network may have 3
-        ``planes`` and the ``colour`` "ycbcr" (BT.601 of 16..235 and 16..240, over 255) or "rgb" in place of "y".
+        convolution; slope 0 is ReLU, 1 none. ``source`` is the range of ic channels that it reads; ``adds``
+        are none, or ranges that side by side are as wide as its output, to which they are added after PReLU.
+        All are of results made before. ``heads``: stride -> (weight (ic, 1, k, k), bias (1,), pad,
+        output_padding, border), which read the last result; k - 2 * pad + output_padding is the stride, and a
+        negative output_padding cuts off; border -1: full. ``padding``: "zeros" or "replicate". ``isa``: a
+        name of ``available_isas()``. ``plus_bicubic``: the result is the sum of the heads' and the bicubic
+        picture. ``enlarged``: the input is the picture enlarged by the bicubic filter, and a head is a
+        convolution, scale -> (weight (planes, ic, k, k), bias (planes,), 0, 0, border). Such a network may
+        have 3 ``planes`` and, in place of "y", the ``colour`` "ycbcr" (BT.601 of 16..235 and 16..240, over
+        255) or "rgb".
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """
 

@@ -37,7 +37,7 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    data_ = static_cast<float*>(::operator new(size * sizeof(float), std::align_val_t{kAlignment}));
+    data_ = static_cast<float*>(::operator new (size * sizeof(float), std::align_val_t{kAlignment}));
     fill(0);
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
@@ -50,7 +50,7 @@ class AlignedBuffer {
   ~AlignedBuffer() {
     if (!data_) return;
     unpoison(data_, size_);
-    ::operator delete(data_, std::align_val_t{kAlignment});
+    ::operator delete (data_, std::align_val_t{kAlignment});
   }
 
   float* data() { return data_; }

@@ -15,15 +15,17 @@ std::string describe(const BasicImageView<Byte>& image) {
 
 template <typename Byte>
 void check_image(const BasicImageView<Byte>& image, const std::string& name) {
-  require(image.data && image.height > 0 && image.width > 0 && image.channels >= 1 && image.channels <= 4,
-          name + ": shape " + describe(image) + " is not (height, width) or (height, width, 1..4), none of them 0");
+  if (!image.data || image.height < 1 || image.width < 1 || image.channels < 1 || image.channels > 4) {
+    refuse(name + ": shape " + describe(image) + " is not (height, width) or (height, width, 1..4), none of them 0");
+  }
   const int bytes = sample_bytes(image.type);
   const auto aligned = [&](std::ptrdiff_t value) { return value % bytes == 0; };
-  require(reinterpret_cast<std::uintptr_t>(image.data) % static_cast<std::uintptr_t>(bytes) == 0 &&
-              (image.height == 1 || aligned(image.row_stride)) && (image.width == 1 || aligned(image.pixel_stride)) &&
-              (image.channels == 1 || aligned(image.channel_stride)),
-          name + " is not aligned for its dtype");
-  require(image.range.full > 0 && image.range.max >= 0, name + ": its samples have no full scale");
+  if (!(reinterpret_cast<std::uintptr_t>(image.data) % static_cast<std::uintptr_t>(bytes) == 0 &&
+        (image.height == 1 || aligned(image.row_stride)) && (image.width == 1 || aligned(image.pixel_stride)) &&
+        (image.channels == 1 || aligned(image.channel_stride)))) {
+    refuse(name + " is not aligned for its dtype");
+  }
+  if (!(image.range.full > 0 && image.range.max >= 0)) refuse(name + ": its samples have no full scale");
 }
 
 /// First and last byte of an image.
@@ -42,36 +44,35 @@ std::pair<const unsigned char*, const unsigned char*> extent(const BasicImageVie
 
 }  // namespace
 
-void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
-}
+void refuse(const std::string& message) { throw std::invalid_argument(message); }
 
 void check_threads(int threads) {
-  require(threads >= 1, "threads=" + std::to_string(threads) + " is not positive");
+  if (threads < 1) refuse("threads=" + std::to_string(threads) + " is not positive");
 }
 
 void check_strip_width(std::ptrdiff_t strip_width) {
-  require(strip_width >= 0, "strip_width=" + std::to_string(strip_width) + " is negative");
+  if (strip_width < 0) refuse("strip_width=" + std::to_string(strip_width) + " is negative");
 }
 
 void check_strength(const Finish& finish) {
-  require(finish.strength >= 0 && finish.strength <= 1.5f,
-          "strength=" + std::to_string(finish.strength) + " is not 0 to 1.5");
+  if (!(finish.strength >= 0 && finish.strength <= 1.5f)) {
+    refuse("strength=" + std::to_string(finish.strength) + " is not 0 to 1.5");
+  }
 }
 
 void check_source(const ImageView& src) { check_image(src, "src"); }
 
 void check_destination(const MutableImageView& dst, const std::string& name, const ImageView& src) {
   check_image(dst, name);
-  require(dst.type == src.type, name + ": dtype is not that of src");
+  if (dst.type != src.type) refuse(name + ": dtype is not that of src");
   if (dst.channels != src.channels) refuse_size(dst, name, src);
   const auto [src_low, src_high] = extent(src);
   const auto [low, high] = extent(dst);
-  require(low > src_high || src_low > high, name + " overlaps src");
+  if (low <= src_high && src_low <= high) refuse(name + " overlaps src");
 }
 
 void refuse_size(const MutableImageView& dst, const std::string& name, const ImageView& src) {
-  throw std::invalid_argument(name + ": shape " + describe(dst) + " does not fit src " + describe(src));
+  refuse(name + ": shape " + describe(dst) + " does not fit src " + describe(src));
 }
 
 }  // namespace fsrcnn

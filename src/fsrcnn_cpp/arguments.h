@@ -19,7 +19,7 @@ void check_source(const ImageView& src);
 void check_destination(const MutableImageView& dst, const std::string& name, const ImageView& src);
 /// Refuses the size of a destination.
 [[noreturn]] void refuse_size(const MutableImageView& dst, const std::string& name, const ImageView& src);
-/// Throws `message` unless it is so.
-void require(bool condition, const std::string& message);
+/// Throws. It is called behind a condition, so that a call that is right makes no message.
+[[noreturn]] void refuse(const std::string& message);
 
 }  // namespace fsrcnn

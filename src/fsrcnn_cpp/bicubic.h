@@ -20,8 +20,8 @@ struct Siting {
 };
 
 /// One row of a plane by a whole scale: phase row `phase_y` of what it becomes, in `scale` planes of n columns.
-/// `rows`: kWindowRows rows, of which the middle one is enlarged; column x lies at index x, and kBicubicReach columns on
-/// either side are readable. `scratch`: n + 2 * kBicubicReach + kMaxLanes floats.
+/// `rows`: kWindowRows rows, of which the middle one is enlarged; column x lies at index x, and kBicubicReach columns
+/// on either side are readable. `scratch`: n + 2 * kBicubicReach + kMaxLanes floats.
 void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, Siting siting,
                  std::ptrdiff_t n, float* scratch, float* const* planes);
 

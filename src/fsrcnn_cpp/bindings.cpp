@@ -129,8 +129,7 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const std::stri
   } else if (dtype.equal(py::dtype::of<float>())) {
     view.type = SampleType::f32;
   } else {
-    throw py::type_error(name + ": dtype " + py::str(dtype).cast<std::string>() +
-                         " is not uint8, uint16 or float32");
+    throw py::type_error(name + ": dtype " + py::str(dtype).cast<std::string>() + " is not uint8, uint16 or float32");
   }
   const bool has_channels = array.ndim() == 3;
   if ((array.ndim() != 2 && !has_channels) || array.size() == 0 || (has_channels && array.shape(2) > 4)) {
@@ -298,9 +297,8 @@ PYBIND11_MODULE(_core, m) {
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
                     const std::string&, int, const std::string&, bool, bool, const std::string&>(),
-           py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(),
-           py::arg("planes") = 1, py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
-           py::arg("algorithm") = "winograd")
+           py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(), py::arg("planes") = 1,
+           py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false, py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,

@@ -18,26 +18,24 @@ void Enlarged::prepare(const PackedNetwork& network, std::span<const PackedHead*
   assert(heads.size() == 1);
   network_ = &network;
   scale_ = heads.front()->scale;
-  strip_width_ = strip_width;
   stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_);
+  view_ = {.height = height, .width = width};
+  stride_ = spread(strip_width + kMaxLanes);
   const Extent extent = network.extent(scale_);
-  view_ = {.height = height,
-           .width = width,
-           .margin = round_up(extent.before + kBicubicReach, kCacheLineFloats),
-           .stride = 0};
-  view_.stride = round_up(view_.margin + strip_width + extent.after + kBicubicReach + kMaxLanes, kCacheLineFloats);
+  rows_.channels = plane_count(network.colour);
+  // The network may be so far ahead of what follows it, and at the start so far behind.
+  rows_.rows = extent.before + kBlock + extent.after + 2 * kBicubicReach;
+  rows_.margin = round_up(extent.before + kBicubicReach, kCacheLineFloats);
+  rows_.stride = spread(rows_.margin + strip_width + extent.after + kBicubicReach + kMaxLanes);
+  source_stride_ = rows_.stride;
 }
 
 void Enlarged::carve(Arena& arena) {
-  const Extent extent = network_->extent(scale_);
-  // The network may be so far ahead of what follows it, and at the start so far behind.
-  const std::ptrdiff_t rows = extent.before + kBlock + extent.after + 2 * kBicubicReach;
-  rows_.carve(arena, plane_count(network_->colour), rows, view_.stride);
-  planes_ = arena.take(kBlock * row_planes() * view_.stride);
-  const std::ptrdiff_t columns = extent.before + strip_width_ + extent.after;
-  column_filtered_ = arena.take(columns + 2 * kBicubicReach + kMaxLanes);
-  for (int i = 0; i < scale_; ++i) phases_[i] = arena.take(columns + kMaxLanes);
-  merged_ = arena.take(columns * scale_);
+  rows_.carve(arena);
+  planes_ = arena.take(kBlock * row_planes() * stride_);
+  column_filtered_ = arena.take(rows_.stride + 2 * kBicubicReach);
+  for (int i = 0; i < scale_; ++i) phases_[i] = arena.take(rows_.stride);
+  merged_ = arena.take(rows_.stride * scale_);
   stream_.carve(arena);
 }
 
@@ -54,9 +52,9 @@ const float* Enlarged::source_row(std::ptrdiff_t y) {
   const Range range = view_.around(extent.before, extent.after);
   for (; next_row_ <= y; ++next_row_) {
     float* const row = rows_.row(next_row_);
-    source_->read(next_row_, range, row + view_.column(range.begin), view_.stride);
+    source_->read(next_row_, range, row + view_.offset(range.begin), rows_.stride);
     for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
-      view_.pad(row + p * view_.stride, range, kBicubicReach, kBicubicReach);
+      view_.pad(row + p * rows_.stride, range, kBicubicReach, kBicubicReach);
     }
   }
   assert(y > next_row_ - 1 - rows_.rows);
@@ -70,7 +68,7 @@ void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t st
     const float* rows[kWindowRows];
     for (int i = 0; i < kWindowRows; ++i) {
       const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(middle + i - kBicubicReach, 0, view_.height - 1);
-      rows[i] = source_row(row) + p * view_.stride + view_.column(first);
+      rows[i] = source_row(row) + p * rows_.stride + view_.offset(first);
     }
     enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
     merge_phases(network_->kernels, phases_, scale_, n, merged_);
@@ -87,11 +85,10 @@ void Enlarged::run_head(const PackedHead& head, std::ptrdiff_t y) {
     stream_.run_head(head, block);
     for (std::ptrdiff_t large = block; large < std::min(end, block + kBlock); ++large) {
       for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
-        const float* const from = stream_.planes(head, large - block) + p * stream_.view().stride;
-        float* const to =
-            planes(head, large / scale_ - y) + (p * scale_ + large % scale_) * scale_ * view_.stride;
+        const float* const from = stream_.planes(head, large - block) + p * stream_.stride();
+        float* const to = planes(head, large / scale_ - y) + (p * scale_ + large % scale_) * scale_ * stride_;
         for (int phase = 0; phase < scale_; ++phase) {
-          float* const plane = to + phase * view_.stride;
+          float* const plane = to + phase * stride_;
           for (std::ptrdiff_t x = 0; x < width; ++x) plane[x] = from[x * scale_ + phase];
         }
       }

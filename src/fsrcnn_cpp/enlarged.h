@@ -22,7 +22,7 @@ class Enlarged final : public Phases, private Rows {
   void advance(std::ptrdiff_t) override {}
   const float* source_row(std::ptrdiff_t y) override;
   void run_head(const PackedHead& head, std::ptrdiff_t y) override;
-  float* planes(const PackedHead&, std::ptrdiff_t r) const override { return planes_ + r * row_planes() * view_.stride; }
+  float* planes(const PackedHead&, std::ptrdiff_t r) const override { return planes_ + r * row_planes() * stride_; }
 
  private:
   /// A row of the large picture.
@@ -33,7 +33,6 @@ class Enlarged final : public Phases, private Rows {
   int scale_ = 0;
   Rows* source_ = nullptr;
   Stream stream_;  // of the large picture
-  std::ptrdiff_t strip_width_ = 0;
   Ring rows_;  // of the picture
   std::ptrdiff_t next_row_ = 0;
   float* planes_ = nullptr;           // of a block of rows

@@ -16,11 +16,15 @@ void Finisher::prepare(Phases& phases, const PackedNetwork& network, const Finis
   most_scale_ = most_scale;
   strip_width_ = strip_width;
   survey_.emplace(network.kernels);
+  rows_.channels = extras_ + (reads_source() ? colours_ : 0);
+  rows_.rows = 2 * kBicubicReach + kBlock;
+  rows_.margin = round_up(kBicubicReach, kCacheLineFloats);
+  rows_.stride = spread(rows_.margin + strip_width + kBicubicReach + 2 * kMaxLanes);
 }
 
 void Finisher::carve(Arena& arena) {
-  const std::ptrdiff_t stride = view().stride;
-  rows_.carve(arena, extras_ + (reads_source() ? colours_ : 0), 2 * kBicubicReach + kBlock, stride);
+  const std::ptrdiff_t stride = phases_->stride();
+  rows_.carve(arena);
   if (reads_source()) {
     survey_->carve(arena, strip_width_);
     for (float** rows : {&low_, &high_}) *rows = arena.take(kBlock * colours_ * stride);
@@ -37,16 +41,16 @@ void Finisher::begin(std::ptrdiff_t y0) { next_row_ = std::max<std::ptrdiff_t>(0
 /// One row of what bypasses the network; the edges are replicated.
 void Finisher::load(std::ptrdiff_t y) {
   const Range range = view().around(kBicubicReach, kBicubicReach);
-  const std::ptrdiff_t stride = view().stride;
+  const std::ptrdiff_t stride = rows_.stride;
   float* const row = rows_.row(y);
   if (extras_ > 0) {
-    picture_->load_extras(y, range.begin, range.size(), row + view().column(range.begin), stride);
+    picture_->load_extras(y, range.begin, range.size(), row + view().offset(range.begin), stride);
   }
   if (reads_source()) {
-    const float* const source = phases_->source_row(y);
+    const float* const source = phases_->source_row(y) + view().offset(range.begin);
     for (std::ptrdiff_t c = 0; c < colours_; ++c) {
-      std::copy(source + c * stride + view().column(range.begin), source + c * stride + view().column(range.end),
-                row + (extras_ + c) * stride + view().column(range.begin));
+      std::copy_n(source + c * phases_->source_stride(), range.size(),
+                  row + (extras_ + c) * stride + view().offset(range.begin));
     }
   }
   for (std::ptrdiff_t c = 0; c < rows_.channels; ++c) view().pad(row + c * stride, range, kBicubicReach, kBicubicReach);
@@ -56,7 +60,7 @@ void Finisher::load(std::ptrdiff_t y) {
 void Finisher::window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const {
   for (int i = 0; i < kWindowRows; ++i) {
     const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, view().height - 1);
-    rows[i] = rows_.row(row) + plane * view().stride + view().column(view().columns.begin);
+    rows[i] = rows_.row(row) + plane * rows_.stride;
   }
 }
 
@@ -82,7 +86,7 @@ void Finisher::survey(std::ptrdiff_t y) {
 
 /// planes = weight * planes + soft_weight * soft
 void Finisher::mix(float weight, float* planes, float soft_weight, int count) const {
-  const std::ptrdiff_t stride = view().stride;
+  const std::ptrdiff_t stride = phases_->stride();
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const float* const sources[] = {planes + i * stride, soft_ + i * stride};
     const float weights[] = {weight, soft_weight};
@@ -92,7 +96,7 @@ void Finisher::mix(float weight, float* planes, float soft_weight, int count) co
 
 /// Strength comes first, so that the guard has the last word.
 void Finisher::finish(std::ptrdiff_t y, int scale, float* planes) {
-  const std::ptrdiff_t width = view().columns.size(), stride = view().stride;
+  const std::ptrdiff_t width = view().columns.size(), stride = phases_->stride();
   const int phases = scale * scale;
   for (std::ptrdiff_t c = 0; c < colours_; ++c, planes += phases * stride) {
     if (reads_soft()) {

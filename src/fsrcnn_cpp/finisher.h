@@ -1,5 +1,4 @@
-// What follows the network for one worker's strip: luma, or every colour, as it is asked for, and what chroma is guided
-// by.
+// What follows the network for one worker's strip: luma as it is asked for, and what chroma is guided by.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +12,13 @@
 
 namespace fsrcnn {
 
-/// Finishes the phase planes of a strip, block by block. Reads what went into the network once more, and of the picture
+/// Finishes the phase planes of a strip, of luma or of every colour, block by block. Reads what went into the network once more, and of the picture
 /// the planes that bypass it.
 class Finisher {
  public:
-  /// `picture`: where extra planes come from, `extras` of them; what is handed out as luma alone has none. `most_scale`:
-  /// the largest of those that `finish` will be asked for. The phases are prepared, and outlive this.
+  /// `picture`: where extra planes come from, `extras` of them; what is handed out as luma alone has none.
+  /// `most_scale`: the largest of those that `finish` will be asked for. The phases are prepared, and outlive
+  /// this.
   void prepare(Phases& phases, const PackedNetwork& network, const Finish& finish, const RowSource* picture,
                std::ptrdiff_t extras, int most_scale, std::ptrdiff_t strip_width);
   void carve(Arena& arena);
@@ -31,7 +31,7 @@ class Finisher {
 
   /// Of the row that was finished last: the extra planes of the rows around it, and what guides its chroma, or null.
   const float* const* extra_rows() const { return extra_rows_; }
-  std::ptrdiff_t extra_stride() const { return view().stride; }
+  std::ptrdiff_t extra_stride() const { return rows_.stride; }
   const Guide* guide() const { return finish_.guided ? &guide_ : nullptr; }
 
  private:
@@ -41,7 +41,7 @@ class Finisher {
   const StripView& view() const { return phases_->view(); }
   /// Where a colour of a row of the block in work has its surroundings.
   std::ptrdiff_t slot(std::ptrdiff_t y, std::ptrdiff_t colour) const {
-    return (y % kBlock * colours_ + colour) * view().stride;
+    return (y % kBlock * colours_ + colour) * phases_->stride();
   }
   void load(std::ptrdiff_t y);
   void window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const;
@@ -56,11 +56,11 @@ class Finisher {
   int most_scale_ = 0;
   std::ptrdiff_t strip_width_ = 0;
 
-  Ring rows_;  // what outputs take past the network: the extra planes and, if they are read, the colours behind them
+  Ring rows_;  // what outputs take past the network: extra planes, and behind them, if they are read, the colours
   std::ptrdiff_t next_row_ = 0;
   std::optional<Survey> survey_;
-  float *low_ = nullptr, *high_ = nullptr, *slopes_[2] = {};  // what it found: a row for each colour of each of a block
-  float* soft_ = nullptr;                                     // one colour by the bicubic filter, in phase planes, for a row
+  float *low_ = nullptr, *high_ = nullptr, *slopes_[2] = {};  // what it found: rows of every colour, for a block
+  float* soft_ = nullptr;                                     // one colour by the bicubic filter, in phase planes
   float* column_filtered_ = nullptr;                          // on the way there
   const float* extra_rows_[kWindowRows] = {};
   Guide guide_{};

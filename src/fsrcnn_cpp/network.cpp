@@ -64,7 +64,8 @@ std::ptrdiff_t PackedNetwork::floats_per_column() const {
   for (const PackedHead& head : heads) {
     const std::vector<int>& rows = plan.rows(head.reach());
     std::ptrdiff_t floats = 0;
-    for (std::size_t i = 0; i < rows.size(); ++i) floats += static_cast<std::ptrdiff_t>(plan.rings[i].channels) * rows[i];
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      floats += static_cast<std::ptrdiff_t>(plan.rings[i].channels) * rows[i];
     most = std::max(most, floats);
   }
   return most;

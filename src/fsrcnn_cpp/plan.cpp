@@ -96,8 +96,8 @@ void Plan::make_extents(int reach) {
   widen(0, kFinishReach, kFinishReach);
 }
 
-/// Runs the schedule, noting how old the oldest row is that each ring is asked for. Bands that start near the top of the
-/// picture and far from it, and pictures that end anywhere in a block, see all there is.
+/// Runs the schedule, noting how old the oldest row is that each ring is asked for. Bands that start near the top of
+/// the picture and far from it, and pictures that end anywhere in a block, see all there is.
 std::vector<int> Plan::count_rows(int reach) const {
   std::vector<int> rows(rings.size());
   std::vector<std::ptrdiff_t> newest(rings.size());

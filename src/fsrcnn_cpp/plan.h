@@ -129,8 +129,8 @@ class Schedule {
   std::vector<std::ptrdiff_t> next_;  // row of every ring
 };
 
-/// Follows the schedule of a whole band and tells of every row: `read(ring, y)`, `write(ring, y)`, in order, all of them
-/// inside the picture.
+/// Follows the schedule of a whole band and tells of every row: `read(ring, y)`, `write(ring, y)`, in order, all of
+/// them inside the picture.
 template <typename Read, typename Write>
 void trace(const Plan& plan, int reach, std::ptrdiff_t height, std::ptrdiff_t y0, std::ptrdiff_t y1, const Read& read,
            const Write& write) {

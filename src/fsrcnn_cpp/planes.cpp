@@ -24,7 +24,8 @@ struct Enlarger {
 
   void carve(Arena& arena, std::ptrdiff_t width, int scale) {
     const std::ptrdiff_t stride = round_up(width + 2 * kBicubicReach + kMaxLanes, kCacheLineFloats);
-    rows.carve(arena, 1, kWindowRows, stride);
+    rows = {.channels = 1, .rows = kWindowRows, .margin = kBicubicReach, .stride = stride};
+    rows.carve(arena);
     scratch = arena.take(stride);
     for (int i = 0; i < scale; ++i) phases[i] = arena.take(stride);
   }
@@ -34,8 +35,7 @@ struct Enlarger {
 void enlarge_tile(const KernelTable& kernels, const ImageView& src, const MutableImageView& dst, int scale,
                   Siting siting, const Tile& tile, const Enlarger& work) {
   const std::ptrdiff_t begin = tile.columns.begin, width = tile.columns.size(), last = src.height - 1;
-  const StripView view{
-      .height = src.height, .width = src.width, .margin = kBicubicReach, .stride = 0, .columns = tile.columns};
+  const StripView view{.height = src.height, .width = src.width, .columns = tile.columns};
   const Range range = view.around(kBicubicReach, kBicubicReach);
   const auto load = kernels.load[static_cast<int>(src.type)];
   const auto store = kernels.store[static_cast<int>(dst.type)];
@@ -44,12 +44,12 @@ void enlarge_tile(const KernelTable& kernels, const ImageView& src, const Mutabl
     for (; next <= std::min(last, y + kBicubicReach); ++next) {
       float* const row = work.rows.row(next);
       load(src.row(next) + range.begin * src.pixel_stride, src.pixel_stride, range.size(), src.range.full,
-           row + view.column(range.begin));
+           row + view.offset(range.begin));
       view.pad(row, range, kBicubicReach, kBicubicReach);
     }
     const float* window[kWindowRows];
     for (int i = 0; i < kWindowRows; ++i) {
-      window[i] = work.rows.row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, last)) + view.column(begin);
+      window[i] = work.rows.row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, last));
     }
     const std::ptrdiff_t end = std::min(dst.height, (y + 1) * scale);
     for (std::ptrdiff_t dst_y = y * scale; dst_y < end; ++dst_y) {
@@ -91,7 +91,7 @@ Work work_on(std::ptrdiff_t width, std::ptrdiff_t height, std::ptrdiff_t rows) {
 
 void check_plane(const ImageView& src) {
   check_source(src);
-  require(src.channels == 1, "src has " + std::to_string(src.channels) + " channels, and a plane has one");
+  if (src.channels != 1) refuse("src has " + std::to_string(src.channels) + " channels, and a plane has one");
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ PlaneUpscaler::~PlaneUpscaler() = default;
 void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, int scale, Siting siting,
                             int threads) const {
   check_threads(threads);
-  require(scale >= 1 && scale <= kMaxStride, "scale=" + std::to_string(scale) + " is not 1 to 4");
+  if (scale < 1 || scale > kMaxStride) refuse("scale=" + std::to_string(scale) + " is not 1 to 4");
   check_plane(src);
   check_destination(dst, "dst", src);
   const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
@@ -139,8 +139,9 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
   check_threads(threads);
   check_plane(src);
   const auto grows = [](double of, double size) { return of > 0 && size >= of && size < 1e15; };
-  require(grows(from.x, to.x) && grows(from.y, to.y),
-          "source_size and result_size are not sizes, of which the second is no smaller");
+  if (!grows(from.x, to.x) || !grows(from.y, to.y)) {
+    refuse("source_size and result_size are not sizes, of which the second is no smaller");
+  }
   check_destination(dst, "dst", src);
 
   const Tiling tiling(work_on(dst.width, dst.height, src.height), threads);
@@ -155,9 +156,11 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
     Context::Worker& worker = context->workers[i];
     worker.sink.emplace(src, dst, filters, Finish{.strength = 1, .guard = false, .guided = false}, kernels_,
                         Colour::luma);
+    worker.rows = {
+        .channels = 1, .rows = filters.down_y.taps, .stride = round_up(widths.down + kMaxLanes, kCacheLineFloats)};
     worker.scratch.fit([&](Arena& arena) {
       worker.sink->carve(arena, widths);
-      worker.rows.carve(arena, 1, filters.down_y.taps, round_up(widths.down + kMaxLanes, kCacheLineFloats));
+      worker.rows.carve(arena);
     });
   }
   tiling.run([&](std::size_t index, const Tile& tile) {

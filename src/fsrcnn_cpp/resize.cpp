@@ -56,11 +56,14 @@ void ResizeSink::load_small_until(std::ptrdiff_t end) {
 void ResizeSink::load_small(std::ptrdiff_t y) {
   // Counted from the first column that the tile reads: what it reads and what surrounds that, as far as there is a
   // picture, and its edge beyond.
-  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin), width = filters_.extra_x.end(tile_.columns.end - 1) - x;
+  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin),
+                       width = filters_.extra_x.end(tile_.columns.end - 1) - x;
   const std::ptrdiff_t begin = std::max(-x, static_cast<std::ptrdiff_t>(-kBicubicReach));
   const std::ptrdiff_t end = std::min(src_.width - x, width + kBicubicReach);
   if (extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
-  if (reads_soft()) source_.load_planes(y, x + begin, end - begin, small_row(y, soft_plane()) + begin, small_stride_);
+  if (reads_soft()) {
+    source_.load_planes(y, x + begin, end - begin, small_row(y, soft_plane()) + begin, small_stride_);
+  }
   for (int plane = 0; plane < extras() + soft_planes(); ++plane) {
     float* const row = small_row(y, plane);
     std::fill(row - kBicubicReach, row + begin, row[begin]);
@@ -128,31 +131,29 @@ void ResizeSink::finish() {
   }
   for (int r = 0; r < waiting_; ++r) {
     const auto filtered = [&](int plane) { return row(along_, along_stride_, plane, r); };
-    const int small = made_planes();
+    const auto small = [&](int plane) { return filtered(made_planes() + plane); };
     for (int plane = 0; has_strength() && plane < made_planes(); ++plane) {
-      const float* const sources[] = {filtered(plane), filtered(small + soft_plane() + plane)};
+      const float* const sources[] = {filtered(plane), small(soft_plane() + plane)};
       const float weights[] = {finish_.strength, 1 - finish_.strength};
       kernels_.blend(sources, weights, 2, width, filtered(plane));
     }
     for (int c = 0; finish_.guided && c < 2; ++c) {
-      kernels_.guide(filtered(0), filtered(small + soft_plane()), filtered(small + slope_plane() + c), width,
-                     filtered(small + c));
+      kernels_.guide(filtered(0), small(soft_plane()), small(slope_plane() + c), width, small(c));
     }
     float* rows[4];
     for (int plane = 0; plane < made_planes(); ++plane) rows[plane] = filtered(plane);
     if (made_planes() > 1) to_samples(kernels_, colour_, dst_.has_colour(), rows, width);
     float** const extra = rows + (dst_.has_colour() ? made_planes() : 1);
-    for (int plane = 0; plane < extras(); ++plane) extra[plane] = filtered(small + plane);
+    for (int plane = 0; plane < extras(); ++plane) extra[plane] = small(plane);
     if (dst_.has_colour() && made_planes() == 1) kernels_.ycbcr_to_rgb(rows[0], rows[1], rows[2], width);
-    kernels_.store[static_cast<int>(dst_.type)](
-        {.planes = rows,
-         .phases = 1,
-         .channels = dst_.channels,
-         .width = width,
-         .dst = dst_.row(y_ + r) + tile_.columns.begin * dst_.pixel_stride,
-         .pixel_stride = dst_.pixel_stride,
-         .channel_stride = dst_.channel_stride,
-         .range = dst_.range});
+    kernels_.store[static_cast<int>(dst_.type)]({.planes = rows,
+                                                 .phases = 1,
+                                                 .channels = dst_.channels,
+                                                 .width = width,
+                                                 .dst = dst_.row(y_ + r) + tile_.columns.begin * dst_.pixel_stride,
+                                                 .pixel_stride = dst_.pixel_stride,
+                                                 .channel_stride = dst_.channel_stride,
+                                                 .range = dst_.range});
   }
   y_ += waiting_;
   waiting_ = 0;

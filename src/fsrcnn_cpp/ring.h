@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "arena.h"
+#include "common.h"
 
 namespace fsrcnn {
 
@@ -15,27 +16,13 @@ struct Range {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
-/// The last few rows of something, each with its channels one after another; row y lies in slot y % rows.
-struct Ring {
-  float* data = nullptr;
-  std::ptrdiff_t channels = 0, rows = 0, stride = 0;
-
-  void carve(Arena& arena, std::ptrdiff_t channel_count, std::ptrdiff_t row_count, std::ptrdiff_t channel_stride) {
-    channels = channel_count;
-    rows = row_count;
-    stride = channel_stride;
-    data = arena.take(channels * rows * stride);
-  }
-  float* row(std::ptrdiff_t y) const { return data + y % rows * channels * stride; }
-};
-
-/// A strip of a picture. Column x lies at index `column(x)` of every row, so all rows of a strip share one coordinate.
+/// A strip of a picture. Rows of it are known by where its first column lies: column x is at index offset(x), those
+/// left of the strip are before it.
 struct StripView {
-  std::ptrdiff_t height, width;   // of the picture
-  std::ptrdiff_t margin, stride;  // floats of a row before the strip's first column, and of a row
+  std::ptrdiff_t height, width;  // of the picture
   Range columns{0, 0};
 
-  std::ptrdiff_t column(std::ptrdiff_t x) const { return margin + x - columns.begin; }
+  std::ptrdiff_t offset(std::ptrdiff_t x) const { return x - columns.begin; }
   /// The columns and so many around them, as far as there is a picture.
   Range around(std::ptrdiff_t before, std::ptrdiff_t after) const {
     return {std::max<std::ptrdiff_t>(0, columns.begin - before), std::min(width, columns.end + after)};
@@ -44,10 +31,27 @@ struct StripView {
   /// are that of the edge, the others 0.
   void pad(float* row, Range range, int reach, int replicated) const {
     for (int i = 1; i <= reach; ++i) {
-      if (range.begin == 0) row[column(-i)] = i <= replicated ? row[column(0)] : 0.0f;
-      if (range.end == width) row[column(width - 1 + i)] = i <= replicated ? row[column(width - 1)] : 0.0f;
+      if (range.begin == 0) row[offset(-i)] = i <= replicated ? row[offset(0)] : 0.0f;
+      if (range.end == width) row[offset(width - 1 + i)] = i <= replicated ? row[offset(width - 1)] : 0.0f;
     }
   }
+};
+
+/// Floats between rows that are read side by side: an odd number of cache lines, as a power of two would map all of
+/// them to a few cache sets.
+constexpr std::ptrdiff_t spread(std::ptrdiff_t floats) {
+  return (ceil_div(floats, kCacheLineFloats) | 1) * kCacheLineFloats;
+}
+
+/// The last few rows of something, each with its channels one after another; row y lies in slot y % rows.
+struct Ring {
+  float* data = nullptr;
+  std::ptrdiff_t channels = 0, rows = 0;
+  std::ptrdiff_t margin = 0, stride = 0;  // floats of a channel before a strip's first column, and of all of it
+
+  void carve(Arena& arena) { data = arena.take(channels * rows * stride); }
+  /// The strip's first column of row y, channel 0.
+  float* row(std::ptrdiff_t y) const { return data + y % rows * channels * stride + margin; }
 };
 
 /// Where the rows of a picture come from, in ascending order: one plane of them, or several.

@@ -37,35 +37,30 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
     pad_reach_ = std::max(pad_reach_, head->conv.column_reach);
     borders_differ_ |= head->border != heads_.front()->border;
   }
-  const Extent& widest = network.plan.rings[0].extent;
-  std::ptrdiff_t channels = 1, column_reach = std::max<std::ptrdiff_t>(pad_reach_, kWinogradTile);
-  for (const RingPlan& ring : network.plan.rings) {
-    channels = std::max<std::ptrdiff_t>(channels, ring.channels);
-    column_reach = std::max<std::ptrdiff_t>(column_reach, ring.column_reach);
-  }
-  view_ = {.height = height,
-           .width = width,
-           .margin = round_up(widest.before + column_reach, kCacheLineFloats),
-           .stride = 0};
-  // An odd number of cache lines between channels: a power of two would map all of them to a few cache sets.
-  const std::ptrdiff_t floats = view_.margin + strip_width + widest.after + kWinogradOverrun;
-  view_.stride = (ceil_div(floats, kCacheLineFloats) | 1) * kCacheLineFloats;
+  view_ = {.height = height, .width = width};
+  stride_ = spread(strip_width + kWinogradOverrun);
   rings_.resize(network.plan.rings.size());
-  const auto zeros = static_cast<std::size_t>(channels * view_.stride);
-  if (zeros_.size() < zeros) zeros_ = AlignedBuffer(zeros);
+  std::ptrdiff_t largest = 0;
+  for (std::size_t i = 0; i < rings_.size(); ++i) {
+    const RingPlan& plan = network.plan.rings[i];
+    const std::ptrdiff_t around = i + 1 == rings_.size() ? pad_reach_ : plan.column_reach;
+    // What is read beyond the picture lies left of what the ring holds, and so do blocks that start before it.
+    rings_[i].margin = round_up(plan.extent.before + std::max<std::ptrdiff_t>(around, kBlock), kCacheLineFloats);
+    rings_[i].stride =
+        spread(rings_[i].margin + strip_width + plan.extent.after + std::max<std::ptrdiff_t>(around, kWinogradOverrun));
+    rings_[i].channels = plan.channels;
+    rings_[i].rows = network.plan.rows(reach_)[i];
+    largest = std::max(largest, rings_[i].channels * rings_[i].stride);
+  }
+  source_stride_ = rings_[0].stride;
+  if (zeros_.size() < static_cast<std::size_t>(largest)) zeros_ = AlignedBuffer(static_cast<std::size_t>(largest));
 }
 
 void Stream::carve(Arena& arena) {
-  const Plan& plan = network_->plan;
-  const std::vector<int>& rows = plan.rows(reach_);
-  std::ptrdiff_t most_channels = 1, wide_channels = 0, scratchpad = 0, planes = 0;
-  for (std::size_t i = 0; i < rings_.size(); ++i) {
-    const std::ptrdiff_t channels = plan.rings[i].channels;
-    rings_[i].carve(arena, channels, rows[i], view_.stride);
-    most_channels = std::max(most_channels, channels);
-  }
+  std::ptrdiff_t wide_channels = 0, scratchpad = 0, planes = 0;
+  for (Ring& ring : rings_) ring.carve(arena);
   for (const PackedConv& conv : network_->convs) scratchpad = std::max(scratchpad, conv.scratchpad);
-  for (const Stage& stage : plan.stages) {
+  for (const Stage& stage : network_->plan.stages) {
     if (stage.pointwise == Stage::kNone) continue;
     wide_channels = std::max<std::ptrdiff_t>(wide_channels, network_->convs[static_cast<std::size_t>(stage.node)].oc);
   }
@@ -73,8 +68,8 @@ void Stream::carve(Arena& arena) {
     planes = std::max<std::ptrdiff_t>(planes, head->conv.oc);
     scratchpad = std::max(scratchpad, head->conv.scratchpad);
   }
-  spare_row_ = arena.take(most_channels * view_.stride);
-  planes_ = arena.take(kBlock * planes * view_.stride);
+  spare_row_ = arena.take(static_cast<std::ptrdiff_t>(zeros_.size()));
+  planes_ = arena.take(kBlock * planes * stride_);
   wide_ = arena.take(kBlock * wide_channels * kChunkStride);
   scratchpad_ = arena.take(scratchpad);
 }
@@ -102,7 +97,7 @@ void Stream::until(int ring, std::ptrdiff_t end) {
 void Stream::make(int ring, std::ptrdiff_t y) {
   if (ring == 0) {
     const Range range = columns(0);
-    source_->read(y, range, this->ring(0).row(y) + view_.column(range.begin), view_.stride);
+    source_->read(y, range, this->ring(0).row(y) + view_.offset(range.begin), source_stride_);
   } else {
     run_stage(ring, y);
   }
@@ -119,24 +114,24 @@ void Stream::make(int ring, std::ptrdiff_t y) {
 void Stream::run_stage(int made, std::ptrdiff_t y) {
   const Stage& stage = stage_of(made);
   const PackedConv& conv = network_->convs[static_cast<std::size_t>(stage.node)];
-  const std::ptrdiff_t rows = stage.rows(), stride = view_.stride;
+  const std::ptrdiff_t rows = stage.rows();
+  const Ring &src = ring(stage.source.ring), &dst = ring(made);
   const Range range = columns(made);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
   const Extent& extent = network_->plan.rings[static_cast<std::size_t>(made)].extent;
   const std::ptrdiff_t first = stage.in_blocks ? align_down(range.begin, extent.anchor) : range.begin;
-  const std::ptrdiff_t at = view_.column(first);
   const float* src_rows[kMaxRowsRead];
   assert(conv.rows_read == stage.rows_read() && conv.before == stage.radius);
-  gather(ring(stage.source.ring), y - stage.radius, stage.rows_read(), stage.source.first * stride + at - stage.radius,
+  gather(src, y - stage.radius, stage.rows_read(), stage.source.first * src.stride + view_.offset(first) - stage.radius,
          Head::kFullBorder, src_rows);
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
     const bool inside = y + r >= 0 && y + r < view_.height;
-    dst_rows[r] = (inside ? ring(made).row(y + r) : spare_row_) + at;
+    dst_rows[r] = (inside ? dst.row(y + r) : spare_row_ + dst.margin) + view_.offset(first);
   }
   if (stage.pointwise == Stage::kNone) {
-    convolve(conv, src_rows, stride, dst_rows, stride, range.end - first, scratchpad_);
-    return add(stage.adds, y, rows, at, dst_rows, stride, range.end - first);
+    convolve(conv, src_rows, src.stride, dst_rows, dst.stride, range.end - first, scratchpad_);
+    return add(stage.adds, y, rows, first, dst_rows, dst.stride, range.end - first);
   }
 
   const PackedConv& pointwise = network_->convs[static_cast<std::size_t>(stage.pointwise)];
@@ -144,29 +139,30 @@ void Stream::run_stage(int made, std::ptrdiff_t y) {
   for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
   for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
     const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
-    convolve(conv, src_rows, stride, wide_rows, kChunkStride, width, scratchpad_);
-    add(stage.adds, y, rows, view_.column(x), wide_rows, kChunkStride, width);
+    convolve(conv, src_rows, src.stride, wide_rows, kChunkStride, width, scratchpad_);
+    add(stage.adds, y, rows, x, wide_rows, kChunkStride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
-      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, stride, width, scratchpad_);
+      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, dst.stride, width, scratchpad_);
     }
-    add(stage.pointwise_adds, y, rows, view_.column(x), dst_rows, stride, width);
+    add(stage.pointwise_adds, y, rows, x, dst_rows, dst.stride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) dst_rows[r] += kChunkColumns;
     for (int k = 0; k < stage.rows_read(); ++k) src_rows[k] += kChunkColumns;
   }
 }
 
-/// Adds channel ranges side by side to rows y .. y + rows - 1, of which those outside the picture are nobody's. `at` is
-/// the index of their first column.
-void Stream::add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t at,
+/// Adds channel ranges side by side to rows y .. y + rows - 1, of which those outside the picture are nobody's, from
+/// column x on.
+void Stream::add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t x,
                  float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
   static constexpr float kOnes[] = {1, 1};
   std::ptrdiff_t channel = 0;
   for (const Slice& slice : adds) {
+    const Ring& added = ring(slice.ring);
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, -y); r < std::min(rows, view_.height - y); ++r) {
-      const float* const src = ring(slice.ring).row(y + r) + slice.first * view_.stride + at;
+      const float* const src = added.row(y + r) + slice.first * added.stride + view_.offset(x);
       float* const dst = dst_rows[r] + channel * dst_stride;
       for (std::ptrdiff_t c = 0; c < slice.count; ++c) {
-        const float* const terms[] = {dst + c * dst_stride, src + c * view_.stride};
+        const float* const terms[] = {dst + c * dst_stride, src + c * added.stride};
         network_->kernels.blend(terms, kOnes, 2, width, dst + c * dst_stride);
       }
     }
@@ -181,22 +177,24 @@ void Stream::pad(int index, std::ptrdiff_t y, int reach, int border) {
   const bool full = border == Head::kFullBorder;
   const int replicated = network_->padding == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
   for (std::ptrdiff_t c = 0; c < ring(index).channels; ++c) {
-    view_.pad(ring(index).row(y) + c * view_.stride, range, reach, replicated);
+    view_.pad(ring(index).row(y) + c * ring(index).stride, range, reach, replicated);
   }
 }
 
-/// Pointers to index `at` of rows first .. first + count - 1 of a ring, or of what stands for them outside the picture.
-void Stream::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
-                    const float** rows) {
+/// Pointers to what lies `offset` floats from the first column of the strip in rows first .. first + count - 1 of a
+/// ring, or in what stands for them outside the picture.
+void Stream::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t offset, int border,
+                    const float** rows) const {
   std::ptrdiff_t indices[kMaxRowsRead];
   gather_rows(first, count, view_.height, network_->padding, border, indices);
-  for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zeros_.data() : ring.row(indices[k])) + at;
+  for (int k = 0; k < count; ++k) {
+    rows[k] = (indices[k] == kZeroRow ? zeros_.data() + ring.margin : ring.row(indices[k])) + offset;
+  }
 }
 
 void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
   const Ring& features = rings_.back();
-  const std::ptrdiff_t rows = std::min(kBlock, view_.height - y), stride = view_.stride;
-  const std::ptrdiff_t at = view_.column(view_.columns.begin), width = view_.columns.size();
+  const std::ptrdiff_t rows = std::min(kBlock, view_.height - y);
   if (borders_differ_) {
     const std::ptrdiff_t last = std::min(view_.height, y + rows + reach_);
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
@@ -208,8 +206,8 @@ void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = planes(head, r);
   for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
-    gather(features, y + r - conv.before, conv.rows_read, at - conv.before, head.border, src_rows);
-    convolve(conv, src_rows, stride, dst_rows + r, stride, width, scratchpad_);
+    gather(features, y + r - conv.before, conv.rows_read, -conv.before, head.border, src_rows);
+    convolve(conv, src_rows, features.stride, dst_rows + r, stride_, view_.columns.size(), scratchpad_);
   }
 }
 

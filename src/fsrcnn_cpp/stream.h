@@ -1,4 +1,5 @@
-// One worker's rows through the network: rings of the last few rows of each result, made as the next node asks for them.
+// One worker's rows through the network: rings of the last few rows of each result, made as the next node asks for
+// them.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +31,7 @@ class Stream final : public Phases {
   const float* source_row(std::ptrdiff_t y) override;
   void run_head(const PackedHead& head, std::ptrdiff_t y) override;
   float* planes(const PackedHead& head, std::ptrdiff_t r) const override {
-    return planes_ + r * head.conv.oc * view_.stride;
+    return planes_ + r * head.conv.oc * stride_;
   }
 
  private:
@@ -45,10 +46,11 @@ class Stream final : public Phases {
   void until(int ring, std::ptrdiff_t end);
   void make(int ring, std::ptrdiff_t y);
   void run_stage(int ring, std::ptrdiff_t y);
-  void add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t at,
+  void add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t x,
            float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void pad(int ring, std::ptrdiff_t y, int reach, int border);
-  void gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border, const float** rows);
+  void gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t offset, int border,
+              const float** rows) const;
 
   const PackedNetwork* network_ = nullptr;
   Rows* source_ = nullptr;
@@ -59,7 +61,7 @@ class Stream final : public Phases {
   int pad_reach_ = 0;            // columns that they read around the picture, whole tiles included
   bool borders_differ_ = false;  // between heads: the last ring is then padded anew for each
 
-  AlignedBuffer zeros_;          // a row of every channel; in memory of its own, so that nobody ever writes to it
+  AlignedBuffer zeros_;          // the largest row; in memory of its own, so that nobody ever writes to it
   float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
   float* planes_ = nullptr;      // of one head, for a block of rows
   float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one

@@ -15,7 +15,8 @@ void Strip::prepare(const PackedNetwork& network, const Finish& finish, const Im
   int most_scale = 0;
   for (const Target& target : targets) {
     heads[outputs_.size()] = network.head(target.scale);
-    outputs_.push_back({network.head(target.scale), RowSink(target.image, target.scale, network.kernels, network.colour)});
+    outputs_.push_back(
+        {network.head(target.scale), RowSink(target.image, target.scale, network.kernels, network.colour)});
     most_scale = std::max(most_scale, target.scale);
   }
   Finish mine = finish;
@@ -25,7 +26,7 @@ void Strip::prepare(const PackedNetwork& network, const Finish& finish, const Im
   scratch_.fit([&](Arena& arena) {
     phases_->carve(arena);
     finisher_.carve(arena);
-    source_->carve(arena, phases_->view().stride);
+    source_->carve(arena, phases_->source_stride());
     for (Output& output : outputs_) output.sink.carve(arena, width + kMaxLanes);
   });
 }
@@ -50,7 +51,7 @@ void Strip::store(Output& output, std::ptrdiff_t y) {
   for (std::ptrdiff_t r = 0; r < std::min(kBlock, view.height - y); ++r) {
     float* const planes = phases_->planes(*output.head, r);
     finisher_.finish(y + r, output.head->scale, planes);
-    output.sink.store(y + r, view.columns.begin, view.columns.size(), planes, view.stride, finisher_.extra_rows(),
+    output.sink.store(y + r, view.columns.begin, view.columns.size(), planes, phases_->stride(), finisher_.extra_rows(),
                       finisher_.extra_stride(), finisher_.guide());
   }
 }
@@ -64,11 +65,13 @@ void Pass::prepare(const PackedNetwork& network, const Finish& finish, std::ptrd
   mine.guided = false;
   phases_->prepare(network, {&head_, 1}, height, width, strip_width);
   finisher_.prepare(*phases_, network, mine, nullptr, 0, scale, strip_width);
+  made_.channels = plane_count(network.colour);
+  made_.rows = keep + kBlock * scale;
+  made_.stride = round_up(scale * strip_width + kMaxLanes, kCacheLineFloats);
   scratch_.fit([&](Arena& arena) {
     phases_->carve(arena);
     finisher_.carve(arena);
-    made_.carve(arena, plane_count(network.colour), keep + kBlock * scale,
-                round_up(scale * strip_width + kMaxLanes, kCacheLineFloats));
+    made_.carve(arena);
   });
 }
 
@@ -91,12 +94,12 @@ void Pass::run_block() {
   phases_->run_head(*head_, next_block_);
   const std::ptrdiff_t rows = std::min(kBlock, view.height - next_block_);
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    const float* planes = phases_->planes(*head_, r);
-    finisher_.finish(next_block_ + r, scale, phases_->planes(*head_, r));
+    float* planes = phases_->planes(*head_, r);
+    finisher_.finish(next_block_ + r, scale, planes);
     for (std::ptrdiff_t colour = 0; colour < made_.channels; ++colour) {
-      for (int phase_y = 0; phase_y < scale; ++phase_y, planes += scale * view.stride) {
+      for (int phase_y = 0; phase_y < scale; ++phase_y, planes += scale * phases_->stride()) {
         const float* phases[kMaxStride];
-        for (int i = 0; i < scale; ++i) phases[i] = planes + i * view.stride;
+        for (int i = 0; i < scale; ++i) phases[i] = planes + i * phases_->stride();
         merge_phases(*kernels_, phases, scale, view.columns.size(),
                      made_.row((next_block_ + r) * scale + phase_y) + colour * made_.stride);
       }

@@ -56,8 +56,8 @@ class Strip {
   Scratch scratch_;
 };
 
-/// From rows that a network sees to such rows, larger by one scale: those of the result are handed out and not stored, so that
-/// one pass feeds the next.
+/// From rows that a network sees to such rows, larger by one scale: those of the result are handed out and not stored,
+/// so that one pass feeds the next.
 class Pass final : public Rows {
  public:
   /// `height` and `width` of what goes in; `keep`: rows of the result that stay valid behind the last one asked for.
@@ -65,8 +65,8 @@ class Pass final : public Rows {
                int scale, int keep, std::ptrdiff_t strip_width);
   /// Goes to these columns of what goes in, from row y0 on; where these may be is as in `Strip::run`.
   void begin(Range columns, std::ptrdiff_t y0, Rows& source);
-  /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in ascending
-  /// order.
+  /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in
+  /// ascending order.
   const float* row(std::ptrdiff_t y);
   /// Between the planes of a row.
   std::ptrdiff_t plane_stride() const { return made_.stride; }

@@ -25,7 +25,8 @@ class ThreadPool {
   /// the system refuses threads, there are fewer workers, or none.
   template <typename Body>
   void run(int threads, const Body& body) {
-    run_erased(threads, [](const void* b) { (*static_cast<const Body*>(b))(); }, &body);
+    run_erased(
+        threads, [](const void* b) { (*static_cast<const Body*>(b))(); }, &body);
   }
 
  private:

@@ -49,7 +49,7 @@ struct Chain {
 
   const PackedNetwork& network;
   std::span<const int> scales;
-  std::ptrdiff_t width;  // of what comes out of the last one
+  std::ptrdiff_t width;  // of what comes out of the last pass
 };
 
 /// One worker's chain.
@@ -99,8 +99,8 @@ std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, int scale, std
   if (asked > 0) return std::min(round_up(std::min(asked, width), kBlock), width);
   const Extent extent = network_.extent(scale);
   const std::ptrdiff_t floor = std::max(kMinStripWidth, kSeams * (extent.before + extent.after));
-  const std::ptrdiff_t fits =
-      kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / network_.floats_per_column() / (network_.enlarged ? scale : 1);
+  const std::ptrdiff_t floats = network_.floats_per_column() * (network_.enlarged ? scale : 1);
+  const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / floats;
   const std::ptrdiff_t widest = std::max(floor, fits);
   // Strips of one width: the last one is not left with a sliver.
   return std::min(width, round_up(ceil_div(width, ceil_div(width, widest)), kMaxLanes));
@@ -117,15 +117,17 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, const 
   check_strength(finish);
   check_strip_width(strip_width);
   check_source(src);
-  require(begin >= 0 && begin < end && end <= src.height && begin % kBlock == 0 &&
-              (end % kBlock == 0 || end == src.height),
-          "rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
-              std::to_string(kBlock) + " rows of " + std::to_string(src.height));
-  require(!targets.empty() && targets.size() <= network_.heads.size(),
-          "dst has " + std::to_string(targets.size()) + " scales");
+  if (begin < 0 || begin >= end || end > src.height || begin % kBlock != 0 ||
+      (end % kBlock != 0 && end != src.height)) {
+    refuse("rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
+           std::to_string(kBlock) + " rows of " + std::to_string(src.height));
+  }
+  if (targets.empty() || targets.size() > network_.heads.size()) {
+    refuse("dst has " + std::to_string(targets.size()) + " scales");
+  }
   for (const Target& target : targets) {
     const std::string name = name_of(target.scale);
-    require(network_.head(target.scale) != nullptr, name + ": the model has no head for this scale");
+    if (!network_.head(target.scale)) refuse(name + ": the model has no head for this scale");
     check_destination(target.image, name, src);
     if (target.image.height != src.height * target.scale || target.image.width != src.width * target.scale) {
       refuse_size(target.image, name, src);
@@ -151,9 +153,8 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, const 
   for (std::size_t i = 0; i < tiling.workers(); ++i) {
     context->strips[i].prepare(network_, finish, src, targets, strip_width);
   }
-  tiling.run([&](std::size_t worker, const Tile& tile) {
-    context->strips[worker].run(tile.columns, tile.y0, tile.y1);
-  });
+  tiling.run(
+      [&](std::size_t worker, const Tile& tile) { context->strips[worker].run(tile.columns, tile.y0, tile.y1); });
 }
 
 void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish,
@@ -162,11 +163,12 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
   check_strength(finish);
   check_strip_width(strip_width);
   const std::size_t count = scales.size();
-  require(count >= 1 && count <= static_cast<std::size_t>(kMaxChain),
-          "scales has " + std::to_string(count) + " scales, not 1 to " + std::to_string(kMaxChain));
+  if (count < 1 || count > static_cast<std::size_t>(kMaxChain)) {
+    refuse("scales has " + std::to_string(count) + " scales, not 1 to " + std::to_string(kMaxChain));
+  }
   std::ptrdiff_t product = 1;
   for (const int scale : scales) {
-    require(network_.head(scale) != nullptr, "scales: the model has no head for " + std::to_string(scale));
+    if (!network_.head(scale)) refuse("scales: the model has no head for " + std::to_string(scale));
     product *= scale;
   }
   check_source(src);

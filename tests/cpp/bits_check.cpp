@@ -47,8 +47,10 @@ void check_bicubic(const KernelTable& table) {
   constexpr Siting kLeft{0.25, 0.5};
   const PlaneUpscaler upscaler(table);
   long cases = 0, failures = 0;
-  const std::vector<Geometry> geometries = {
-      {9, 5000, 1, SampleType::u8}, {37, 21, 1, SampleType::u8}, {1, 1, 1, SampleType::u16}, {64, 50, 1, SampleType::u16}};
+  const std::vector<Geometry> geometries = {{9, 5000, 1, SampleType::u8},
+                                            {37, 21, 1, SampleType::u8},
+                                            {1, 1, 1, SampleType::u16},
+                                            {64, 50, 1, SampleType::u16}};
   for (const Geometry& g : geometries) {
     for (const int scale : {2, 3, 4}) {
       for (std::ptrdiff_t cut = 0; cut < scale; ++cut) {

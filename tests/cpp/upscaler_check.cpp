@@ -1,6 +1,6 @@
-// Checks what a plan and Upscaler promise: numbers, for any graph of convolutions; neither strips, threads, other scales
-// nor what ran before change a bit; any number of threads may call it at once; it works in a forked child and where
-// threads are refused; in a steady state it allocates nothing.
+// Checks what a plan and Upscaler promise: numbers, for any graph of convolutions; neither strips, threads, other
+// scales nor what ran before change a bit; any number of threads may call it at once; it works in a forked child and
+// where threads are refused; in a steady state it allocates nothing.
 //
 //   upscaler_check [--list] [--isa NAME] [--no-fork]
 //

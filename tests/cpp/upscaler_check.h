@@ -135,7 +135,7 @@ inline Picture make_source(const Geometry& g) {
 
 /// The outputs of one pass; they start as noise, so that what is not written shows.
 inline std::vector<Picture> run(const Upscaler& upscaler, const Geometry& g, std::vector<int> scales, int threads,
-                         std::ptrdiff_t strip_width, const Finish& finish = {}) {
+                                std::ptrdiff_t strip_width, const Finish& finish = {}) {
   static std::atomic<unsigned> noise{1};
   const Picture src = make_source(g);
   std::vector<Picture> outputs;
@@ -159,14 +159,15 @@ struct Setup {
     return enlarged ? make_enlarged_model(padding, colour) : make_model(padding, border, other_pads);
   }
 };
-inline constexpr Setup kSetups[] = {{Padding::replicate, Head::kFullBorder, false, Algorithm::winograd, {}},
-                             {Padding::zeros, Head::kFullBorder, false, Algorithm::winograd, {0.6f, true, true}},
-                             {Padding::replicate, 1, true, Algorithm::winograd, {1, false, false}},
-                             {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
-                             {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}},
-                             {Padding::replicate, 0, false, Algorithm::winograd, {}, true, Colour::luma},
-                             {Padding::zeros, 0, false, Algorithm::winograd, {0.6f, true, true}, true, Colour::ycbcr},
-                             {Padding::replicate, 0, false, Algorithm::direct, {1.5f, true, true}, true, Colour::rgb}};
+inline constexpr Setup kSetups[] = {
+    {Padding::replicate, Head::kFullBorder, false, Algorithm::winograd, {}},
+    {Padding::zeros, Head::kFullBorder, false, Algorithm::winograd, {0.6f, true, true}},
+    {Padding::replicate, 1, true, Algorithm::winograd, {1, false, false}},
+    {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
+    {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}},
+    {Padding::replicate, 0, false, Algorithm::winograd, {}, true, Colour::luma},
+    {Padding::zeros, 0, false, Algorithm::winograd, {0.6f, true, true}, true, Colour::ycbcr},
+    {Padding::replicate, 0, false, Algorithm::direct, {1.5f, true, true}, true, Colour::rgb}};
 // By subject, for one table.
 void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);
