@@ -17,7 +17,7 @@ import oracle
 import PIL.Image
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, api, runtime, upscale
-from fsrcnn_rt.model import NETWORKS, Conv2d, Head, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Head, Model, Node, save_model
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
 
@@ -109,16 +109,11 @@ def test_what_a_model_says_is_what_is_computed(padding, border):
     """Each activation, padding and border means to the core what it means by definition."""
     rng = np.random.default_rng(3)
     net = oracle.random_net(rng, 6, 4, 1, padding=padding, border=1 if border == 1 else -1)
-    activations = [("relu", 0), ("none", 1), ("prelu", None), ("relu", 0)]
-    for i, (_, slope) in enumerate(activations):
+    for (_, _, slopes), slope in zip(net.layers, [0, 1, None, 0.05], strict=True):
         if slope is not None:
-            weight, bias, slopes = net.layers[i]
-            net.layers[i] = (weight, bias, np.full_like(slopes, slope))
+            slopes[:] = slope
     model = Model(
-        layers=[
-            Conv2d(weight, bias, slopes if activation == "prelu" else None, activation)
-            for (weight, bias, slopes), (activation, _) in zip(net.layers, activations, strict=True)
-        ],
+        nodes=[Node(*node) for node in net.nodes],
         heads={scale: Head(*head[:4], border) for scale, head in net.heads.items()},
         padding=padding,
         name="x",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fsrcnn_rt import _core
 from fsrcnn_rt.content import is_graphics
-from fsrcnn_rt.errors import ScaleError
+from fsrcnn_rt.errors import ModelError, ScaleError
 from fsrcnn_rt.image import (
     BICUBIC_REACH,
     ArrayLike,
@@ -28,7 +28,7 @@ from fsrcnn_rt.image import (
     swapped,
     to_compute,
 )
-from fsrcnn_rt.model import HEAD_KERNEL, SHIPPED, Conv2d, Model, find, load
+from fsrcnn_rt.model import SHIPPED, Model, chain, find, load
 from fsrcnn_rt.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.runtime import resolve_isa, resolve_threads
@@ -709,8 +709,16 @@ def _cached_upscaler(
 
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
+    network = model.architecture
+    plain = chain((node.out, node.kernel) for node in network.nodes) == network.nodes
+    # What the core takes: one convolution after the other, and 9x9 heads that cut nothing off at the end.
+    if not plain or network.enlarged or network.plus_bicubic:
+        raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
+    for scale, head in network.heads.items():
+        if head.kernel != 9 or head.output_padding < 0:
+            raise ModelError(f"model {model.name!r}: the head of x{scale} cannot be computed: {head}")
     return _core.Network(
-        [(layer.weight, layer.bias, _slope(layer)) for layer in model.layers],
+        [(node.weight, node.bias, node.slope) for node in model.nodes],
         {
             scale: (
                 head.weight,
@@ -718,20 +726,13 @@ def _packed(model: Model, isa: str) -> _core.Network:
                 head.pad,
                 head.output_padding,
                 # Farther than the kernel reaches there is nothing to see.
-                -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
+                -1 if head.border == "full" else min(head.border, head.kernel),
             )
             for scale, head in model.heads.items()
         },
         model.padding,
         isa,
     )
-
-
-def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:
-    """Slope below zero, per channel: every activation is a PReLU to the core."""
-    if layer.slope is not None:
-        return layer.slope
-    return np.full(layer.out_channels, 0 if layer.activation == "relu" else 1, np.float32)
 
 
 def _is_pil(image: object) -> "TypeGuard[Image]":

@@ -249,7 +249,7 @@ def _page(sources: Sequence[_Source], scale: int, upscaler: Upscaler, crop: _Cro
     text = {
         "generator": f"fsrcnn-rt {__version__}",
         "title": f"Bicubic and {model.name} ×{scale}",
-        "summary": f"{count}FSRCNN({model.d}, {model.s}, {model.m}) on {threads}, {upscaler.isa}",
+        "summary": f"{count}{model.family} on {threads}, {upscaler.isa}",
         "notes": notes,
     }
     template = resources.files("fsrcnn_rt").joinpath("compare.html").read_text("utf-8")
