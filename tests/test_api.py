@@ -546,7 +546,7 @@ def test_measure_fps(model, channels, monkeypatch):
     assert report.fps * report.median_ms == pytest.approx(1000)
     assert report.real_time == (report.fps >= 24)
     assert shapes == {(6, 14) if channels == "luma" else (6, 14, 3)}
-    assert report.gflops == pytest.approx(2e-9 * model.macs_per_pixel * 14 * 6 * report.fps)
+    assert report.gflops == pytest.approx(2e-9 * model.macs_per_pixel(2) * 14 * 6 * report.fps)
 
 
 @pytest.mark.parametrize(
