@@ -11,7 +11,7 @@ from typing import Any
 import compare
 import fsrcnn_rt
 from fsrcnn_rt import Model, Upscaler
-from fsrcnn_rt.bench import REAL_TIME_FPS
+from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
 from networks import SCALES, SHAPES, shipped
 from ours import Size, fma_peak, gflops, label, prepare
 from report import Row, Table

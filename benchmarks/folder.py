@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import fsrcnn_rt
 import numpy as np
-from fsrcnn_rt.runtime import usable_cpus
+from fsrcnn_rt.engine.runtime import usable_cpus
 from PIL import Image, ImageFilter
 
 WANTED = 1.6

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import fsrcnn_rt
-from fsrcnn_rt.runtime import usable_cpus
+from fsrcnn_rt.engine.runtime import usable_cpus
 
 # The instruction sets that decide the speed of a network; a full list is long and says little.
 _FLAGS = (

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import plot
 from experiments import EXPERIMENTS, MODELS, Options
-from fsrcnn_rt.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from machine import Others, describe, versions
 from networks import SCALES
 from ours import Size, label

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.bench import REAL_TIME_FPS
+from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
 from networks import shipped
 from report import Row
 
@@ -26,7 +26,7 @@ def read_psnr(file: Path) -> dict[str, float]:
 
 def measure_psnr(models: tuple[str, ...], scale: int, folder: Path) -> dict[str, float]:
     """Evaluate the models as they ship on the pictures of a folder."""
-    from fsrcnn_rt.evaluate import evaluate, list_images, mean
+    from fsrcnn_rt.evaluation.protocol import evaluate, list_images, mean
 
     upscalers = {model.name: Upscaler(model).upscale for model in map(shipped, models)}
     results = evaluate({scale: upscalers}, list_images(folder))

@@ -13,8 +13,8 @@ from typing import Any
 import fsrcnn_rt
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.bench import REAL_TIME_FPS
-from fsrcnn_rt.runtime import usable_cpus
+from fsrcnn_rt.engine.runtime import usable_cpus
+from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
 from networks import SCALES, SHAPES, shipped
 from ours import Samples, Size, gflops, label, prepare
 

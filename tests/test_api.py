@@ -16,7 +16,9 @@ import numpy as np
 import oracle
 import PIL.Image
 import pytest
-from fsrcnn_rt import ScaleError, Upscaler, api, runtime, upscale
+from fsrcnn_rt import ScaleError, Upscaler, upscale
+from fsrcnn_rt.engine import runtime
+from fsrcnn_rt.engine import upscaler as api
 from fsrcnn_rt.model import NETWORKS, Head, Model, Node, save_model
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)

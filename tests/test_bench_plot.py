@@ -5,8 +5,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from fsrcnn_rt import bench, cli, svg
-from fsrcnn_rt.bench import REAL_TIME_FPS, FpsReport, draw
+from fsrcnn_rt import cli
+from fsrcnn_rt.cli import bench
+from fsrcnn_rt.evaluation import svg
+from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS, FpsReport, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 

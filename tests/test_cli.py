@@ -15,7 +15,7 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import cli
-from fsrcnn_rt.api import Upscaler
+from fsrcnn_rt.engine.upscaler import Upscaler
 from PIL import Image, ImageCms
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -364,8 +364,8 @@ def test_a_picture_loads_little(model_file, folder):
     code = "import sys; from fsrcnn_rt import cli; cli.main(sys.argv[1:]); print(*sys.modules)"
     command = [sys.executable, "-c", code, "-m", str(model_file), "a.jpg", "-f", "png"]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert {"fsrcnn_rt.batch", "PIL.PngImagePlugin"} <= loaded
-    assert not {"tqdm", "statistics", "secrets", "fsrcnn_rt.bench", "PIL.WebPImagePlugin"} & loaded
+    assert {"fsrcnn_rt.pictures.batch", "PIL.PngImagePlugin"} <= loaded
+    assert not {"tqdm", "statistics", "secrets", "fsrcnn_rt.evaluation.speed", "PIL.WebPImagePlugin"} & loaded
     assert names(folder) == ["a.jpg", "a_x3.png"]
 
 
@@ -497,7 +497,7 @@ def test_what_is_printed_finds_no_room(model_file, folder, arguments):
         result = subprocess.run(
             [sys.executable, "-m", "fsrcnn_rt", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
         )
-    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot print: No space left on device\n")
+    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot write: No space left on device\n")
 
 
 @pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png", "--overwrite"], ["bench", "--json"]])

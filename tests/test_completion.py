@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from fsrcnn_rt import available_isas, cli
-from fsrcnn_rt.completion import SHELLS
+from fsrcnn_rt.cli.commands import COMMANDS
+from fsrcnn_rt.cli.completion import SHELLS
 from fsrcnn_rt.model import SHIPPED
 
 ISAS = list(available_isas())
@@ -198,7 +199,7 @@ def test_zsh(files, capsys):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_option_of_every_command_is_there(shell, capsys):
     text = script(shell, capsys)
-    for command in [[], *([name] for name in cli._SUBCOMMANDS)]:
+    for command in [[], *([name] for name in COMMANDS)]:
         assert cli.main([*command, "--help"]) == 0
         for line in capsys.readouterr().out.splitlines():
             words = line.replace(",", " ").split()
@@ -218,7 +219,7 @@ def test_it_needs_no_training_package(folder):
 def test_other_commands_do_not_load_it():
     code = (
         "import sys; from fsrcnn_rt.cli import main; main(['info']); "
-        "print('fsrcnn_rt.completion' in sys.modules)"
+        "print('fsrcnn_rt.cli.completion' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "False"

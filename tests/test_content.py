@@ -6,9 +6,9 @@ from collections import defaultdict
 import drawn
 import numpy as np
 import pytest
-from fsrcnn_rt import content
-from fsrcnn_rt.content import flat_or_jumping, is_graphics
-from fsrcnn_rt.drawings import large_drawings, small_drawings
+from fsrcnn_rt.engine import content
+from fsrcnn_rt.engine.content import flat_or_jumping, is_graphics
+from fsrcnn_rt.evaluation.drawings import large_drawings, small_drawings
 from PIL import Image
 from test_docs import table
 

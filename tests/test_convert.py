@@ -5,7 +5,7 @@ import sys
 import fsrcnn_rt
 import pytest
 from foreign import assert_refused, graph_file, mat_file, state_file
-from fsrcnn_rt.arguments import what_is_missing
+from fsrcnn_rt.errors import what_is_missing
 
 pytestmark = pytest.mark.usefixtures("folder")
 

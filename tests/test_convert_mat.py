@@ -6,7 +6,7 @@ import oracle
 import pytest
 from foreign import SCALES, assert_refused, assert_same, mat_file, mat_net, move, run_mat, save_mat, truncate
 from fsrcnn_rt.convert import convert
-from fsrcnn_rt.evaluate import evaluate, list_images, mean
+from fsrcnn_rt.evaluation.protocol import evaluate, list_images, mean
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, y4m
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.video import y4m
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -356,7 +357,7 @@ def test_commands_with_pictures(bash, folder, command, made):
 
 
 def test_every_write_option_is_explained():
-    from fsrcnn_rt.cli import _WRITE_OPTIONS
+    from fsrcnn_rt.cli.upscale import _WRITE_OPTIONS
 
     told = {option for row in table("command-line.md", "option | what it does") for option in code(row[0])}
     assert {f"--{name.replace('_', '-')}" for name in _WRITE_OPTIONS} - {"--strip-metadata"} <= told

@@ -3,7 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from fsrcnn_rt.drawings import error_diffused, large_drawings, ordered_dither, small_drawings
+from fsrcnn_rt.evaluation.drawings import error_diffused, large_drawings, ordered_dither, small_drawings
 
 KINDS = {
     "lines, aliased",

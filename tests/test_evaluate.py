@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.evaluate import (
+from fsrcnn_rt.evaluation.ifc import ifc
+from fsrcnn_rt.evaluation.metrics import imresize, rgb_to_y
+from fsrcnn_rt.evaluation.protocol import (
     DatasetError,
     Figures,
     bicubic,
@@ -14,8 +16,6 @@ from fsrcnn_rt.evaluate import (
     mean,
     to_8bit,
 )
-from fsrcnn_rt.ifc import ifc
-from fsrcnn_rt.metrics import imresize, rgb_to_y
 from PIL import Image
 
 
@@ -64,9 +64,11 @@ def test_perfect_and_bicubic_upscalers(folder, perfect):
 def test_pictures_are_read_once_for_all(folder, monkeypatch):
     read, shrunk = [], []
     monkeypatch.setattr(
-        "fsrcnn_rt.evaluate.load_luma", lambda path: read.append(path.name) or load_luma(path)
+        "fsrcnn_rt.evaluation.protocol.load_luma", lambda path: read.append(path.name) or load_luma(path)
     )
-    monkeypatch.setattr("fsrcnn_rt.evaluate.make_pair", lambda *a: shrunk.append(a[1]) or make_pair(*a))
+    monkeypatch.setattr(
+        "fsrcnn_rt.evaluation.protocol.make_pair", lambda *a: shrunk.append(a[1]) or make_pair(*a)
+    )
     evaluate({s: {"a": bicubic, "b": bicubic, "c": bicubic} for s in (2, 3)}, list_images(folder))
     assert read == ["a.bmp", "b.png"]
     assert shrunk == [2, 3, 2, 3]
@@ -82,7 +84,7 @@ def test_ifc_leaves_out_a_border_of_one_pixel(tmp_path, rng):
 def test_time_is_that_of_the_second_call(folder, monkeypatch):
     """A clock that only the method moves: 100 s for a first call, 7 s for a second."""
     clock = [0.0]
-    monkeypatch.setattr("fsrcnn_rt.evaluate.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("fsrcnn_rt.evaluation.protocol.perf_counter", lambda: clock[0])
     calls = []
 
     def method(luma, scale):

@@ -6,11 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 import tqdm
-from fsrcnn_rt import Upscaler, cli, evaluate_command, sheet
-from fsrcnn_rt.evaluate import bicubic, evaluate, list_images, load_luma, make_pair, mean, to_8bit
-from fsrcnn_rt.metrics import imresize, psnr
+from fsrcnn_rt import Upscaler, cli
+from fsrcnn_rt.cli import eval as evaluate_command
+from fsrcnn_rt.evaluation import sheet
+from fsrcnn_rt.evaluation.metrics import imresize, psnr
+from fsrcnn_rt.evaluation.protocol import bicubic, evaluate, list_images, load_luma, make_pair, mean, to_8bit
+from fsrcnn_rt.evaluation.robustness import drawing_cases, figures_of, shown_cases
 from fsrcnn_rt.model import Model, save_model
-from fsrcnn_rt.robustness import drawing_cases, figures_of, shown_cases
 from PIL import Image
 
 

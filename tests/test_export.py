@@ -187,7 +187,7 @@ def test_without_onnx(run, monkeypatch, model_file, folder):
 
 
 def test_a_graph_that_differs_is_not_put_in_place(run, monkeypatch, model_file, folder):
-    monkeypatch.setattr(export, "compare", lambda *_: 2e-5)
+    monkeypatch.setattr("fsrcnn_rt.cli.export.compare", lambda *_: 2e-5)
     code, lines = run(model_file, "-o", "model.onnx")
     assert (code, len(lines)) == (1, 1)
     assert "model.onnx not written: it differs from the core by 2.0e-05" in lines[0]

@@ -9,8 +9,8 @@ import oracle
 import pytest
 from conftest import to_model
 from fsrcnn_rt import Upscaler, _core, cli, upscale
-from fsrcnn_rt.metrics import imresize, psnr
-from fsrcnn_rt.y4m import upscale_y4m
+from fsrcnn_rt.evaluation.metrics import imresize, psnr
+from fsrcnn_rt.video.y4m import upscale_y4m
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, batch, formats, pictures, plugins
-from fsrcnn_rt.encoding import WriteOptions
-from fsrcnn_rt.plan import Job
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.pictures import batch, formats, plugins
+from fsrcnn_rt.pictures import files as pictures
+from fsrcnn_rt.pictures.batch import Job
+from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 

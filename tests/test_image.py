@@ -4,7 +4,7 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.image import as_array, extend_colour, from_pil
+from fsrcnn_rt.engine.arrays import as_array, extend_colour, from_pil
 from PIL import Image, ImageCms
 
 SHAPE = (11, 14)
@@ -239,7 +239,7 @@ def test_bands_do_not_show(monkeypatch):
     image[np.random.default_rng(1).random(image.shape[:2]) < 0.97, 3] = 0
     whole = extend_colour(image, 5)
     assert (whole != image).any()
-    monkeypatch.setattr("fsrcnn_rt.image._SCRATCH_BYTES", 0)
+    monkeypatch.setattr("fsrcnn_rt.engine.arrays._SCRATCH_BYTES", 0)
     np.testing.assert_array_equal(extend_colour(image, 5), whole)
 
 
@@ -337,7 +337,7 @@ def test_a_float_plane(upscaler):
 
 
 def test_modes_without_a_meaning_are_refused(upscaler, monkeypatch):
-    monkeypatch.delitem(fsrcnn_rt.image._MODES, "YCbCr")
+    monkeypatch.delitem(fsrcnn_rt.engine.arrays._MODES, "YCbCr")
     with pytest.raises(ValueError, match="image has mode YCbCr, which is none of L, LA, RGB"):
         upscaler.upscale(Image.new("YCbCr", (4, 4)))
     sixteen = Image.new("I;16", (4, 4))

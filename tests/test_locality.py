@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
-from fsrcnn_rt.image import extend_colour
+from fsrcnn_rt.engine.arrays import extend_colour
 from fsrcnn_rt.model import NETWORKS
 
 # In pixels of the small picture. The networks themselves reach 8, their kernels compute in tiles of 4 x 4.

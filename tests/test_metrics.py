@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler
 from fsrcnn_rt.convert import convert
-from fsrcnn_rt.evaluate import Figures, bicubic, evaluate, list_images, mean
-from fsrcnn_rt.ifc import _channel, _correlate, _mixture, ifc
-from fsrcnn_rt.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
+from fsrcnn_rt.evaluation.ifc import _channel, _correlate, _mixture, ifc
+from fsrcnn_rt.evaluation.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
+from fsrcnn_rt.evaluation.protocol import Figures, bicubic, evaluate, list_images, mean
 
 
 @pytest.fixture

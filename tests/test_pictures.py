@@ -8,8 +8,10 @@ import zlib
 import numpy as np
 import PIL
 import pytest
-from fsrcnn_rt import Upscaler, deep, metadata, pictures
-from fsrcnn_rt.encoding import WriteOptions
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.pictures import deep, metadata
+from fsrcnn_rt.pictures import files as pictures
+from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image, ImageCms, ImageSequence
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

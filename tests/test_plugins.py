@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from fsrcnn_rt import jxl
+from fsrcnn_rt.pictures import jxl
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("folder")

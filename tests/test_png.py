@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from fsrcnn_rt import png
+from fsrcnn_rt.pictures import png
 from PIL import Image, ImageDraw, PngImagePlugin
 
 CHANNELS = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler, robustness_table
-from fsrcnn_rt.degraded import FILTERS, degrade, h264, jpeg, noisy, shrink
-from fsrcnn_rt.drawings import large_drawings, small_drawings
-from fsrcnn_rt.evaluate import bicubic, evaluate, make_pair
-from fsrcnn_rt.metrics import imresize, rgb_to_y
-from fsrcnn_rt.robustness import (
+from fsrcnn_rt import Upscaler
+from fsrcnn_rt.evaluation import robustness_table
+from fsrcnn_rt.evaluation.degraded import FILTERS, degrade, h264, jpeg, noisy, shrink
+from fsrcnn_rt.evaluation.drawings import large_drawings, small_drawings
+from fsrcnn_rt.evaluation.metrics import imresize, rgb_to_y
+from fsrcnn_rt.evaluation.protocol import bicubic, evaluate, make_pair
+from fsrcnn_rt.evaluation.robustness import (
     Case,
     Figures,
     Result,

@@ -10,9 +10,10 @@ import numpy as np
 import oracle
 import pytest
 from conftest import to_model
-from fsrcnn_rt import ScaleError, Upscaler, pictures, upscale
-from fsrcnn_rt.sizes import Box, goal_of, passes, size_of
-from fsrcnn_rt.y4m import upscale_y4m
+from fsrcnn_rt import ScaleError, Upscaler, upscale
+from fsrcnn_rt.engine.sizes import Box, goal_of, passes, size_of
+from fsrcnn_rt.pictures import files as pictures
+from fsrcnn_rt.video.y4m import upscale_y4m
 from numpy.testing import assert_array_equal
 from PIL import Image
 from test_geometry import LARGEST_SHIFT, drawing, shift
@@ -151,7 +152,8 @@ def test_scales_of_the_network_keep_their_bits(upscaler, scale, channels):
     want = np.empty((10 * scale, 13 * scale, *channels), np.uint8)
     src = image
     if channels and channels[0] != 3:
-        from fsrcnn_rt.image import BICUBIC_REACH, extend_colour
+        from fsrcnn_rt.engine.arrays import extend_colour
+        from fsrcnn_rt.model.network import BICUBIC_REACH
 
         src = extend_colour(image, upscaler.model.reach + BICUBIC_REACH)
     upscaler._network.run(src, {scale: want}, 1)

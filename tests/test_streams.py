@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from fsrcnn_rt.streams import in_order, read_ahead
+from fsrcnn_rt.engine.streams import in_order, read_ahead
 
 
 def ours():

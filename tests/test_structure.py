@@ -1,4 +1,4 @@
-"""Dependencies point one way: bindings -> upscaler -> network -> packing -> kernels -> foundation."""
+"""Dependencies point one way, in the core and in the package; importing the package is cheap."""
 
 import ast
 import re
@@ -17,6 +17,18 @@ FLOORS = {
     **{"packing": 3, "network": 4, "gradient": 4, "strip": 5, "upscaler": 6, "bindings": 7},
 }
 
+# Heights of the package's rooms: a room may import only what is below it.
+ROOMS = {
+    room: height
+    for height, rooms in enumerate(
+        (
+            *("_core errors files", "model", "engine", "pictures video convert", "export", "evaluation"),
+            *("training", "cli", "__main__ __init__"),
+        )
+    )
+    for room in rooms.split()
+}
+
 
 def floor(file):
     """Height in the house: a file may include only what is on its own floor or below."""
@@ -32,15 +44,47 @@ def test_includes_point_down(file):
         assert floor(included) <= floor(file), f"{file.name} includes {name}"
 
 
-def test_no_module_imports_the_command_line():
-    for file in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = (
-                [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            )
-            names.append(getattr(node, "module", None) or "")
-            if file.name != "__main__.py":
-                assert not any(name.endswith("cli") for name in names), file
+def room(module):
+    """The folder or the single module of the package that a dotted name lies in."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imported(file):
+    """Dotted names of what a module of the package imports of the package."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            # From the package itself come rooms, or the names that it hands on.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file}: a relative import"
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_point_down(file):
+    own = file.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name in imported(file):
+        if name.split(".")[0] != "fsrcnn_rt" or name in ("fsrcnn_rt", "fsrcnn_rt.__version__"):
+            continue  # of the package as a whole only the version is asked for: see below
+        assert room(name) in ROOMS, f"{file.name} imports {name}, which is in no room"
+        if room(name) != own:
+            assert ROOMS[room(name)] < ROOMS[own], f"{own}/{file.name} imports {name}"
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_of_the_whole_package_only_the_version_is_asked_for(file):
+    used = set(re.findall(r"(?<![\w.`~\"])fsrcnn_rt\.(\w+)", file.read_text()))
+    imports = {name.split(".")[1] for name in imported(file) if name.startswith("fsrcnn_rt.")}
+    assert used - imports - ROOMS.keys() <= {"__version__", "__path__"} or file.name == "__init__.py"
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in PACKAGE.rglob("__init__.py")))
+def test_a_folder_hands_names_on_and_is_imported_cheaply(folder):
+    name = ".".join(folder.relative_to(PACKAGE.parent).parts)
+    heavy = "{'PIL', 'av', 'torch', 'onnx', 'scipy', 'safetensors', 'tqdm', 'rawpy', 'tifffile'}"
+    code = f"import sys, {name}; print(*{heavy} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
 
 
 def test_few_packages_are_needed_and_of_any_recent_version():

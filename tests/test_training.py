@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import Upscaler, _core, cli, load, runtime
-from fsrcnn_rt.evaluate import DatasetError, Pair
-from fsrcnn_rt.metrics import imresize
+from fsrcnn_rt import Upscaler, _core, cli, load
+from fsrcnn_rt.engine import runtime
+from fsrcnn_rt.evaluation.metrics import imresize
+from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
@@ -695,12 +696,12 @@ def test_command_refuses(data, tmp_path, capsys):
 
 def test_without_pytorch_the_extra_is_named():
     code = (
-        "import sys; sys.modules['torch'] = None; from fsrcnn_rt.training import main; "
-        "sys.exit(main(['recipe.toml']))"
+        "import sys; sys.modules['torch'] = None; from fsrcnn_rt.cli import main; "
+        "sys.exit(main(['train', 'recipe.toml']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
     )
     assert result.returncode == 1
     told = "needs torch, which is not installed: pip install 'fsrcnn-rt[train]'"
-    assert result.stderr == f"fsrcnn-rt train: {told}\n"
+    assert result.stderr == f"fsrcnn-rt: train: {told}\n"

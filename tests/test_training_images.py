@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt.evaluate import list_images
+from fsrcnn_rt.evaluation.protocol import list_images
 from PIL import Image
 
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"

@@ -30,7 +30,8 @@ from clips import (  # noqa: E402
     tags,
     times,
 )
-from fsrcnn_rt import upscale_frames, upscale_video, video  # noqa: E402
+from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
+from fsrcnn_rt.video import files as video  # noqa: E402
 
 
 def names(folder):

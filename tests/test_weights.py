@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler, cli, load
-from fsrcnn_rt.evaluate import to_8bit
-from fsrcnn_rt.metrics import psnr
+from fsrcnn_rt.evaluation.metrics import psnr
+from fsrcnn_rt.evaluation.protocol import to_8bit
 from fsrcnn_rt.model import NETWORKS, fsrcnn
 
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt.encoding import WriteOptions, encoder_options, is_lossless
+from fsrcnn_rt.pictures.encoding import WriteOptions, encoder_options, is_lossless
 from PIL import Image, ImageDraw
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -434,8 +434,9 @@ def test_one_file_for_several_outputs_is_refused(run_silent, folder, inputs):
 
 
 def test_progress_within_one_picture(model, folder):
-    from fsrcnn_rt import Upscaler, batch
-    from fsrcnn_rt.plan import Job
+    from fsrcnn_rt import Upscaler
+    from fsrcnn_rt.pictures import batch
+    from fsrcnn_rt.pictures.batch import Job
 
     picture(folder / "a.png", size=(700, 600))
     job = Job(folder / "a.png", {2: folder / "b.png"})

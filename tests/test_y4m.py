@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, cli
 from fsrcnn_rt.model import save_model
-from fsrcnn_rt.y4m import TruncatedError, Y4MError, upscale_y4m
+from fsrcnn_rt.video.y4m import TruncatedError, Y4MError, upscale_y4m
 from numpy.testing import assert_array_equal
 
 # tag: bits, subsampling, siting; no subsampling for grey
@@ -240,7 +240,7 @@ def test_a_fault_of_the_sink_ends_it(model):
 def test_memory_stays_flat(model_file):
     code = f"""
 import io, resource
-from fsrcnn_rt.y4m import upscale_y4m
+from fsrcnn_rt.video.y4m import upscale_y4m
 
 class Zeros:
     def __init__(self, frames):
@@ -468,8 +468,8 @@ def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, monkeyp
 
 def test_other_video_without_pyav(run_silent, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.delitem(sys.modules, "fsrcnn_rt.video", raising=False)
-    monkeypatch.delattr(fsrcnn_rt, "video", raising=False)
+    monkeypatch.delitem(sys.modules, "fsrcnn_rt.video.files", raising=False)
+    monkeypatch.delattr(fsrcnn_rt.video, "files", raising=False)
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     words = "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'"
     assert run_silent("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])

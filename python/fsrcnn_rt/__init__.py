@@ -10,17 +10,17 @@ reads a model as data; :func:`measure_fps` tells how fast this machine is. With 
 
 from typing import TYPE_CHECKING, Any
 
-from fsrcnn_rt.api import Upscaler, upscale
+from fsrcnn_rt.engine.runtime import available_isas
+from fsrcnn_rt.engine.sizes import Box
+from fsrcnn_rt.engine.upscaler import Upscaler, upscale
 from fsrcnn_rt.errors import ModelError, ScaleError
 from fsrcnn_rt.model import Model, load, save_model
-from fsrcnn_rt.runtime import available_isas
-from fsrcnn_rt.sizes import Box
 
 if TYPE_CHECKING:
-    from fsrcnn_rt.bench import FpsReport as FpsReport
-    from fsrcnn_rt.bench import measure_fps as measure_fps
-    from fsrcnn_rt.video import upscale_frames as upscale_frames
-    from fsrcnn_rt.video import upscale_video as upscale_video
+    from fsrcnn_rt.evaluation.speed import FpsReport as FpsReport
+    from fsrcnn_rt.evaluation.speed import measure_fps as measure_fps
+    from fsrcnn_rt.video.files import upscale_frames as upscale_frames
+    from fsrcnn_rt.video.files import upscale_video as upscale_video
 
     __version__: str
 else:
@@ -32,11 +32,11 @@ else:
 
             return version("fsrcnn-rt")
         if name in ("FpsReport", "measure_fps"):
-            from fsrcnn_rt import bench
+            from fsrcnn_rt.evaluation import speed as bench
 
             return getattr(bench, name)
         if name in ("upscale_frames", "upscale_video"):
-            from fsrcnn_rt import video
+            from fsrcnn_rt.video import files as video
 
             return getattr(video, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,12 @@
-"""The package's own exceptions. Everything else is a ``TypeError``, ``ValueError`` or ``OSError``."""
+"""The package's own exceptions, and how errors are told.
+
+The library raises ``ModelError`` and ``ScaleError``; everything else is a ``TypeError``, ``ValueError`` or
+``OSError``. ``UsageError`` and ``CommandError`` are for the command line.
+"""
+
+# Optional packages, by what is imported, and the extra that has each.
+_EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
+_EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 
 
 class ModelError(ValueError):
@@ -7,3 +15,26 @@ class ModelError(ValueError):
 
 class ScaleError(ValueError):
     """A scale that cannot be had; the message says which can."""
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was given."""
+
+
+class CommandError(Exception):
+    """The command was right, and what it was to do has failed."""
+
+
+def one_line(error: BaseException) -> str:
+    """Say what went wrong; of an ``OSError`` without the number and the path, which the callers name."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def what_is_missing(error: ModuleNotFoundError) -> str:
+    """Say which optional package is needed and how it is installed; raise ``error`` for any other module."""
+    package = str(error.name).split(".")[0]
+    if package not in _EXTRAS:
+        raise error
+    return f"needs {package}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"

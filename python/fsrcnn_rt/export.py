@@ -1,4 +1,4 @@
-"""Models as ONNX graphs for other runtimes, and ``fsrcnn-rt export``: the extra ``convert``.
+"""Models as ONNX graphs for other runtimes: the extra ``convert``.
 
 Importing this needs neither onnx nor onnxruntime.
 """
@@ -6,28 +6,24 @@ Importing this needs neither onnx nor onnxruntime.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.api import Upscaler
-from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
 from fsrcnn_rt.convert.network import sub_pixel_convolution
+from fsrcnn_rt.engine.bicubic import cubic
+from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import ScaleError
-from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.metrics import cubic
-from fsrcnn_rt.model import Model, load
+from fsrcnn_rt.model import Model
 from fsrcnn_rt.model.network import head_reach
 
 if TYPE_CHECKING:
     import onnx  # type: ignore[import-not-found, unused-ignore]
 
-__all__ = ["compare", "main", "to_onnx"]
+__all__ = ["OPSET", "TOLERANCE", "Channels", "compare", "to_onnx"]
 
 Channels = Literal["luma", "rgb"]
 _F64 = npt.NDArray[np.float64]
@@ -222,64 +218,3 @@ def _pointwise(name: str, matrix: _F64, offset: _F64) -> dict[str, npt.NDArray[n
     """Weight and bias of a 1x1 convolution."""
     weight, bias = matrix[:, :, None, None].astype(np.float32), offset.astype(np.float32)
     return {f"{name}.weight": weight, f"{name}.bias": bias}
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run ``fsrcnn-rt export``; returns 0, or 1 where the graph could not be made.
-
-    Raises ``ValueError`` for wrong usage, ``OSError`` for a model that cannot be read or an output that
-    cannot be written.
-    """
-    options = _parser().parse_args(argv)
-    check_output(options.output, options.overwrite, Path(options.model))
-    if options.output.suffix.lower() != ".onnx":
-        raise ValueError(f"{options.output}: {options.output.suffix or 'no suffix'!r} is not .onnx")
-    model = load(options.model)
-    try:
-        proto = to_onnx(model, options.scale, subpixel=options.subpixel, channels=options.channels)
-    except ModuleNotFoundError as error:
-        return _fail(what_is_missing(error))
-    try:
-        difference = compare(proto, model, options.scale)
-        told = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"
-        if not difference <= TOLERANCE:
-            return _fail(f"{options.output} not written: it {told}, which is more than {TOLERANCE}")
-    except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        told = "not compared with the core: onnxruntime is not installed"
-    with atomic_write(options.output) as file:
-        file.write(proto.SerializeToString())
-    form = f"{options.channels}, {'sub-pixel' if options.subpixel else 'transposed convolution'}"
-    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {told}")
-    return 0
-
-
-def _fail(message: str) -> int:
-    print(f"fsrcnn-rt: export: {message}", file=sys.stderr)
-    return 1
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="fsrcnn-rt export",
-        description="Write one scale of a model as an ONNX graph. Input and output are (N, C, H, W), "
-        "float32, 0..1 for full scale; N, H and W are free.",
-    )
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="fsrcnn, fsrcnn-s or a file")
-    add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
-    add(
-        "--channels",
-        choices=get_args(Channels),
-        default="luma",
-        help="what goes in and comes out: luma alone, or RGB with bicubic chroma (default: luma)",
-    )
-    add(
-        "--subpixel",
-        action="store_true",
-        help="write the head as convolution and pixel shuffle: the same result, faster in most runtimes",
-    )
-    add("-o", "--output", metavar="FILE", type=Path, required=True, help="file to write (.onnx)")
-    add("--overwrite", action="store_true", help="replace an output that exists")
-    return parser

@@ -1,28 +1,25 @@
-"""Models of other formats made model files, and ``fsrcnn-rt convert``: the extra ``convert``.
+"""Models of other formats made model files: the extra ``convert``.
 
 Importing this needs none of the packages that read those formats.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsrcnn_rt.arguments import ArgumentParser, check_output, what_is_missing
 from fsrcnn_rt.errors import ModelError, ScaleError
-from fsrcnn_rt.model import SCALES, Model, Padding, save_model
+from fsrcnn_rt.model import SCALES, Model, Padding
 
 if TYPE_CHECKING:
     from fsrcnn_rt.convert.network import ForeignNetwork
 
-__all__ = ["convert", "main"]
+__all__ = ["SUFFIXES", "convert"]
 
 _READERS = {
     ".mat": "from_mat",
@@ -31,6 +28,7 @@ _READERS = {
     ".pth.tar": "from_pytorch",
     ".onnx": "from_onnx",
 }
+SUFFIXES = tuple(_READERS)
 
 
 def convert(
@@ -103,66 +101,3 @@ def _scale_in(name: str) -> int | None:
     """Scale that a file name tells, such as x3.mat or fsrcnn_x3.pth."""
     scales = {int(digit) for digit in re.findall(r"(?<![a-z0-9])x([234])(?![0-9])", name.lower())}
     return scales.pop() if len(scales) == 1 else None
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run ``fsrcnn-rt convert``; returns 0, or 1 for a file that cannot be converted.
-
-    Raises ``ValueError`` for wrong usage, ``OSError`` where the output cannot be written.
-    """
-    options = _parser().parse_args(argv)
-    check_output(options.output, options.overwrite, options.input)
-    try:
-        model = convert(
-            options.input,
-            scale=options.scale,
-            padding=options.padding,
-            pad=options.pad,
-            output_padding=options.output_padding,
-            border=options.border,
-            name=options.name or options.output.stem,
-        )
-    except ModelError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(f"{options.input}: {error.strerror or error}")
-    except ModuleNotFoundError as error:
-        return _fail(f"{options.input}: {what_is_missing(error)}")
-    save_model(model, options.output)
-    scale = model.scales[0]
-    print(f"{options.output}: {model.family}, x{scale}, padding {model.padding}")
-    return 0
-
-
-def _fail(message: str) -> int:
-    print(f"fsrcnn-rt: convert: {' '.join(message.split())}", file=sys.stderr)
-    return 1
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="fsrcnn-rt convert",
-        description="Make a model file of a network from the authors (.mat), PyTorch (.pth) or ONNX (.onnx).",
-    )
-    add = parser.add_argument
-    add("input", metavar="IN", type=Path, help=f"file to convert: {', '.join(_READERS)}")
-    add("-o", "--output", metavar="FILE", type=Path, required=True, help="model file to write (.safetensors)")
-    add("-s", "--scale", type=int, choices=SCALES, help="default: what the file says, else its name")
-    add("--name", metavar="NAME", help="of the model (default: as the output)")
-    add("--overwrite", action="store_true", help="replace an output that exists")
-    group = parser.add_argument_group("where the file is silent or wrong")
-    add = group.add_argument
-    add("--padding", choices=("zeros", "replicate"), help="what convolutions see outside the picture")
-    add("--pad", type=int, metavar="N", help="pixels that the head cuts off its output at the top and left")
-    add("--output-padding", type=int, metavar="N", help="as of PyTorch's ConvTranspose2d")
-    add("--border", type=_border, metavar="full|N", help="pixels of repeated edge around the head's input")
-    return parser
-
-
-def _border(text: str) -> int | Literal["full"]:
-    if text == "full":
-        return "full"
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'full' nor an integer") from None

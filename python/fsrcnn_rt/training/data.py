@@ -14,8 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fsrcnn_rt.evaluate import GREY_MODES, DatasetError, Pair, list_images, load_luma, make_pair, to_8bit
-from fsrcnn_rt.metrics import imresize, modcrop
+from fsrcnn_rt.evaluation.metrics import imresize, modcrop
+from fsrcnn_rt.evaluation.protocol import (
+    GREY_MODES,
+    DatasetError,
+    Pair,
+    list_images,
+    load_luma,
+    make_pair,
+    to_8bit,
+)
 from fsrcnn_rt.training.config import Recipe, Stage
 from fsrcnn_rt.training.degrade import damaged, pick, shrink
 from fsrcnn_rt.training.drawings import SIDE, draw

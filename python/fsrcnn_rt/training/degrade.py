@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fsrcnn_rt.evaluate import Pair
-from fsrcnn_rt.metrics import imresize, rgb_to_y
+from fsrcnn_rt.evaluation.metrics import imresize, rgb_to_y
+from fsrcnn_rt.evaluation.protocol import Pair
 from fsrcnn_rt.training.config import Damage
 
 __all__ = ["damaged", "pick", "shrink"]

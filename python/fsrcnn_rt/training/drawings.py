@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from fsrcnn_rt.evaluate import Pair
+from fsrcnn_rt.evaluation.protocol import Pair
 from fsrcnn_rt.training.config import Recipe
 from fsrcnn_rt.training.degrade import damaged, pick, shrink
 

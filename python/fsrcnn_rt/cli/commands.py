@@ -1,0 +1,34 @@
+"""The subcommands: where each is, and what it does in a line of help."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A subcommand: a module with ``main(argv)``, which returns the exit code, and ``parser()``."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "video": Command("fsrcnn_rt.cli.video", "upscale video (the word may be left out)"),
+    "compare": Command("fsrcnn_rt.cli.compare", "make a page with a divider between bicubic and the model"),
+    "eval": Command("fsrcnn_rt.cli.eval", "measure PSNR and SSIM on folders of pictures"),
+    "bench": Command("fsrcnn_rt.cli.bench", "measure frames per second here"),
+    "info": Command("fsrcnn_rt.cli.info", "print what is installed and what this machine offers"),
+    "convert": Command("fsrcnn_rt.cli.convert", "make a model file of a network in another format"),
+    "export": Command("fsrcnn_rt.cli.export", "write a model as an ONNX graph"),
+    "train": Command("fsrcnn_rt.cli.train", "train a model by a recipe"),
+    "completion": Command("fsrcnn_rt.cli.completion", "print a script for completion in a shell"),
+}
+
+
+def meant(name: str) -> str | None:
+    """Name the subcommand that ``name`` is, or is a misspelling of and no file; None for anything else."""
+    if name in COMMANDS:
+        return name
+    if Path(name).exists() or not name.isalpha():
+        return None
+    return next(iter(get_close_matches(name, COMMANDS, 1, 0.6)), None)

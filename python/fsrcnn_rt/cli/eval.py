@@ -1,0 +1,369 @@
+"""``fsrcnn-rt eval``: tables of PSNR and SSIM, and sheets of crops, as the papers have them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import fsrcnn_rt
+from fsrcnn_rt.cli.arguments import (
+    PIPE,
+    VIDEO_SUFFIXES,
+    ArgumentParser,
+    add_variant_options,
+    check_output,
+    complain,
+    is_video,
+)
+from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.engine.variants import Content, Denoise
+from fsrcnn_rt.evaluation import tables
+from fsrcnn_rt.evaluation.protocol import (
+    BICUBIC,
+    DatasetError,
+    Methods,
+    UpscaleLuma,
+    bicubic,
+    evaluate,
+    list_images,
+)
+from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.model import NETWORKS, SCALES
+
+if TYPE_CHECKING:
+    from fsrcnn_rt.evaluation import robustness
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``fsrcnn-rt eval``; returns 0, or 1 if a picture failed.
+
+    Raises ``ValueError`` or ``OSError`` for what is wrong with the arguments, before any work.
+    """
+    options = parser().parse_args(argv)
+    outputs = _check_outputs(options)
+    for folder in options.folders:
+        if options.folders.count(folder) > 1:
+            raise ValueError(f"{folder}: is given twice")
+    if options.suite:
+        return _run_suite(options, outputs)
+    if not options.folders:
+        raise ValueError("FOLDER: needs one at least, or --suite")
+    images = {folder: list_images(folder) for folder in options.folders}
+    models = _models(options.models or ["fsrcnn"], options)
+    methods = _methods(models, options.scales)
+    crops = []
+    if options.crop and not options.sheet:
+        raise ValueError("--crop: is what --sheet=FILE shows, and that is missing")
+    if options.sheet:
+        from fsrcnn_rt.evaluation.sheet import find_crop
+
+        if not options.crop:
+            raise ValueError("--sheet: needs at least one --crop=PICTURE:X,Y,W,H")
+        every = [path for paths in images.values() for path in paths]
+        crops = [find_crop(crop, every, options.scales) for crop in options.crop]
+
+    failed = []
+
+    def on_error(path: Path, error: Exception) -> None:
+        failed.append(path)
+        _complain(path, error)
+
+    named = _labelled(images)
+    results = _evaluate(methods, named, options.ifc, on_error)
+    how = next(iter(models.values()))
+    columns = (results, options.scales, _machine(how))
+    rows = {"verbose": options.verbose, "with_ifc": options.ifc}
+    if "--markdown" in outputs:
+        _write(outputs["--markdown"], tables.as_markdown(*columns, **rows))
+    if "--json" in outputs:
+        _write(outputs["--json"], tables.as_json(results, how))
+    if Path(PIPE) not in outputs.values():
+        print(tables.as_text(*columns, **rows))
+    if crops:
+        from fsrcnn_rt.evaluation.sheet import draw
+
+        with atomic_write(options.sheet) as file:
+            draw(crops, methods).save(file, "PNG", optimize=True)
+    return 1 if failed else 0
+
+
+def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
+    """Measure what is no clean photograph; returns the exit code."""
+    from fsrcnn_rt.evaluation import robustness, robustness_table
+
+    for name, given in {"--ifc": options.ifc, "--crop": options.crop}.items():
+        if given:
+            raise ValueError(f"{name}: not with --suite")
+    if options.suite == "drawings" and options.folders:
+        raise ValueError(f"{options.folders[0]}: --suite drawings takes no folders")
+    sources = _sources(options)
+    models = _models(options.models or ["fsrcnn"], options)
+    methods = {
+        scale: {name: _of_case(models[name]) for name in by_name if name != BICUBIC}
+        for scale, by_name in _methods(models, options.scales).items()
+    }
+    results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
+    if not results:
+        return 1
+    how = next(iter(models.values()))
+    arguments = (results, options.scales, options.verbose)
+    if "--markdown" in outputs:
+        _write(outputs["--markdown"], f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
+    if "--json" in outputs:
+        machine = {"version": fsrcnn_rt.__version__, "isa": how.isa, "threads": how.threads}
+        _write(outputs["--json"], json.dumps(machine | robustness_table.as_json(results), indent=1))
+    if Path(PIPE) not in outputs.values():
+        print(f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
+    if options.sheet:
+        from fsrcnn_rt.evaluation.sheet import draw_cases
+
+        photographs = [path for paths in sources.values() for path in paths if not is_video(path.name)]
+        shown = robustness.shown_cases(options.scales[0], photographs[-1] if photographs else None)
+        with atomic_write(options.sheet) as file:
+            draw_cases(shown, methods).save(file, "PNG", optimize=True)
+    return 1 if failed else 0
+
+
+def _of_case(upscaler: Upscaler) -> robustness.Upscale:
+    """Upscale a case by the weights that it gets: by its JPEG tables, its quantiser, or its pixels."""
+
+    def upscale(case: robustness.Case) -> npt.NDArray[np.floating[Any]]:
+        chosen = upscaler.choose(case.lr if case.file is None else case.file, qp=case.qp)
+        return chosen.upscale(case.lr, case.scale)
+
+    return upscale
+
+
+def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """List photographs and clips by the name of their folder.
+
+    Raises ``DatasetError`` for a folder without any, and where there is nothing else to measure.
+    """
+    if options.suite == "drawings":
+        return {}
+    folders = options.folders
+    if not folders:
+        data = Path(os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
+        folders = [folder for folder in (data / "Set14", data / "video") if folder.is_dir()]
+        missing = f"no Set14 or video in {data} (FSRCNN_RT_DATA names another folder)"
+        if not folders and options.suite == "photographs":
+            raise DatasetError(f"FOLDER: none is given, and {missing}")
+        if not folders:
+            complain(f"eval: photographs are left out: {missing}")
+    return _labelled({folder: list_images(folder, also=VIDEO_SUFFIXES) for folder in folders})
+
+
+def _measure(
+    sources: Mapping[str, Sequence[Path]],
+    methods: robustness.Methods,
+    scales: Sequence[int],
+    *,
+    drawings: bool,
+) -> tuple[list[robustness.Result], list[Path]]:
+    """Measure drawings, photographs and clips, with a progress bar where stderr is a terminal.
+
+    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is told.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from fsrcnn_rt.evaluation import robustness
+
+    with_h264 = find_spec("av") is not None
+    if sources and not with_h264:
+        complain("eval: H.264 is left out: needs PyAV, pip install 'fsrcnn-rt[video]'")
+    parts: list[tuple[Path | None, Iterator[robustness.Case]]] = []
+    if drawings:
+        parts += [(None, robustness.drawing_cases([scale])) for scale in scales]
+    for name, paths in sources.items():
+        for path in paths:
+            if not is_video(path.name):
+                cases = robustness.photograph_cases(path, f"photographs, {name}", scales, with_h264=with_h264)
+                parts.append((path, cases))
+            elif with_h264:
+                parts.append((path, robustness.clip_cases(path, f"clips, {name}", scales)))
+    results: list[robustness.Result] = []
+    failed = []
+    with tqdm(parts, unit="part", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for path, cases in bar:
+            try:
+                results += list(robustness.measure(cases, methods))
+            except (OSError, ValueError) as error:
+                if path is None:
+                    raise
+                failed.append(path)
+                with bar.external_write_mode(sys.stderr):
+                    _complain(path, error)
+    return results, failed
+
+
+def _complain(path: Path, error: Exception) -> None:
+    complain(f"eval: {error}" if isinstance(error, DatasetError) else f"eval: {path}: {error}")
+
+
+def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
+    labels = _short([str(folder) for folder in images], lambda path: path.resolve().name)
+    return {labels[str(folder)]: paths for folder, paths in images.items()}
+
+
+def _machine(how: Upscaler) -> str:
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
+
+
+def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
+    """List what is to be written, by option, having refused what cannot be."""
+    given = {"--markdown": options.markdown, "--json": options.json, "--sheet": options.sheet}
+    outputs = {option: path for option, path in given.items() if path is not None}
+    for option, path in outputs.items():
+        if [other.resolve() for other in outputs.values()].count(path.resolve()) > 1:
+            raise ValueError(f"{option}: {path} is given to two options")
+        if str(path) == PIPE:
+            if option == "--sheet":
+                raise ValueError("--sheet: a picture is not written to stdout")
+            continue
+        for source in [*options.folders, *map(Path, options.models or ())]:
+            check_output(path, options.overwrite, source)
+    if options.sheet and options.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet: {options.sheet} is not .png")
+    return outputs
+
+
+def _models(names: Sequence[str], options: argparse.Namespace) -> dict[str, Upscaler]:
+    """Make models ready, by what they are called in the tables."""
+    content: Content = options.content or ("auto" if options.suite else "photo")
+    denoise: Denoise = "auto" if options.suite else 0
+    denoise = denoise if options.denoise is None else options.denoise
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"model={name!r} is given twice")
+    labels = _short(names, lambda path: path.stem, BICUBIC)
+    how = {"threads": options.threads, "isa": options.isa}
+    return {
+        labels[name]: Upscaler(name, content=content, denoise=denoise, **how)
+        if name in NETWORKS
+        else Upscaler(name, **how)
+        for name in names
+    }
+
+
+def _short(names: Sequence[str], shorten: Callable[[Path], str], *taken: str) -> dict[str, str]:
+    """Find a label for each name: a short one, if that tells all of them apart."""
+    short = [shorten(Path(name)) for name in names]
+    unique = len({*short, *taken}) == len(short) + len(taken)
+    return dict(zip(names, short if unique else names, strict=True))
+
+
+def _methods(models: dict[str, Upscaler], scales: Sequence[int]) -> Methods:
+    """Find who takes part at which scale: bicubic, and each model that offers it."""
+    methods: dict[int, dict[str, UpscaleLuma]] = {}
+    for scale in scales:
+        offering = {name: model.upscale for name, model in models.items() if scale in model.scales}
+        if not offering:
+            told = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
+            raise ValueError(f"scale={scale} is not offered by any model: {told}")
+        methods[scale] = {BICUBIC: bicubic, **offering}
+    for name, model in models.items():
+        if not set(model.scales) & set(scales):
+            offered = ", ".join(map(str, model.scales))
+            raise ValueError(f"model={name!r} offers none of the scales asked for, only {offered}")
+    return methods
+
+
+def _evaluate(
+    methods: Methods,
+    images: Mapping[str, Sequence[Path]],
+    with_ifc: bool,
+    on_error: Callable[[Path, Exception], None],
+) -> tables.Tables:
+    """Evaluate folder by folder, with a progress bar where stderr is a terminal."""
+    from tqdm import tqdm
+
+    total = sum(map(len, images.values()))
+    with tqdm(total=total, unit="image", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def counted(paths: Iterable[Path]) -> Iterator[Path]:
+            for path in paths:
+                yield path
+                bar.update()
+
+        def complained(path: Path, error: Exception) -> None:
+            with bar.external_write_mode(sys.stderr):
+                on_error(path, error)
+
+        return {
+            name: evaluate(methods, counted(paths), with_ifc=with_ifc, on_error=complained)
+            for name, paths in images.items()
+        }
+
+
+def _write(path: Path, text: str) -> None:
+    if str(path) == PIPE:
+        print(text)
+        return
+    with atomic_write(path) as file:
+        file.write(f"{text}\n".encode())
+
+
+def parser() -> ArgumentParser:
+    """Make the parser of ``fsrcnn-rt eval``."""
+    parser = ArgumentParser(
+        prog="fsrcnn-rt eval",
+        description="PSNR and SSIM of models and of bicubic on folders of pictures, as the papers measure.",
+        epilog="A scale has small pictures of its own, so convolutions run for each; models share them.",
+    )
+    add = parser.add_argument
+    add("folders", metavar="FOLDER", type=Path, nargs="*", help="pictures to shrink, upscale and compare")
+    add(
+        "--suite",
+        choices=("robust", "drawings", "photographs"),
+        help="instead: lines, text and other drawings, and photographs and clips coded or noisy (robust), or "
+        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ../shared/data)",
+    )
+    add("-s", "--scale", dest="scales", type=_scales, default=[3], metavar="N[,N]", help="2,3,4 (default: 3)")
+    add(
+        *("-m", "--model"),
+        dest="models",
+        type=_names,
+        action="extend",
+        metavar="MODEL[,MODEL]",
+        help="fsrcnn (default), fsrcnn-s or a file; repeatable",
+    )
+    add_variant_options(add, None, ", with --suite; else clean photographs'")
+    add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
+    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
+    add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
+    add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown (-: stdout)")
+    add("--json", type=Path, metavar="FILE", help="write means and every picture as JSON (-: stdout)")
+    add("--sheet", type=Path, metavar="FILE", help="crops side by side: original, bicubic, models (.png)")
+    add(
+        "--crop",
+        action="append",
+        default=[],
+        metavar="PICTURE:X,Y,W,H",
+        help="for --sheet: a rectangle of a picture, in its pixels; repeatable",
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+    return parser
+
+
+def _scales(text: str) -> list[int]:
+    parts = text.split(",")
+    if any(part not in map(str, SCALES) for part in parts) or len(set(parts)) < len(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 2, 3 or 4, or several of them with commas")
+    return [int(part) for part in parts]
+
+
+def _names(text: str) -> list[str]:
+    names = [text] if Path(text).exists() else text.split(",")
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a model, nor several of them with commas")
+    return names

@@ -1,0 +1,1 @@
+"""What makes a picture larger: arrays and Pillow images, sizes, planes, streams, the choice of weights."""

@@ -1,0 +1,741 @@
+"""Upscaling images: :func:`upscale` for one call, :class:`Upscaler` for many."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fsrcnn_rt import _core
+from fsrcnn_rt.engine.arrays import (
+    ArrayLike,
+    ChannelOrder,
+    as_array,
+    check_array,
+    check_channel_order,
+    extend_colour,
+    from_compute,
+    from_pil,
+    is_bgr,
+    is_computed_directly,
+    swapped,
+    to_compute,
+)
+from fsrcnn_rt.engine.content import is_graphics
+from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
+from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
+from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.engine.sizes import (
+    PICTURE_SCALE,
+    VIDEO_SCALE,
+    Box,
+    Goal,
+    Size,
+    exact_scale,
+    goal_of,
+    goals_of,
+    passes,
+    reach,
+    size_of,
+)
+from fsrcnn_rt.engine.streams import in_order
+from fsrcnn_rt.engine.variants import Choice, Content, Denoise, Loss, Weights, loss_of, loss_of_video
+from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.model import SHIPPED, Model, chain, find, load
+from fsrcnn_rt.model.network import BICUBIC_REACH
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+AnyArray = npt.NDArray[Any]
+ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
+PictureProgress: TypeAlias = Callable[[float], object]
+Colour = Literal["guided", "bicubic", "rgb"]
+Factor = TypeVar("Factor", int, float)
+
+# What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
+# second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
+_PIXELS_AT_ONCE = 1 << 22
+_ROWS_AT_ONCE = 512
+
+MOST_STRENGTH = 1.5
+
+
+class Upscaler:
+    """A model made ready for one kernel set. Immutable; any number of Python threads may share one.
+
+    It can be pickled and copied. A copy has the same weights; default threads and kernels are those of the
+    machine where it is unpickled.
+
+    ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
+    :class:`~fsrcnn_rt.Model`.
+
+    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto", by which each
+    picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been compressed or is
+    noisy, the more the higher; or "auto", by which the quantisation tables decide of a Pillow image that was
+    opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both choose among the weights
+    of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any other model is used as it
+    is. Weights that depend on the picture are loaded when the first one needs them.
+
+    ``strength``: 0..1.5, how much is taken of what the network adds to the luma of the bicubic filter: 0 is
+    bicubic, 1 the network, more exaggerates it.
+
+    ``colour``: how chroma is made. "guided": by the bicubic filter, and where chroma goes with luma it
+    follows the sharp luma. "bicubic": by the bicubic filter alone. "rgb": the network runs on red, green and
+    blue instead of luma, which takes three times as long and also sharpens edges between colours of equal
+    brightness. Video has bicubic chroma.
+
+    ``guard``: whether luma (with "rgb" each channel) is kept within the range of the 5x5 input pixels around,
+    widened by 0.27 of that range and 0.01 of full scale. No weights can leave it; sound ones rarely touch it.
+    A window with an infinity in it bounds nothing, and NaN is neither counted nor hidden.
+
+    ``threads``: threads per call, 1..1024; default ``FSRCNN_RT_THREADS``, else the CPUs this process may use.
+    ``isa``: one of :func:`~fsrcnn_rt.available_isas`; default ``FSRCNN_RT_ISA``, else the fastest.
+
+    Raises ``ModelError`` for an unusable model, ``OSError`` for an unreadable one, ``ValueError`` or
+    ``TypeError`` for the other arguments.
+    """
+
+    __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
+
+    def __init__(
+        self,
+        model: ModelLike = "fsrcnn",
+        *,
+        content: Content = "photo",
+        denoise: Denoise = 0,
+        strength: float = 1.0,
+        colour: Colour = "guided",
+        guard: bool = True,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        self._choice = Choice(model, content, denoise)
+        self._options: dict[str, Any] = {
+            "strength": check_strength(strength),
+            "colour": _check_colour(colour),
+            "guard": _check_guard(guard),
+            "threads": threads,
+            "isa": isa,
+        }
+        # What the core is to make of the network's result.
+        self._finish: dict[str, Any] = {
+            "strength": self.strength,
+            "guard": guard,
+            "guided": colour == "guided",
+        }
+        self._threads = resolve_threads(threads)
+        isa = resolve_isa(isa)
+        self._weights = self._choice.settled
+        name = self._weights.name if self._weights else model
+        self._model = name if isinstance(name, Model) else load(name)
+        if not self._choice.has_variants:
+            self._weights = Weights(self._model.name)
+        self._network = _packed(self._model, isa)
+        # By name, shared with what `choose` gives. No lock: at worst two threads load the same weights.
+        self._loaded: dict[object, tuple[Model, _core.Network]] = {name: (self._model, self._network)}
+
+    def __repr__(self) -> str:
+        return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was not asked for is chosen anew where the copy is made, which may be another machine.
+        if self._weights is None:
+            options = {"content": self._choice.content, "denoise": self._choice.denoise, **self._options}
+            return partial(type(self), **options), (self._choice.model,)
+        return partial(type(self), **self._options), (self._model,), (None, {"_weights": self._weights})
+
+    @property
+    def model(self) -> Model:
+        """The network as data; with the weights for clean photographs, where each picture has its own."""
+        return self._model
+
+    @property
+    def weights(self) -> Weights | None:
+        """Which weights are used, and why; None where each picture has its own (see :meth:`choose`)."""
+        return self._weights
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Scales the model offers, ascending."""
+        return self._model.scales
+
+    @property
+    def isa(self) -> str:
+        """Name of the kernel set in use."""
+        return self._network.isa
+
+    @property
+    def threads(self) -> int:
+        """Threads that a call uses."""
+        return self._threads
+
+    @property
+    def strength(self) -> float:
+        """How much is taken of what the network adds."""
+        return float(self._options["strength"])
+
+    @property
+    def colour(self) -> Colour:
+        """How chroma is made."""
+        colour: Colour = self._options["colour"]
+        return colour
+
+    @property
+    def guard(self) -> bool:
+        """Whether the result is kept near the range of the input around."""
+        return bool(self._options["guard"])
+
+    def choose(self, image: "ArrayLike | Image", *, qp: float | None = None) -> "Upscaler":
+        """Settle on the weights that ``image`` gets, as for all frames of a film by one of them.
+
+        ``qp``: mean quantiser on the scale of H.264, 0..51, of the video that it is a frame of.
+
+        Gives an upscaler of these alone, whose :attr:`weights` tell which they are and why; itself where
+        there is nothing to choose.
+
+        Raises ``TypeError`` or ``ValueError`` for what is no picture, ``ModelError`` where the weights are
+        missing.
+        """
+        return self._choose(
+            lambda: loss_of(image) if qp is None else loss_of_video(qp), lambda: is_graphics(image)
+        )
+
+    def with_threads(self, threads: int | None) -> "Upscaler":
+        """Make the same with other threads per call; the weights are shared. Raises as the class does."""
+        other = self._twin()
+        other._threads = resolve_threads(threads)
+        other._options = {**self._options, "threads": threads}
+        return other
+
+    @overload
+    def upscale(
+        self,
+        image: ArrayLike,
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        out: AnyArray | None = None,
+        channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
+    ) -> AnyArray: ...
+    @overload
+    def upscale(
+        self,
+        image: ArrayLike,
+        scale: Sequence[Factor],
+        *,
+        out: Mapping[Factor, AnyArray] | None = None,
+        channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
+    ) -> dict[Factor, AnyArray]: ...
+    @overload
+    def upscale(
+        self,
+        image: "Image",
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        progress: PictureProgress | None = None,
+    ) -> "Image": ...
+    @overload
+    def upscale(
+        self, image: "Image", scale: Sequence[Factor], *, progress: PictureProgress | None = None
+    ) -> "dict[Factor, Image]": ...
+
+    def upscale(
+        self,
+        image: "ArrayLike | Image",
+        scale: float | Sequence[float] | None = None,
+        *,
+        size: Size | Box | None = None,
+        out: AnyArray | Mapping[Any, AnyArray] | None = None,
+        channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
+    ) -> Any:
+        """Upscale a picture by ``scale``, by each of several scales, or to ``size``.
+
+        ``scale``: a factor above 1 and up to 16, or a sequence of them; default 3. ``size``: (width, height)
+        of the result in pixels, exactly, or a :class:`~fsrcnn_rt.Box` that it fits into; at most 16
+        times as large as ``image`` and nowhere smaller. Only one of both is given. Sides that a factor or a
+        shape gives are rounded to the nearest pixel, halves up.
+
+        A scale of the model (:attr:`scales`) is what the network gives, and several of them take one pass of
+        its trunk. Any other size comes from the next larger product of scales: the network runs once for each
+        factor of it (x6 is x2, then x3; x5 is that, made smaller), and an antialiased bicubic filter (that of
+        MATLAB's imresize) brings its luma down to size. Nothing is rounded or clipped before the result is
+        stored. Chroma and alpha are brought to size by the bicubic filter directly. A strength below 1 mixes
+        the result with luma brought to size by the bicubic filter, one above 1 is given to every pass; every
+        pass is guarded by what goes into it.
+
+        ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
+        RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
+        outside pass through unclipped; any strides. What has ``__dlpack__`` (a tensor in main memory) or
+        ``__array_interface__`` is read in place as such an array. Grey goes through the network; of colour,
+        the BT.601 luma does (unless the upscaler's ``colour`` says else), chroma follows it, and alpha is
+        upscaled by bicubic interpolation. Colour under alpha 0
+        is not kept: near an edge it is the visible colour beside it. Of an animation the current frame is
+        upscaled; :func:`fsrcnn_rt.engine.arrays.from_pil` lists what becomes of each Pillow mode.
+
+        ``channel_order``: "bgr" where an array has BGR or BGRA, as OpenCV's have; so has the result then.
+
+        ``out``: the array to write to, or for several scales a mapping of them, keyed by scale; of exactly
+        the shape and dtype of the result, and apart from ``image`` in memory. Only with an array.
+
+        ``progress``: called by this thread with the part that is done, more each time and at last 1.0; once
+        for a small picture, else every second or so; sizes that are no scale of the model are one piece each.
+        What it raises ends the call, as Ctrl-C does then; ``out`` is left as far as it was written.
+
+        Returns the same kind of image, dtype and rank, of the size asked for (``out`` where given); for a
+        sequence of scales a dict of them, keyed by scale. The GIL is released meanwhile.
+
+        Raises ``ScaleError`` for a scale out of range, ``TypeError`` for a wrong type or dtype,
+        ``ValueError`` for a wrong shape, for ``scale`` and ``size`` together, and for a size that is smaller
+        than the picture, its own, or more than 16 times as large; nothing has been written then.
+        """
+        return self._upscale(image, scale, size, out, self._threads, channel_order, progress)
+
+    @overload
+    def map(
+        self,
+        frames: Iterable[ArrayLike],
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[AnyArray]: ...
+    @overload
+    def map(
+        self, frames: "Iterable[Image]", scale: float | None = None, *, size: Size | Box | None = None
+    ) -> "Iterator[Image]": ...
+
+    def map(
+        self,
+        frames: "Iterable[ArrayLike | Image]",
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[Any]:
+        """Upscale frames as they come, several at a time, and give the results in order.
+
+        ``frames``: pictures as :meth:`upscale` takes them, of any sizes; ``scale`` or ``size``, and
+        ``channel_order``: as there, one for all. Each is computed on one thread, and as many at once as this
+        upscaler has threads: no rows are computed twice where threads would meet, and none waits for another.
+        At most that many frames and results are held, and at least two, so that one is ready when the next is
+        asked for.
+
+        Raises what :meth:`upscale` and ``frames`` raise, when it is the turn of the frame that is at fault;
+        the frames behind it are then dropped.
+        """
+        goal_of(scale, size, PICTURE_SCALE)
+        check_channel_order(channel_order)
+
+        def enlarge(frame: "ArrayLike | Image") -> Any:
+            return self._upscale(frame, scale, size, None, 1, channel_order)
+
+        return in_order(enlarge, frames, self._threads, max(2, self._threads))
+
+    def upscale_planes(
+        self,
+        planes: Sequence[AnyArray],
+        scale: float | None = None,
+        *,
+        size: Size | Box | None = None,
+        bits: int = 8,
+        subsampling: tuple[int, int] = (2, 2),
+        chroma_location: ChromaLocation = "left",
+        out: Sequence[AnyArray] | None = None,
+    ) -> list[AnyArray]:
+        """Upscale a frame of planar YUV without ever leaving YUV.
+
+        ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16, aligned; any
+        strides.
+        A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
+        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
+        (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
+        ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
+        MPEG-1) or "topleft". ``out``: the arrays to write to.
+
+        ``scale`` (default 2) or ``size``, (width, height) of luma: as in :meth:`upscale`. Where chroma is
+        subsampled, sides that a fraction gives are rounded to whole samples of chroma.
+
+        Returns the planes of the larger frame, in the dtype they came in.
+
+        Raises as :meth:`upscale` does.
+        """
+        goal = goal_of(scale, size, VIDEO_SCALE)
+        layout = Layout(bits, subsampling, chroma_location)
+        height, width = luma_shape(planes)
+        layout.check(planes, layout.shapes((height, width), len(planes)), "planes")
+        target = size_of(goal, (width, height), layout.step(len(planes)))
+        shapes = layout.shapes(target[::-1], len(planes))
+        if out is None:
+            out = [allocate(shape, layout.dtype) for shape in shapes]
+        layout.check(out, shapes, "out")
+        for i, array in enumerate(out):
+            if not array.flags.writeable:
+                raise ValueError(f"out[{i}] is read-only")
+        if self._weights is None:
+            chosen = self._choose(Loss, lambda: is_graphics(planes[0], bits=bits))
+            return chosen.upscale_planes(
+                planes,
+                size=target,
+                bits=bits,
+                subsampling=subsampling,
+                chroma_location=chroma_location,
+                out=out,
+            )
+        for one, other in combinations([*planes, *out], 2):
+            if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
+                raise ValueError("out overlaps planes or itself in memory")
+        exact = exact_scale((width, height), target, self.scales)
+        if exact:
+            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
+        else:
+            chain = passes((width, height), target, self.scales)
+            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
+        for plane, result in zip(planes[1:], out[1:], strict=True):
+            if exact:
+                self._network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
+            else:
+                self._network.bicubic_resize(
+                    plane, result, (width, height), target, self._threads, bits=bits, siting=layout.siting
+                )
+        return list(out)
+
+    def _twin(self) -> "Upscaler":
+        """Make another with the same attributes, for one of them to be changed."""
+        twin = object.__new__(type(self))
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def _choose(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool]) -> "Upscaler":
+        if self._weights is not None:
+            return self
+        chosen = self._twin()
+        chosen._weights = self._choice.settle(loss, is_graphics)
+        name = chosen._weights.name
+        if name not in self._loaded:
+            model = load(name)
+            self._loaded[name] = model, _packed(model, self.isa)
+        chosen._model, chosen._network = self._loaded[name]
+        return chosen
+
+    def _upscale(
+        self,
+        image: "ArrayLike | Image",
+        scale: float | Sequence[float] | None,
+        size: Size | Box | None,
+        out: AnyArray | Mapping[Any, AnyArray] | None,
+        threads: int,
+        channel_order: ChannelOrder = "rgb",
+        progress: PictureProgress | None = None,
+    ) -> Any:
+        goals, several = goals_of(scale, size, PICTURE_SCALE)
+        if self._weights is None:
+            chosen = self.choose(image)
+            return chosen._upscale(image, scale, size, out, threads, channel_order, progress)
+        if not _is_pil(image):
+            array = as_array(image)
+            bgr = is_bgr(array, channel_order)
+            results = self._run(array, goals, by_scale(out, goals, several), threads, bgr, progress)
+            return results if several else results[goals[0]]
+        if out is not None or channel_order != "rgb":
+            name = "channel_order" if out is None else "out"
+            raise TypeError(f"{name} is for arrays, and image is a Pillow image")
+        array, restore = from_pil(image)
+        results = self._run(array, goals, None, threads, progress=progress)
+        pictures = {goal: restore(result) for goal, result in results.items()}
+        return pictures if several else pictures[goals[0]]
+
+    def _run(
+        self,
+        image: AnyArray,
+        goals: Sequence[Goal],
+        out: Mapping[Goal, AnyArray] | None,
+        threads: int,
+        bgr: bool = False,
+        progress: PictureProgress | None = None,
+    ) -> dict[Goal, AnyArray]:
+        check_array(image)
+        source = (image.shape[1], image.shape[0])
+        sizes = {goal: size_of(goal, source) for goal in goals}
+        shapes = {goal: (*size[::-1], *image.shape[2:]) for goal, size in sizes.items()}
+        if out is not None:
+            check_outputs(out, shapes, image)
+        computed = to_compute(swapped(image) if bgr else image)
+        dst = {
+            goal: out[goal] if out and is_computed_directly(out[goal]) else allocate(shape, computed.dtype)
+            for goal, shape in shapes.items()
+        }
+        # Of three channels the core writes through a reversed view; of four there is none to write through.
+        reverse = bgr and image.shape[2] == 3
+        views = {goal: swapped(array) if reverse else array for goal, array in dst.items()}
+        self._compute(computed, source, sizes, views, threads, progress)
+        if bgr and not reverse:
+            for array in dst.values():
+                array[..., :3] = array[..., 2::-1]
+        if out is None:
+            return {goal: from_compute(array, image.dtype) for goal, array in dst.items()}
+        for goal, array in dst.items():
+            if array is not out[goal]:
+                out[goal][...] = from_compute(array, image.dtype)
+        return {goal: out[goal] for goal in goals}
+
+    def _compute(
+        self,
+        image: AnyArray,
+        source: Size,
+        sizes: Mapping[Goal, Size],
+        views: Mapping[Goal, AnyArray],
+        threads: int,
+        progress: PictureProgress | None,
+    ) -> None:
+        """Write into ``views`` what ``image`` becomes."""
+        together: dict[int, AnyArray] = {}
+        others: list[Goal] = []
+        for goal, size in sizes.items():
+            exact = exact_scale(source, size, self.scales)
+            if exact and exact not in together:
+                together[exact] = views[goal]
+            else:
+                others.append(goal)
+        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
+        if together:
+            src = extend_colour(image, self._model.reach + BICUBIC_REACH)
+            for part in self._by_the_filter(image):
+                for scale, result in together.items():
+                    self._network.bicubic(src[part], result[part], scale, threads)
+            width, height = source
+            step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
+            for first in range(0, height, step):
+                end = min(height, first + step)
+                for part in self._by_the_network(image):
+                    planes = {scale: result[part] for scale, result in together.items()}
+                    self._network.run(src[part], planes, threads, rows=(first, end), **self._finish)
+                if progress:
+                    progress(end / height / (1 + len(others)))
+        for number, goal in enumerate(others, 2 if together else 1):
+            size = sizes[goal]
+            exact = exact_scale(source, size, self.scales)
+            if exact:  # by another goal, too, that differs by less than a pixel
+                views[goal][...] = together[exact]
+            else:
+                chain = passes(source, size, self.scales)
+                around = reach(self._model.reach, source, size, chain)
+                src = extend_colour(image, around + BICUBIC_REACH)
+                for part in self._by_the_network(image):
+                    self._network.resize(src[part], views[goal][part], chain, threads, **self._finish)
+                for part in self._by_the_filter(image):
+                    self._network.bicubic_resize(src[part], views[goal][part], source, size, threads)
+            if progress:
+                progress(number / (len(others) + bool(together)))
+
+    def _by_the_network(self, image: AnyArray) -> list[Any]:
+        """Index what the network takes at a time: all channels, or red, green and blue one by one."""
+        if self.colour != "rgb" or image.ndim == 2 or image.shape[2] < 3:
+            return [np.s_[...]]
+        return [np.s_[..., channel] for channel in range(3)]
+
+    def _by_the_filter(self, image: AnyArray) -> list[Any]:
+        """Index the alpha that the network is not given then."""
+        return [np.s_[..., 3]] if self.colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
+
+
+def check_strength(strength: float) -> float:
+    """Return a strength as a float; ``TypeError`` or ``ValueError`` unless it is a number of 0..1.5."""
+    if isinstance(strength, bool) or not isinstance(strength, int | float | np.integer | np.floating):
+        raise TypeError(f"strength={strength!r} is not a number")
+    if not 0 <= strength <= MOST_STRENGTH:
+        raise ValueError(f"strength={strength!r} is not 0 to {MOST_STRENGTH}")
+    return float(strength)
+
+
+def _check_guard(guard: bool) -> bool:
+    if not isinstance(guard, bool):
+        raise TypeError(f"guard={guard!r} is neither True nor False")
+    return guard
+
+
+def _check_colour(colour: Colour) -> Colour:
+    if colour not in get_args(Colour):
+        raise ValueError(f"colour={colour!r} is none of {', '.join(get_args(Colour))}")
+    return colour
+
+
+def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
+    """List the scales; ``ScaleError`` or ``TypeError`` unless they are the model's own, each named once."""
+    scales = list(scale) if isinstance(scale, Sequence) else [scale]
+    for value in scales:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"scale={scale!r} is not an integer or a sequence of integers")
+        if value not in model.scales:
+            offered = ", ".join(map(str, model.scales))
+            raise ScaleError(f"scale={value} is not offered by model {model.name!r}, only {offered}")
+    if not scales or len(set(scales)) < len(scales):
+        raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
+    return [int(value) for value in scales]
+
+
+@overload
+def upscale(
+    image: ArrayLike,
+    scale: float | None = None,
+    *,
+    size: Size | Box | None = ...,
+    model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+    channel_order: ChannelOrder = ...,
+    progress: PictureProgress | None = ...,
+) -> AnyArray: ...
+@overload
+def upscale(
+    image: ArrayLike,
+    scale: Sequence[Factor],
+    *,
+    model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+    channel_order: ChannelOrder = ...,
+    progress: PictureProgress | None = ...,
+) -> dict[Factor, AnyArray]: ...
+@overload
+def upscale(
+    image: "Image",
+    scale: float | None = None,
+    *,
+    size: Size | Box | None = ...,
+    model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+    progress: PictureProgress | None = ...,
+) -> "Image": ...
+@overload
+def upscale(
+    image: "Image",
+    scale: Sequence[Factor],
+    *,
+    model: ModelLike = ...,
+    content: Content = ...,
+    denoise: Denoise = ...,
+    strength: float = ...,
+    colour: Colour = ...,
+    guard: bool = ...,
+    threads: int | None = ...,
+    isa: str | None = ...,
+    progress: PictureProgress | None = ...,
+) -> "dict[Factor, Image]": ...
+
+
+def upscale(
+    image: "ArrayLike | Image",
+    scale: float | Sequence[float] | None = None,
+    *,
+    size: Size | Box | None = None,
+    model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
+    strength: float = 1.0,
+    colour: Colour = "guided",
+    guard: bool = True,
+    threads: int | None = None,
+    isa: str | None = None,
+    channel_order: ChannelOrder = "rgb",
+    progress: PictureProgress | None = None,
+) -> Any:
+    """Upscale a picture: ``Upscaler(model, content=content, ...).upscale(image, scale, ...)``.
+
+    The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
+    disk is loaded again. See :class:`Upscaler` and :meth:`Upscaler.upscale` for arguments, result and errors.
+    """
+    source: ModelLike = model
+    identity = (0, 0)
+    if not isinstance(model, Model):
+        path = find(model)
+        status = path.stat()
+        identity = (status.st_mtime_ns, status.st_size)
+        if model not in SHIPPED:
+            source = path.absolute()  # a relative path is another file after chdir
+    choice = Choice(source, content, denoise)
+    finish = (check_strength(strength), _check_colour(colour), _check_guard(guard))
+    upscaler = _cached_upscaler(choice, identity, finish, resolve_threads(threads), resolve_isa(isa))
+    return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
+
+
+# lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
+@lru_cache(maxsize=8)
+def _cached_upscaler(
+    choice: Choice,
+    identity: tuple[int, int],
+    finish: tuple[float, Colour, bool],
+    threads: int,
+    isa: str,
+) -> Upscaler:
+    """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
+    strength, colour, guard = finish
+    return Upscaler(
+        choice.model,
+        content=choice.content,
+        denoise=choice.denoise,
+        strength=strength,
+        colour=colour,
+        guard=guard,
+        threads=threads,
+        isa=isa,
+    )
+
+
+def _packed(model: Model, isa: str) -> _core.Network:
+    """Bring the weights of a model into the order in which the kernels read them."""
+    network = model.architecture
+    plain = chain((node.out, node.kernel) for node in network.nodes) == network.nodes
+    # What the core takes: one convolution after the other, and 9x9 heads that cut nothing off at the end.
+    if not plain or network.enlarged or network.plus_bicubic:
+        raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
+    for scale, head in network.heads.items():
+        if head.kernel != 9 or head.output_padding < 0:
+            raise ModelError(f"model {model.name!r}: the head of x{scale} cannot be computed: {head}")
+    return _core.Network(
+        [(node.weight, node.bias, node.slope) for node in model.nodes],
+        {
+            scale: (
+                head.weight,
+                head.bias,
+                head.pad,
+                head.output_padding,
+                # Farther than the kernel reaches there is nothing to see.
+                -1 if head.border == "full" else min(head.border, head.kernel),
+            )
+            for scale, head in model.heads.items()
+        },
+        model.padding,
+        isa,
+    )
+
+
+def _is_pil(image: object) -> "TypeGuard[Image]":
+    """Whether this is a Pillow image, without importing Pillow for those who do not use it."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(image, pil.Image)

@@ -1,0 +1,1 @@
+"""Picture files: read, made larger and written, with what travels beside the pixels."""

@@ -1,0 +1,1 @@
+"""Video: Y4M streams, and files by PyAV, which importing this does not."""

@@ -1,0 +1,422 @@
+"""Video files: frames through the network without ever leaving YUV, all else copied. Needs PyAV."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fsrcnn_rt.engine.content import is_graphics
+from fsrcnn_rt.engine.planes import ChromaLocation, Layout
+from fsrcnn_rt.engine.runtime import resolve_threads
+from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
+from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler
+from fsrcnn_rt.engine.variants import Content, Denoise, Loss, as_h264_qp, loss_of_video
+from fsrcnn_rt.files import atomic_path
+from fsrcnn_rt.video.y4m import read_header
+
+try:
+    import av
+
+    from fsrcnn_rt.video.encoder import Encoding, add_streams, start
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'", name="av"
+    ) from error
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["upscale_frames", "upscale_video"]
+
+Packets: TypeAlias = "deque[av.Packet[Any]]"
+
+# Codecs whose chroma lies in the centre; of the others' signalling, which is rare, PyAV tells nothing.
+_CENTRED = ("mjpeg", "mpeg1video")
+
+# Pixel formats whose name stands for full range, as the range tag of their frames does: those without the J.
+_FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
+
+# The weights for a file are chosen at these parts of its duration, so that a title is not taken for the film,
+# and by so many frames there, as quantisers go up and down with the kind of frame.
+_PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
+_AT_A_PLACE = 8
+
+# A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
+_MISSING = (0.5, 0.05)
+
+
+def upscale_frames(
+    source: str | os.PathLike[str],
+    scale: float | None = None,
+    *,
+    size: Size | Box | None = None,
+    model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
+    strength: float = 1.0,
+    threads: int | None = None,
+    isa: str | None = None,
+    chroma_location: ChromaLocation | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Upscale the frames of a video file, and give them in the order in which they are shown.
+
+    ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
+    network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
+    plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model``, ``content``,
+    ``denoise``, ``strength``: as :class:`Upscaler` has them. "auto" looks at a few frames all over the file
+    and settles on one for all: on graphics where most of the frames are, on the level by the mean quantiser
+    of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0 then.
+    ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
+    them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
+    has, mostly "left".
+
+    Yields the larger frames, with the pixel format, time and colour tags of the original.
+
+    Raises ``OSError`` for a file that cannot be read, ``ValueError`` for one without video of such a kind and
+    what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
+    ``ModuleNotFoundError`` where PyAV is not installed.
+    """
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
+    container, stream = _open(Path(source), enlarge.threads)
+    enlarge.upscaler = _settled(upscaler, Path(source))
+    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
+
+
+def upscale_video(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    scale: float | None = None,
+    *,
+    size: Size | Box | None = None,
+    model: ModelLike = "fsrcnn",
+    content: Content = "photo",
+    denoise: Denoise = 0,
+    strength: float = 1.0,
+    threads: int | None = None,
+    isa: str | None = None,
+    chroma_location: ChromaLocation | None = None,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    pix_fmt: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> Progress:
+    """Upscale a video file: its frames as :func:`upscale_frames` does, and everything else as it is.
+
+    Audio, subtitles, attachments, chapters, metadata, aspect ratio, rotation, colour tags and the time of
+    every frame are copied; streams of other data are not. ``output``: its suffix chooses the container. It is
+    written under another name beside it, and renamed when it is complete.
+
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
+    as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
+    outright can be odd. ``model``, ``content``, ``denoise``, ``strength``: as in :func:`upscale_frames`.
+
+    ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
+    ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
+    ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
+    libx264), and the effort is the encoder's choice. ``pix_fmt``: the pixel format to encode; default that of
+    the input. ``threads`` are those of the encoder too. ``overwrite``: whether ``output`` may exist.
+    ``progress`` is called after each frame.
+
+    Returns how far it came. Decoding, the network and encoding overlap.
+
+    Raises what :func:`upscale_frames` raises; ``FileExistsError``; ``OSError`` for an output that cannot be
+    written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
+    then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
+    """
+    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
+    source, output = Path(source), Path(output)
+    if output.exists() and not overwrite:
+        raise FileExistsError(errno.EEXIST, "exists already", str(output))
+    container, stream = _open(source, enlarge.threads)
+    enlarge.upscaler = _settled(upscaler, source)
+    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    others: Packets = deque()
+    frames = _decode(container, stream, others)
+    # The first frame tells what the container may not; from then on the reader has the input to itself.
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("has no frames")
+    if first.interlaced_frame:
+        warnings.warn(f"{source} is interlaced, and upscaling mixes its fields", stacklevel=2)
+    enlarge.first = first
+    if first.rotation % 180 and isinstance(enlarge.goal, Box):
+        enlarge.goal = enlarge.goal.turned()
+    total, announced = _announced(container, stream)
+    encoding = Encoding(
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        computed=_FULL_RANGE.get(first.format.name, first.format.name),
+        size=enlarge.size_of(first),
+        threads=enlarge.threads,
+        chroma_location=enlarge.chroma_location,
+    )
+    with (
+        atomic_path(output, output.suffix) as temporary,
+        closing(enlarge.stream(_resume(first, frames))) as results,
+    ):
+        try:
+            with av.open(str(temporary), "w") as target:
+                copies = add_streams(target, container, stream, first, encoding)
+                encoder = copies.pop(stream.index)
+                start(target, encoder)
+                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
+                for frame in results:
+                    _copy_packets(target, others, copies)
+                    target.mux(encoder.encode(frame))
+                    done = done._replace(frames=done.frames + 1, seconds=_end(frame) - _start(first))
+                    if progress:
+                        progress(done)
+                _copy_packets(target, others, copies)
+                target.mux(encoder.encode(None))
+        except av.FFmpegError as error:  # those of the input have become an OSError by now
+            raise _os_error(error, f"{output} cannot be written", output) from error
+    if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
+        warnings.warn(
+            f"{source} ends after {done.seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged",
+            stacklevel=2,
+        )
+    return done
+
+
+class _Enlarger:
+    """Makes frames larger, one on a thread."""
+
+    def __init__(self, goal: Goal, upscaler: Upscaler, threads: int | None) -> None:
+        self.goal = goal
+        self.upscaler = upscaler
+        self.threads = resolve_threads(threads)
+        self.chroma_location: ChromaLocation = "left"
+        self.first: av.VideoFrame | None = None  # which all the others have to resemble
+
+    def size_of(self, frame: av.VideoFrame) -> Size:
+        """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""
+        layout = _layout(frame.format.name, self.chroma_location)
+        return size_of(self.goal, (frame.width, frame.height), layout.step(len(frame.planes)))
+
+    def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
+        """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
+        # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
+        return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
+
+    def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self.first is not None:
+            _check_unchanged(frame, self.first)
+        layout = _layout(frame.format.name, self.chroma_location)
+        name = frame.format.name
+        size = self.size_of(frame)
+        result = av.VideoFrame(*size, _FULL_RANGE.get(name, name))
+        self.upscaler.upscale_planes(
+            _planes(frame, layout),
+            size=size,
+            bits=layout.bits,
+            subsampling=layout.subsampling,
+            chroma_location=layout.chroma_location,
+            out=_planes(result, layout),
+        )
+        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+        result.color_range, result.colorspace = frame.color_range, frame.colorspace
+        result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
+        return result
+
+
+def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
+    """Choose the weights for a whole file by frames all over it."""
+    if upscaler.weights is not None:
+        return upscaler
+    votes: list[bool] = []
+    quantisers: list[float] = []
+    for frame, is_last in _samples(path):
+        layout = _layout(frame.format.name, "left")
+        parameters: Any = frame.side_data.get("VIDEO_ENC_PARAMS")
+        if parameters is not None:
+            qp = as_h264_qp(parameters.codec_type.name, mean_qp(parameters), layout.bits)
+            quantisers += [] if qp is None else [qp]
+        if is_last:
+            votes.append(is_graphics(_planes(frame, layout)[0], bits=layout.bits))
+
+    def loss() -> Loss:
+        if not quantisers:
+            return Loss()
+        return loss_of_video(sum(quantisers) / len(quantisers))
+
+    return upscaler._choose(loss, lambda: 2 * sum(votes) > len(votes))
+
+
+def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Decode a few frames at some places of a file, and tell the last one of each place."""
+    container, stream = _open(path, 1)
+    stream.codec_context.options = {"export_side_data": "venc_params"}
+    seen: set[int | None] = set()
+    # Where the file is damaged or cannot be searched, what has come has to do.
+    with container, suppress(av.FFmpegError):
+        for part in _PLACES:
+            if part:
+                container.seek(int(part * (container.duration or 0)))
+            frames = list(islice(container.decode(stream), _AT_A_PLACE))
+            if not frames or frames[0].pts in seen:
+                continue
+            seen.add(frames[0].pts)
+            yield from ((frame, frame is frames[-1]) for frame in frames)
+
+
+def mean_qp(parameters: Any) -> float:
+    """Mean quantiser of a frame's blocks; that of the frame where it tells of no blocks."""
+    count = parameters.nb_blocks
+    if not count:
+        return float(parameters.qp)
+    # AVVideoBlockParams: four integers of place and size before the difference.
+    offset, stride = parameters.blocks_offset + 16, (parameters.block_size,)
+    differences = np.ndarray((count,), np.int32, parameters, offset, stride)
+    return float(parameters.qp + differences.mean())
+
+
+@lru_cache
+def _layout(name: str, chroma_location: ChromaLocation) -> Layout:
+    """Describe a pixel format; ``ValueError`` unless it is planar YUV or grey without alpha."""
+    pixels = av.VideoFormat(name, 64, 64)
+    components = pixels.components
+    bits = components[0].bits if components else 0
+    if (
+        pixels.is_rgb
+        or pixels.is_bit_stream
+        or pixels.has_palette
+        or (pixels.is_big_endian and bits > 8)
+        or [component.plane for component in components] not in ([0], [0, 1, 2])
+        or not 8 <= bits <= 16
+    ):
+        raise ValueError(f"has the pixel format {name}, which is not planar YUV or grey of 8 to 16 bits")
+    if len(components) == 1:
+        return Layout(bits, (1, 1), chroma_location)
+    return Layout(bits, (64 // components[1].width, 64 // components[1].height), chroma_location)
+
+
+def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
+    """View the planes of a frame as arrays, in place."""
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]
+        rows = rows.reshape(plane.height, abs(plane.line_size) // layout.dtype.itemsize)[:, : plane.width]
+        planes.append(rows if plane.line_size > 0 else rows[::-1])
+    return planes
+
+
+def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+    """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise _os_error(error, "is no video that can be read", path) from error
+    covers = av.stream.Disposition.attached_pic
+    stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
+    if stream is None or not stream.codec_context or not stream.codec_context.pix_fmt:
+        container.close()
+        raise ValueError("has no video that can be decoded")
+    stream.thread_count, stream.thread_type = threads, av.codec.context.ThreadType.AUTO
+    try:
+        _layout(stream.codec_context.pix_fmt, "left")
+    except ValueError:
+        container.close()
+        raise
+    return container, stream
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, others: Packets
+) -> Generator[av.VideoFrame, None, None]:
+    """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
+    try:
+        with container:
+            for packet in container.demux():
+                if packet.stream_index != stream.index:
+                    if packet.size:  # the last, empty ones only flush decoders
+                        others.append(packet)
+                    continue
+                for frame in stream.decode(packet):
+                    if frame.pts is None or frame.time_base is None:
+                        raise ValueError("has a frame without a time")
+                    yield frame
+    except av.EOFError:
+        return
+    except av.FFmpegError as error:
+        raise _os_error(error, "cannot be decoded", Path(container.name)) from error
+
+
+def _resume(
+    first: av.VideoFrame, frames: Generator[av.VideoFrame, None, None]
+) -> Generator[av.VideoFrame, None, None]:
+    yield first
+    yield from frames
+
+
+def _copy_packets(target: av.container.OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
+    while packets:
+        packet = packets.popleft()
+        if packet.stream_index in streams:
+            packet.stream = streams[packet.stream_index]
+            target.mux_one(packet)
+
+
+def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
+    now, before = (
+        (each.width, each.height, _FULL_RANGE.get(each.format.name, each.format.name))
+        for each in (frame, first)
+    )
+    if now != before:
+        raise ValueError(
+            f"changes from {before[0]}x{before[1]} {before[2]} to {now[0]}x{now[1]} {now[2]} "
+            f"at {frame.time:.3f} s, and the output can hold only one of them"
+        )
+
+
+def _chroma_location(container: InputContainer, stream: VideoStream) -> ChromaLocation:
+    if container.format.name == "yuv4mpegpipe":
+        with Path(container.name).open("rb") as file:
+            return read_header(file).layout.chroma_location
+    return "center" if stream.codec_context.codec.canonical_name in _CENTRED else "left"
+
+
+def _announced(container: InputContainer, stream: VideoStream) -> tuple[int | None, float]:
+    """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
+    if stream.duration and stream.time_base:
+        seconds = stream.duration * stream.time_base
+    else:
+        seconds = Fraction(container.duration or 0, av.time_base)
+    rate = stream.average_rate or stream.guessed_rate
+    return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
+
+
+def _start(frame: av.VideoFrame) -> float:
+    return float((frame.pts or 0) * (frame.time_base or 0))
+
+
+def _end(frame: av.VideoFrame) -> float:
+    return float(((frame.pts or 0) + (frame.duration or 0)) * (frame.time_base or 0))
+
+
+def _os_error(error: av.FFmpegError, what: str, path: Path) -> OSError:
+    """Make an error of the libraries one of ours, of the system's kind where it is the system's."""
+    if isinstance(error, OSError) and error.errno:
+        return OSError(error.errno, error.strerror, str(path))
+    return OSError(f"{what}: {error.strerror or error}")
