@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from conftest import to_net
 from fsrcnn_rt import Upscaler, _core, available_isas, load
 from fsrcnn_rt.model import SHIPPED
 from PIL import Image
@@ -30,7 +31,7 @@ def kernels(request):
 
 def build(net, kernels):
     isa, algorithm = kernels
-    network = _core.Network(oracle.chain(net.layers), net.heads, net.padding, isa, algorithm=algorithm)
+    network = _core.Network(net.nodes, net.heads, net.padding, isa, algorithm=algorithm)
     assert network.isa == isa
     return network
 
@@ -201,7 +202,7 @@ def test_rows_one_after_another_make_the_whole(kernels, channels, threads):
 
 @pytest.mark.parametrize("rows", [(0, 0), (-4, 8), (0, 20), (2, 8), (0, 10), (8, 4)])
 def test_rows_that_are_no_blocks(net, rows):
-    network = _core.Network(oracle.chain(net.layers), net.heads, net.padding, "reference")
+    network = _core.Network(net.nodes, net.heads, net.padding, "reference")
     with pytest.raises(ValueError, match=r"no blocks of 4 rows of 19"):
         run(network, np.zeros((19, 5), np.uint8), 2, rows=rows)
 
@@ -321,7 +322,7 @@ def fault(change):
     rng = np.random.default_rng(0)
     net = oracle.random_net(rng, 4, 2, 1)
     arguments = {
-        "nodes": [list(node) for node in oracle.chain(net.layers)],
+        "nodes": [list(node) for node in net.nodes],
         "heads": dict(net.heads),
         "padding": "zeros",
         "isa": "reference",
@@ -396,14 +397,7 @@ def test_the_arguments_of_the_fault_test_are_right_before_the_change():
 def check_against_float64(name, image, allowed):
     """Every kernel set is within ``allowed``."""
     model = load(name)
-    net = oracle.Net(
-        [(layer.weight, layer.bias, layer.slope) for layer in model.layers],
-        {
-            scale: (head.weight, head.bias, head.pad, head.output_padding, -1)
-            for scale, head in model.heads.items()
-        },
-        model.padding,
-    )
+    net = to_net(model)
     for scale in model.scales:
         want = oracle.forward(net, image, scale)
         errors = {

@@ -91,13 +91,17 @@ struct Plan {
 /// Running over a picture and counting the rows of rings both follow it.
 class Schedule {
  public:
-  /// Goes to the bands that start at row y0 of a picture of `height` rows. Allocates only at the first plan.
-  void begin(const Plan& plan, std::ptrdiff_t height, std::ptrdiff_t y0) {
+  /// For pictures of `height` rows.
+  void prepare(const Plan& plan, std::ptrdiff_t height) {
     plan_ = &plan;
     height_ = height;
     next_.resize(plan.rings.size());
+  }
+
+  /// Goes to the bands that start at row y0.
+  void begin(std::ptrdiff_t y0) {
     for (std::size_t i = 0; i < next_.size(); ++i) {
-      const RingPlan& ring = plan.rings[i];
+      const RingPlan& ring = plan_->rings[i];
       const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, y0 - ring.extent.before);
       next_[i] = ring.in_blocks ? align_down(first, ring.extent.anchor) : first;
     }
@@ -150,7 +154,8 @@ void trace(const Plan& plan, int reach, std::ptrdiff_t height, std::ptrdiff_t y0
     for (std::ptrdiff_t row = std::max<std::ptrdiff_t>(0, y); row < std::min(height, y + rows); ++row) write(ring, row);
   };
   Schedule schedule;
-  schedule.begin(plan, height, y0);
+  schedule.prepare(plan, height);
+  schedule.begin(y0);
   std::ptrdiff_t next_luma = std::max<std::ptrdiff_t>(0, y0 - kFinishReach);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
     schedule.until(plan.last_ring(), std::min(height, y + kBlock + reach), make);

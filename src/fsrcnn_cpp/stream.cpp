@@ -38,6 +38,7 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
     borders_differ_ |= head->border != heads_.front()->border;
   }
   view_ = {.height = height, .width = width};
+  schedule_.prepare(network.plan, height);
   stride_ = spread(strip_width + kWinogradOverrun);
   rings_.resize(network.plan.rings.size());
   std::ptrdiff_t largest = 0;
@@ -79,7 +80,7 @@ void Stream::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
   assert(y0 % kBlock == 0);
   view_.columns = columns;
   source_ = &source;
-  schedule_.begin(network_->plan, view_.height, y0);
+  schedule_.begin(y0);
 }
 
 void Stream::advance(std::ptrdiff_t y) { until(last_ring(), std::min(view_.height, y + kBlock + reach_)); }

@@ -25,7 +25,6 @@ from fsrcnn_rt.engine.arrays import (
     swapped,
     to_compute,
 )
-from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
@@ -45,8 +44,9 @@ from fsrcnn_rt.engine.sizes import (
 )
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Content, Denoise, Loss, Weights, loss_of, loss_of_video
-from fsrcnn_rt.errors import ScaleError
-from fsrcnn_rt.model import HEAD_KERNEL, SHIPPED, Conv2d, Model, find, load
+from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.model import SHIPPED, Model, find, load
+from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -709,10 +709,12 @@ def _cached_upscaler(
 
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
+    if model.enlarged:
+        raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
     return _core.Network(
         [
-            (layer.weight, layer.bias, _slope(layer), 1, (i, 0, layer.in_channels), [])
-            for i, layer in enumerate(model.layers)
+            (node.weight, node.bias, node.slope, node.groups, node.source, list(node.adds))
+            for node in model.nodes
         ],
         {
             scale: (
@@ -721,20 +723,16 @@ def _packed(model: Model, isa: str) -> _core.Network:
                 head.pad,
                 head.output_padding,
                 # Farther than the kernel reaches there is nothing to see.
-                -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
+                -1 if head.border == "full" else min(head.border, head.kernel),
             )
             for scale, head in model.heads.items()
         },
         model.padding,
         isa,
+        planes=model.planes,
+        enlarged=model.enlarged,
+        plus_bicubic=model.plus_bicubic,
     )
-
-
-def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:
-    """Slope below zero, per channel: every activation is a PReLU to the core."""
-    if layer.slope is not None:
-        return layer.slope
-    return np.full(layer.out_channels, 0 if layer.activation == "relu" else 1, np.float32)
 
 
 def _is_pil(image: object) -> "TypeGuard[Image]":
