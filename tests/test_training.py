@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import Upscaler, _core, cli, load
+from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.engine import runtime
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
+from fsrcnn_rt.model import fsrcnn, idn, srcnn
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 tomllib = pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
 
-from fsrcnn_rt.training.config import ConfigError, parse_recipe, read_recipe  # noqa: E402
+from fsrcnn_rt.training.config import ConfigError, lay_out, parse_recipe, read_recipe  # noqa: E402
 from fsrcnn_rt.training.data import (  # noqa: E402
     LazyPair,
     PatchSampler,
@@ -31,14 +32,9 @@ from fsrcnn_rt.training.degrade import damaged, shrink  # noqa: E402
 from fsrcnn_rt.training.drawings import SIDE, draw  # noqa: E402
 from fsrcnn_rt.training.export import to_model  # noqa: E402
 from fsrcnn_rt.training.least_squares import solve_head  # noqa: E402
-from fsrcnn_rt.training.network import (  # noqa: E402
-    HEAD_PADS,
-    TrainableFsrcnn,
-    features,
-    loss_and_gradients,
-    subpixel_weight,
-    tap_reach,
-)
+from fsrcnn_rt.training.loss import Losses  # noqa: E402
+from fsrcnn_rt.training.network import apply, enlarge, subpixel_weight, tap_reach  # noqa: E402
+from fsrcnn_rt.training.trainable import Trainable  # noqa: E402
 from fsrcnn_rt.training.trainer import Training  # noqa: E402
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -48,9 +44,11 @@ name = "tiny"
 seed = 7
 
 [network]
+family = "fsrcnn"
 d = 6
 s = 3
 m = 1
+first = 5
 expansion = 8
 
 [data]
@@ -66,6 +64,7 @@ validation_images = 2
 
 [training]
 evaluate_every = 4
+precision = "float32"
 optimizer = "adam"
 average = 0.9
 clip = 1.0
@@ -241,10 +240,10 @@ def test_recipe_is_changed_by_options(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
     recipe = read_recipe(path, CHANGES)
-    assert (recipe.optimizer, recipe.m, recipe.name) == ("soap", 3, "other")
+    assert (recipe.optimizer, recipe.network.m, recipe.name) == ("soap", 3, "other")
     assert [(stage.steps, stage.scales) for stage in recipe.stages] == [(9, (3,)), (9, (4, 2))]
     unchanged = read_recipe(path)
-    assert (unchanged.optimizer, unchanged.d) == ("adam", recipe.d)
+    assert (unchanged.optimizer, unchanged.network.d) == ("adam", recipe.network.d)
 
 
 @pytest.mark.parametrize(
@@ -421,13 +420,8 @@ def test_validation_is_damaged_as_training_is(data):
 # --------------------------------------------------------------------------------------------- network
 
 
-def upscale(weights, x, scale):
-    weight, bias = weights[f"head.x{scale}.weight"], weights[f"head.x{scale}.bias"]
-    return apply_subpixel(features(weights, x), weight, bias, scale, HEAD_PADS[scale])
-
-
 def apply_subpixel(x, weight, bias, stride, pad):
-    before, after = tap_reach(stride, pad)
+    before, after = tap_reach(weight.shape[-1], stride, pad)
     x = torch.nn.functional.pad(x, (before, after, before, after), mode="replicate")
     phases = torch.nn.functional.conv2d(x, subpixel_weight(weight, stride, pad), bias.expand(stride * stride))
     return torch.nn.functional.pixel_shuffle(phases, stride)
@@ -438,7 +432,7 @@ def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
     random = torch.Generator().manual_seed(3)
     x = torch.randn(2, 5, 7, 6, generator=random)
     weight, bias = torch.randn(5, 1, 9, 9, generator=random), torch.randn(1, generator=random)
-    reach = max(tap_reach(stride, pad))
+    reach = max(tap_reach(9, stride, pad))
     padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
     output_padding = stride - 9 + 2 * pad
     expected = torch.nn.functional.conv_transpose2d(padded, weight, bias, stride, pad, output_padding)
@@ -465,9 +459,9 @@ def expanded_by_definition(parameters, x, scale):
     convolve = torch.nn.functional.conv2d
     for index in range(4):
         get = {
-            key.split("/")[2]: value for key, value in parameters.items() if key.startswith(f"trunk/{index}/")
+            key.split("/")[2]: value for key, value in parameters.items() if key.startswith(f"node/{index}/")
         }
-        outer, inner = (parameters[f"trunk/{index}/weight/{part}"] for part in ("outer", "inner"))
+        outer, inner = (parameters[f"node/{index}/weight/{part}"] for part in ("outer", "inner"))
         reach = inner.shape[-1] // 2
         padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate") if reach else x
         y = convolve(convolve(padded, inner), outer[:, :, None, None])
@@ -492,7 +486,7 @@ def test_collapsed_network_is_the_expanded_one(recipe, model_from_parameters):
 @pytest.fixture
 def model_from_parameters():
     """An expanded network with parameters of everyday size, and a picture."""
-    network = TrainableFsrcnn(6, 3, 1, [3], expansion=8, seed=1)
+    network = Trainable(fsrcnn.Shape(6, 3, 1), [3], expansion=8, seed=1)
     random = torch.Generator().manual_seed(6)
     with torch.no_grad():
         for name, value in network.values.items():
@@ -512,27 +506,168 @@ def test_gradients_reach_what_the_weights_were_made_of(model_from_parameters):
     expected = error[inner].square().mean()
     names, values = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(expected, values)
-    value = loss_and_gradients(
-        *(_core.Gradients(runtime.resolve_isa(None)), network.weights()),
-        *(lr[:, 0].numpy(), hr[:, 0].numpy(), 3, "mse", 2, 0.5),
-    )
+    losses = Losses(lay_out(fsrcnn.Shape(6, 3, 1)), runtime.resolve_isa(None))
+    value = losses.backward(network.weights(), lr[:, 0].numpy(), hr[:, 0].numpy(), 3, "mse", 2, 0.5)
     assert value == pytest.approx(float(expected.detach()), rel=1e-5)
     for name, parameter, gradient in zip(names, values, gradients, strict=True):
         scale = float(gradient.abs().max())
         torch.testing.assert_close(parameter.grad, 0.5 * gradient, rtol=0, atol=1e-4 * scale, msg=name)
 
 
-def test_features_are_those_of_the_oracle(net):
-    weights = {}
-    for index, arrays in enumerate(net.layers):
-        for part, array in zip(("weight", "bias", "slope"), arrays, strict=True):
-            weights[f"trunk.{index}.{part}"] = torch.from_numpy(array)
+SMALL = {
+    "fsrcnn": fsrcnn.Shape(6, 3, 1),
+    "state 1": fsrcnn.State1(5, 4),
+    "state 2": fsrcnn.Shape(6, 3, 2, first=9),
+    "srcnn": srcnn.Shape((9, 3, 5), 5, 4),
+    "idn": idn.Shape(8, 2, (6, 4, 8, 8, 6, 10), groups=2),
+}
+
+
+@pytest.fixture(params=SMALL)
+def shape(request):
+    """The shape of a small network of every family."""
+    return SMALL[request.param]
+
+
+def randomised(network, deviation=0.3):
+    """Move the parameters away from where they begin, so that every one of them counts."""
+    random = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for name, value in network.values.items():
+            share = 0.03 if name.startswith("head") and "weight" in name else deviation
+            value.add_(torch.randn(value.shape, generator=random) * share)
+    return network
+
+
+def oracle_net(model):
+    """The model as the oracle takes it."""
+    heads = {
+        scale: (head.weight, head.bias, head.pad, head.output_padding, -1)
+        for scale, head in model.heads.items()
+    }
+    nodes = [(n.weight, n.bias, n.slope, n.groups, n.source, list(n.adds)) for n in model.nodes]
+    return oracle.Net(nodes, heads, model.padding, model.planes, model.enlarged, model.plus_bicubic)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_network_is_that_of_the_oracle(shape, scale):
+    network = lay_out(shape)
+    model = network.with_random_weights(np.random.default_rng(5))
+    weights = {name: torch.from_numpy(array) for name, array in model.tensors.items()}
     luma = np.random.default_rng(8).uniform(size=(9, 14)).astype(np.float32)
-    expected = luma[None].astype(np.float64)
-    for weight, bias, slope in net.layers:
-        expected = oracle.prelu(oracle.conv2d(expected, weight, bias, "replicate"), slope)
-    result = features(weights, torch.from_numpy(luma)[None, None])[0].numpy()
-    assert result == pytest.approx(expected, abs=2e-5)
+    result = apply(network, weights, torch.from_numpy(luma)[None, None], scale)[0, 0].numpy()
+    assert result == pytest.approx(oracle.forward(oracle_net(model), luma, scale), abs=2e-5)
+
+
+def test_bfloat16_is_near_float32():
+    """The bicubic picture keeps its precision, what is added to it has 8 bits."""
+    network = Trainable(SMALL["idn"], [3], expansion=0, seed=1)
+    weights = randomised(network, 0.01).weights()
+    x = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        exact, rough = (
+            apply(lay_out(SMALL["idn"]), weights, x, 3, t) for t in (torch.float32, torch.bfloat16)
+        )
+    added = float((exact - enlarge(x, 3)).abs().max())
+    assert rough.dtype == torch.float32
+    assert 0 < float((exact - rough).abs().max()) < 0.05 * added
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("size", [(7, 12), (1, 3)])
+def test_bicubic_picture_is_that_of_the_oracle(scale, size, rng):
+    luma = rng.uniform(size=size)
+    result = enlarge(torch.from_numpy(luma).float()[None, None], scale)[0, 0].numpy()
+    assert result == pytest.approx(oracle.bicubic(luma, scale), abs=1e-6)
+
+
+def loss_by_definition(network, weights, lr, hr, scale, loss, border, overshoot):
+    """In float64, from what the network makes."""
+    result = apply(network, weights, torch.from_numpy(lr)[:, None], scale)[:, 0].detach().numpy()
+    step = 1 if network.enlarged else scale
+    read = [oracle.bicubic(patch, scale) if network.enlarged else patch for patch in lr]
+    total = count = 0
+    for n in range(len(hr)):
+        for y in range(scale * border, hr.shape[1] - scale * border):
+            for x in range(scale * border, hr.shape[2] - scale * border):
+                v, u = y // step, x // step
+                near = read[n][max(0, v - 2) : v + 3, max(0, u - 2) : u + 3]
+                more = 0.15 * (near.max() - near.min())
+                beyond = max(0.0, result[n, y, x] - near.max() - more, near.min() - more - result[n, y, x])
+                error = abs(result[n, y, x] - hr[n, y, x])
+                power = 1 if loss == "l1" else 2
+                total += error**power + overshoot * beyond**power
+                count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse"])
+def test_loss_and_gradients_of_every_family(shape, loss, rng):
+    """The value against its definition, the gradients against differences of it, overshoot included."""
+    network = lay_out(shape, [2])
+    trained = randomised(Trainable(shape, [2], expansion=0, seed=1), 0.05)
+    lr = rng.uniform(size=(2, 10, 10)).astype(np.float32)
+    hr = rng.uniform(size=(2, 20, 20)).astype(np.float32)
+    losses = Losses(network, runtime.resolve_isa(None))
+    value = losses.backward(trained.weights(), lr, hr, 2, loss, 2, 0.5, 4.0)
+    assert value == pytest.approx(
+        loss_by_definition(network, trained.weights(), lr, hr, 2, loss, 2, 4.0), rel=1e-4
+    )
+
+    random = torch.Generator().manual_seed(9)
+    directions = {
+        n: torch.randn(v.shape, generator=random) * v.detach().abs().mean()
+        for n, v in trained.named_parameters()
+    }
+    expected = sum(float((p.grad * directions[n]).sum()) for n, p in trained.named_parameters())
+    step = 1e-3
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                parameter.add_(directions[name], alpha=sign * step)
+        sides.append(loss_by_definition(network, trained.weights(), lr, hr, 2, loss, 2, 4.0))
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                parameter.add_(directions[name], alpha=-sign * step)
+    assert 0.5 * (sides[0] - sides[1]) / (2 * step) == pytest.approx(
+        expected, rel=0.02, abs=1e-3 * value
+    )
+
+
+def test_the_core_computes_what_pytorch_does(shape, rng):
+    """Chains train by the core: value and gradients are those of the network in PyTorch."""
+    network = lay_out(shape, [3])
+    if shape is SMALL["idn"]:
+        assert Losses(network, "reference")._engine is None
+        return
+    lr = rng.uniform(size=(2, 12, 12)).astype(np.float32)
+    hr = rng.uniform(size=(2, 36, 36)).astype(np.float32)
+    found = []
+    for by_core in (True, False):
+        trained = randomised(Trainable(shape, [3], expansion=8, seed=1), 0.05)
+        losses = Losses(network, runtime.resolve_isa(None))
+        assert losses._engine is not None
+        if not by_core:
+            losses._engine = None
+        value = losses.backward(trained.weights(), lr, hr, 3, "mse", 2)
+        found.append((value, {name: p.grad for name, p in trained.named_parameters()}))
+    (ours, of_ours), (theirs, of_theirs) = found
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    for name, gradient in of_theirs.items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(of_ours[name], gradient, rtol=0, atol=1e-4 * scale, msg=name)
+
+
+@pytest.mark.parametrize("expansion", [0, 8])
+def test_networks_on_the_bicubic_picture_begin_with_it(expansion, rng):
+    """PSNR starts at bicubic's: nothing is to be learned before it gets better."""
+    x = torch.from_numpy(imresize(rng.uniform(size=(5, 6)), 3).astype(np.float32))[None, None]
+    for name, deviation in ("idn", 0.01), ("srcnn", 0.05):
+        weights = Trainable(SMALL[name], [2, 3, 4], expansion, seed=1).weights()
+        for scale in (2, 3, 4):
+            result = apply(lay_out(SMALL[name]), weights, x, scale).detach()
+            assert float((result - enlarge(x, scale)).std()) < deviation, (name, scale)
 
 
 # -------------------------------------------------------------------------------------------- training
@@ -541,25 +676,30 @@ def test_features_are_those_of_the_oracle(net):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_least_squares_finds_the_head_that_made_the_pictures(rng, scale):
     """Where the truth is a head's output, that head is found, bias included."""
-    network = TrainableFsrcnn(4, 3, 1, [scale], expansion=0, seed=1)
-    weights = {name: value.detach() for name, value in network.weights().items()}
+    shape = fsrcnn.Shape(4, 3, 1)
+    network = lay_out(shape)
+    trained = Trainable(shape, [scale], expansion=0, seed=1)
+    weights = {name: value.detach() for name, value in trained.weights().items()}
     weights[f"head.x{scale}.weight"] = torch.from_numpy(rng.normal(0, 0.05, (4, 1, 9, 9)).astype(np.float32))
     weights[f"head.x{scale}.bias"] = torch.tensor([0.3])
 
     class Sampler:
         def draw(self, random):
             lr = random.uniform(size=(4, 1, 24, 24)).astype(np.float32)
-            return lr, upscale(weights, torch.from_numpy(lr), scale).numpy()
+            return lr, apply(network, weights, torch.from_numpy(lr), scale).numpy()
 
-    weight, bias = solve_head(weights, scale, Sampler(), rng)
+    weight, bias = solve_head(network, weights, scale, Sampler(), rng)
     found = weights | {f"head.x{scale}.weight": weight, f"head.x{scale}.bias": bias}
     assert weight.shape == (4, 1, 9, 9)
     assert bias.shape == (1,)
     lr, hr = Sampler().draw(rng)
-    before, after = tap_reach(scale, {2: 4, 3: 3, 4: 4}[scale])
+    before, after = tap_reach(9, scale, {2: 4, 3: 3, 4: 4}[scale])
     inner = (..., slice(before + 4, -after - 4), slice(before + 4, -after - 4))
     torch.testing.assert_close(
-        upscale(found, torch.from_numpy(lr), scale)[inner], torch.from_numpy(hr)[inner], rtol=0, atol=2e-3
+        apply(network, found, torch.from_numpy(lr), scale)[inner],
+        torch.from_numpy(hr)[inner],
+        rtol=0,
+        atol=2e-3,
     )
 
 
