@@ -150,6 +150,18 @@ def changed(**changes):
     return document
 
 
+FSRCNN = tomllib.loads(RECIPE)["network"]
+STATE1 = {"family": "state1", "n1": 5, "n2": 4, "kernels": [9, 5], "expansion": 8}
+SRCNN = {"family": "srcnn", "n1": 5, "n2": 4, "kernels": [9, 3, 5], "expansion": 8}
+IDN = {
+    "family": "idn",
+    "features": 8,
+    "blocks": 2,
+    "widths": [6, 4, 8, 8, 6, 10],
+    "groups": 2,
+    "expansion": 0,
+}
+
 DAMAGE = {"shares": {"jpeg": 0.5, "noise": 0.5}, "quality": [30, 60], "crf": [20, 30], "sigma": [2, 9]}
 
 
@@ -178,6 +190,25 @@ def test_recipes_of_the_repository_are_valid(path):
     assert {scale for stage in recipe.stages for scale in stage.scales} == {2, 3, 4}
 
 
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (FSRCNN, fsrcnn.Shape(6, 3, 1)),
+        (FSRCNN | {"first": 9}, fsrcnn.Shape(6, 3, 1, first=9)),
+        (STATE1, fsrcnn.State1(5, 4, (9, 5, 9))),
+        (SRCNN, srcnn.Shape((9, 3, 5), 5, 4)),
+        (IDN, idn.Shape(8, 2, (6, 4, 8, 8, 6, 10), 2)),
+    ],
+)
+def test_family_and_its_numbers(network, shape):
+    document = changed(network=network)
+    del document["stage"][1]
+    recipe = parse_recipe(document)
+    assert recipe.network == shape
+    assert type(recipe.network) is type(shape)
+    assert recipe.expansion == network["expansion"]
+
+
 def test_rate_is_a_number_or_a_pair(recipe):
     assert recipe.stages[0].learning_rate == (2e-3, 1e-3)
     assert recipe.stages[1].learning_rate == (1e-4, 1e-4)
@@ -193,6 +224,26 @@ def test_rate_is_a_number_or_a_pair(recipe):
         (changed(seed=True), "^seed: expected an integer"),
         (changed(network__d="many"), r"^network\.d: expected an integer of at least 1, got 'many'$"),
         (changed(network__t=1), r"^network\.t: unknown key$"),
+        (
+            changed(network__family="vdsr"),
+            r"^network\.family: expected 'fsrcnn' or 'state1' or .*, got 'vdsr'$",
+        ),
+        (changed(network={"family": "srcnn"}), r"^network\.kernels is missing$"),
+        (changed(network__first=4), r"^network: node\.0: kernel=4 is not odd and at most 9$"),
+        (
+            changed(network=SRCNN | {"kernels": [9, 5]}),
+            r"kernels: expected a list of 3 integers of at least 1",
+        ),
+        (changed(network=SRCNN), "^stage 'heads': least_squares: true needs family 'fsrcnn' or 'state1'$"),
+        (
+            changed(network=IDN | {"groups": 3}),
+            r"^network: node\.3: groups=3 does not divide 6 channels to 4$",
+        ),
+        (changed(training__precision="int8"), r"^training\.precision: expected 'float32' or 'bfloat16'"),
+        (
+            changed(training__precision="bfloat16"),
+            r"^training\.precision: 'bfloat16' is for family 'idn' alone$",
+        ),
         (changed(network=3), "^network: expected a table, got 3$"),
         (changed(data__augmentation=[]), r"^data\.augmentation: expected a list of numbers"),
         (changed(data__augmentation=[1.5]), r"^data\.augmentation: expected .* got \[1\.5\]$"),
@@ -630,9 +681,7 @@ def test_loss_and_gradients_of_every_family(shape, loss, rng):
         with torch.no_grad():
             for name, parameter in trained.named_parameters():
                 parameter.add_(directions[name], alpha=-sign * step)
-    assert 0.5 * (sides[0] - sides[1]) / (2 * step) == pytest.approx(
-        expected, rel=0.02, abs=1e-3 * value
-    )
+    assert 0.5 * (sides[0] - sides[1]) / (2 * step) == pytest.approx(expected, rel=0.02, abs=1e-3 * value)
 
 
 def test_the_core_computes_what_pytorch_does(shape, rng):
@@ -703,6 +752,36 @@ def test_least_squares_finds_the_head_that_made_the_pictures(rng, scale):
     )
 
 
+def of_family(network, **training):
+    """A recipe of one stage for a network."""
+    document = change_stage(0, steps=60, learning_rate=[2e-3, 0.0], scales=[3, 2], scale_weights=[1.0, 1.0])
+    document["network"] = network
+    document["training"] |= training
+    del document["stage"][1]
+    return parse_recipe(document)
+
+
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [(STATE1, "float32"), (SRCNN, "float32"), (IDN, "float32"), (IDN | {"expansion": 8}, "bfloat16")],
+)
+def test_every_family_trains_and_resumes(data, network, precision, tmp_path):
+    """It learns, a training in pieces makes the same bits, and the model is what the recipe names."""
+    recipe = of_family(network, precision=precision, optimizer="soap", evaluate_every=30)
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, done = train(recipe, data, tmp_path / "whole")
+    assert done
+    parts, _ = train(recipe, data, tmp_path / "parts", limits=(5, None))
+    for name, value in whole.average.items():
+        assert torch.equal(value, parts.average[name]), name
+    for scale in ("psnr_x3", "psnr_x2"):
+        assert float(whole._rows[-1][scale]) > float(whole._rows[1][scale]) + 0.1, scale
+    model = to_model(whole.average, recipe, whole.figures)
+    assert model.architecture == lay_out(recipe.network, (2, 3))
+    assert model.scales == (2, 3)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "soap", "sgd"])
 def test_interrupted_training_ends_as_an_uninterrupted_one(data, optimizer, tmp_path):
     """Cut within a stage away from an evaluation, between two stages, and within the second."""
@@ -739,6 +818,98 @@ def test_checkpoint_of_another_recipe_is_refused(data, recipe, tmp_path):
     (tmp_path / "x.checkpoint").write_bytes(b"PK broken")
     with pytest.raises(ValueError, match="not a checkpoint"):
         Training(recipe, data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv").resume()
+
+
+def test_what_is_ahead_may_change(data, tmp_path):
+    """A stage of a constant rate is made longer or cut short, and others follow; the past stays."""
+    endless = change_stage(0, steps=1000, learning_rate=1e-3)
+    del endless["stage"][1]
+    train(parse_recipe(endless), data, tmp_path, limits=(6,))
+    cut = change_stage(0, steps=6, learning_rate=1e-3)
+    falling = {**cut["stage"][0], "name": "falling", "steps": 4, "learning_rate": [1e-3, 0.0]}
+    cut["stage"][1] = falling
+
+    def resumed(document):
+        training = Training(parse_recipe(document), data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv")
+        training.resume()
+        return training
+
+    for document in (
+        cut | {"stage": [{**cut["stage"][0], "steps": 5}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "learning_rate": 2e-3}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "learning_rate": [1e-3, 0.0]}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "patch": 9}, falling]},
+        cut | {"stage": [cut["stage"][0], {**falling, "scales": [2]}]},
+    ):
+        with pytest.raises(ValueError, match="written by another recipe"):
+            resumed(document)
+    training = resumed(cut)
+    assert training.run()
+    assert [(row["stage"], row["step"]) for row in training._rows[-3:]] == [
+        ("trunk", "5"), ("falling", "0"), ("falling", "4")
+    ]  # fmt: skip
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    uncut, _ = train(parse_recipe(cut), data, whole)
+    for name, value in uncut.average.items():
+        assert torch.equal(value, training.average[name]), name
+
+
+def test_killed_training_goes_on_from_its_checkpoint(data, tmp_path):
+    """SIGKILL amid the steps: what was written last is whole, and the end is that of a whole run."""
+    document = change_stage(0, steps=40)
+    document["training"]["evaluate_every"] = 2
+    del document["stage"][1]
+    whole, _ = train(parse_recipe(document), data, tmp_path)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    code = (
+        "import sys, json, torch; from pathlib import Path\n"
+        "from fsrcnn_rt.training.config import parse_recipe\n"
+        "from fsrcnn_rt.training.trainer import Training\n"
+        "torch.set_num_threads(1); folder = Path(sys.argv[3])\n"
+        "paths = Path(sys.argv[2]), folder / 'x.checkpoint', folder / 'x.log.csv'\n"
+        "training = Training(parse_recipe(json.loads(sys.argv[1])), *paths)\n"
+        "training.run(report=lambda line: print(line, flush=True))\n"
+    )
+    arguments = [sys.executable, "-c", code, json.dumps(document), str(data), str(folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if " step 8 " in line:
+                process.kill()
+                break
+    training = Training(parse_recipe(document), data, folder / "x.checkpoint", folder / "x.log.csv")
+    training.resume()
+    assert 0 < training._total < 40
+    training.run()
+    for name, value in whole.average.items():
+        assert torch.equal(value, training.average[name]), name
+
+
+def test_soap_turns_no_side_that_is_too_long(monkeypatch):
+    """The other side is turned still; columns of one gradient then move alike, rows do not."""
+    from fsrcnn_rt.training import soap
+
+    def steps(longest):
+        monkeypatch.setattr(soap, "LONGEST_SIDE", longest)
+        random = torch.Generator().manual_seed(3)
+        parameter = torch.nn.Parameter(torch.zeros(3, 5))
+        optimizer = soap.Soap([parameter], lr=0.1)
+        for _ in range(25):
+            parameter.grad = torch.randn(3, 1, generator=random).expand(3, 5) + 0.1
+            optimizer.step()
+        return parameter.detach(), optimizer.state[parameter]
+
+    _, state = steps(5)
+    assert {"left", "right", "left_basis", "right_basis"} <= state.keys()
+    result, state = steps(4)
+    assert "right" not in state
+    assert "left_basis" in state
+    torch.testing.assert_close(result, result[:, :1].expand(3, 5))
+    assert float(result[:, 0].std()) > 0.01
+    untouched, state = steps(2)
+    assert "left" not in state
+    assert not torch.allclose(result, untouched)
 
 
 def test_heads_stage_leaves_the_trunk_as_it_is(data, recipe, tmp_path):
