@@ -58,7 +58,7 @@ class Losses:
         value = _mean(loss, (result - torch.from_numpy(hr)[:, None])[inner])
         if overshoot:
             value = value + overshoot * _mean(loss, _beyond(result, x, scale)[inner])
-        (factor * value).backward()
+        torch.autograd.backward(factor * value)
         return float(value.detach())
 
     def _by_core(
