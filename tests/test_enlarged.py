@@ -34,7 +34,9 @@ class Srcnn:
 
     def forward(self, plane, scale):
         """Of (planes, H, W), by definition, in float64."""
-        x = np.stack([oracle.bicubic(channel, scale) for channel in np.asarray(plane, np.float64)])
+        x = np.stack(
+            [oracle.bicubic(channel, scale, "symmetric") for channel in np.asarray(plane, np.float64)]
+        )
         for i, (weight, bias) in enumerate(self.layers):
             x = oracle.conv2d(x, weight, bias, self.padding)
             if i + 1 < len(self.layers):
@@ -223,7 +225,7 @@ def test_authors_weights_agree_with_pytorch(authors_folder, data_folder, isa, na
     torch = pytest.importorskip("torch")
     srcnn = authors_srcnn(authors_folder / name / "x3.mat")
     small = load_luma(data_folder / "Set5" / "butterfly.bmp")[:40, :48].astype(np.float32) / 255
-    x = torch.from_numpy(oracle.bicubic(small.astype(np.float64), 3))[None, None].float()
+    x = torch.from_numpy(oracle.bicubic(small.astype(np.float64), 3, "symmetric"))[None, None].float()
     for i, (weight, bias) in enumerate(srcnn.layers):
         reach = weight.shape[2] // 2
         x = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")

@@ -1,5 +1,5 @@
-// Networks that read the picture enlarged: rows of it are made as the network asks for them, and no large picture is
-// ever whole.
+// Networks that read the picture enlarged, by MATLAB's bicubic filter: rows of it are made as the network asks for
+// them, and no large picture is ever whole.
 #pragma once
 
 #include <cstddef>
