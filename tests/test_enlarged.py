@@ -194,7 +194,7 @@ def authors_folder(data_folder):
 
 
 def authors_srcnn(path):
-    """Layers are stored as (in, kernel, out), of which one channel leaves none, and kernels column by column."""
+    """Layers are stored as (in, kernel, out), where one channel leaves none; kernels column by column."""
     contents = pytest.importorskip("scipy.io").loadmat(path)
     layers = []
     for i, ic in ((1, 1), (2, 64), (3, 32)):

@@ -298,7 +298,8 @@ PYBIND11_MODULE(_core, m) {
       .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
                     const std::string&, int, const std::string&, bool, bool, const std::string&>(),
            py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(), py::arg("planes") = 1,
-           py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false, py::arg("algorithm") = "winograd")
+           py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
+           py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,

@@ -33,7 +33,7 @@ class Enlarged final : public Phases, private Rows {
   int scale_ = 0;
   Rows* source_ = nullptr;
   Stream stream_;  // of the large picture
-  Ring rows_;  // of the picture
+  Ring rows_;      // of the picture
   std::ptrdiff_t next_row_ = 0;
   float* planes_ = nullptr;           // of a block of rows
   float* column_filtered_ = nullptr;  // a row on its way to a large one

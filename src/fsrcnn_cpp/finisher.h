@@ -7,13 +7,13 @@
 #include "arena.h"
 #include "finish.h"
 #include "network.h"
-#include "pixel_io.h"
 #include "phases.h"
+#include "pixel_io.h"
 
 namespace fsrcnn {
 
-/// Finishes the phase planes of a strip, of luma or of every colour, block by block. Reads what went into the network once more, and of the picture
-/// the planes that bypass it.
+/// Finishes the phase planes of a strip, of luma or of every colour, block by block. Reads what went into the network
+/// once more, and of the picture the planes that bypass it.
 class Finisher {
  public:
   /// `picture`: where extra planes come from, `extras` of them; what is handed out as luma alone has none.

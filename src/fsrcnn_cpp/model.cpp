@@ -58,9 +58,9 @@ void validate_head(const Model& model, const Head& head) {
   require(head.stride >= 2 && head.stride <= kMaxStride, name + ": stride is not 2, 3 or 4");
   require(head.ic == channels,
           name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
-  require(head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxHeadKernel,
-          name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " +
-              std::to_string(kMaxHeadKernel));
+  require(
+      head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxHeadKernel,
+      name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " + std::to_string(kMaxHeadKernel));
   require(head.border >= Head::kFullBorder, name + " border=" + std::to_string(head.border) + " is negative");
   require(head.enlarges != model.enlarged, name + " is not that of such a network");
   const auto planes = static_cast<std::size_t>(plane_count(model.colour));

@@ -41,7 +41,7 @@ struct Head {
 
   int stride;               // the scale
   int pad, output_padding;  // of a transposed convolution
-  int border;  // pixels by which the padding extends the features before zeros, or kFullBorder
+  int border;               // pixels by which the padding extends the features before zeros, or kFullBorder
   int ic, kernel;
   std::vector<float> weight;  // [ic][kernel][kernel], or [plane][ic][kernel][kernel]
   std::vector<float> bias;    // one, or one a plane
@@ -63,9 +63,7 @@ struct Model {
   Colour colour = Colour::luma;
 
   /// Channels of result `of`.
-  int channels(int of) const {
-    return of == 0 ? plane_count(colour) : nodes[static_cast<std::size_t>(of) - 1].conv.oc;
-  }
+  int channels(int of) const { return of == 0 ? plane_count(colour) : nodes[static_cast<std::size_t>(of) - 1].conv.oc; }
 };
 
 /// Most rows and columns of a head's kernel.
@@ -75,8 +73,8 @@ inline constexpr int kMaxHeadKernel = 17;
 std::vector<Node> chain(std::vector<ConvLayer> layers);
 
 /// Throws std::invalid_argument, naming the node and the value, unless every node reads channels that are made before
-/// it, the sizes agree and every head gives exactly stride times its input, or as much as that where it is enlarged. More
-/// than luma takes a network that is.
+/// it, the sizes agree and every head gives exactly stride times its input, or as much as that where it is enlarged.
+/// More than luma takes a network that is.
 void validate(const Model& model);
 
 }  // namespace fsrcnn

@@ -103,7 +103,8 @@ void ResizeSink::add(const float* const* made, std::ptrdiff_t stride) {
     for (int plane = 0; plane < small_planes(); ++plane) {
       const float* taps[kMaxTaps];
       for (int t = 0; t < extra.taps; ++t) taps[t] = small_row(extra.first_of(y) + t, plane);
-      kernels_.blend(taps, extra.weights_of(y), extra.taps, width, row(down_, down_stride_, made_planes() + plane, waiting_));
+      kernels_.blend(taps, extra.weights_of(y), extra.taps, width,
+                     row(down_, down_stride_, made_planes() + plane, waiting_));
     }
   }
   if (++waiting_ == kResampleRows) finish();

@@ -10,8 +10,8 @@
 #include "arena.h"
 #include "finisher.h"
 #include "network.h"
-#include "pixel_io.h"
 #include "phases.h"
+#include "pixel_io.h"
 
 namespace fsrcnn {
 

@@ -29,9 +29,9 @@ class Upscaler {
 
   /// Upscales rows `begin` to `end` - 1 of `src` into their place in every target, in one pass of the convolutions, on
   /// up to `threads` threads. The images must agree in channels and type, and none overlap `src`; `begin`, and `end`
-  /// unless it is the height, are multiples of kBlock. A network that reads the picture enlarged runs once for each target,
-  /// one after the other. Neither these nor `strip_width` (0 chooses) nor `threads` ever
-  /// change a bit of the result. Allocates only at the first call of a geometry.
+  /// unless it is the height, are multiples of kBlock. A network that reads the picture enlarged runs once for each
+  /// target, one after the other. Neither these nor `strip_width` (0 chooses) nor `threads` ever change a bit of the
+  /// result. Allocates only at the first call of a geometry.
   void run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
            std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const;
 

@@ -137,7 +137,7 @@ constexpr double kYcbcrOffset[3] = {16, 128, 128};
 void to_rgb(double (&sample)[3]) {
   double c[3], result[3];
   for (int i = 0; i < 3; ++i) c[i] = sample[i] * 255 - kYcbcrOffset[i];
-  const auto determinant = [](const double (&m)[3][3]) {
+  const auto determinant = [](const double(&m)[3][3]) {
     return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
            m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
   };
@@ -155,7 +155,8 @@ Planes planes_of(const ImageView& src, Colour colour) {
   Planes planes(static_cast<std::size_t>(plane_count(colour)), Plane(src.height, src.width));
   for (std::size_t i = 0; i < planes[0].samples.size(); ++i) {
     float sample[3];
-    std::memcpy(sample, src.data + i * static_cast<std::size_t>(src.pixel_stride), static_cast<std::size_t>(src.pixel_stride));
+    std::memcpy(sample, src.data + i * static_cast<std::size_t>(src.pixel_stride),
+                static_cast<std::size_t>(src.pixel_stride));
     for (std::size_t p = 0; p < planes.size(); ++p) {
       double value = p == 0 || colour == Colour::rgb ? sample[rgb ? p : 0] : 128.0 / 255;
       if (rgb && colour != Colour::rgb) {

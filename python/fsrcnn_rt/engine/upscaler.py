@@ -730,6 +730,7 @@ def _packed(model: Model, isa: str) -> _core.Network:
         model.padding,
         isa,
         planes=model.planes,
+        colour=model.colour,
         enlarged=model.enlarged,
         plus_bicubic=model.plus_bicubic,
     )

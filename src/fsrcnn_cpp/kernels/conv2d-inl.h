@@ -94,11 +94,13 @@ void conv2d_blocks(const ConvArgs& args, int rows, int columns) {
 
 void conv2d(const ConvArgs& args) { conv2d_blocks(args, args.kernel, args.kernel); }
 
+constexpr ptrdiff_t whole_vectors(ptrdiff_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+
 void conv2d_narrow(const ConvArgs& args) {
   constexpr ptrdiff_t kStride = kNarrowColumns + kMaxLanes;
   const int oc = args.oc, kernel = args.kernel;
   const ptrdiff_t dst_stride = args.dst_stride, width = args.width;
-  const ptrdiff_t most = kNarrowColumns - (kernel - 1 + kLanes - 1) / kLanes * kLanes;  // of a chunk, with what its last taps meet
+  const ptrdiff_t most = kNarrowColumns - whole_vectors(kernel - 1);  // beside what the last taps meet
   const float* const slopes = args.slope + oc * kernel;
   const float* rows[kMaxKernel];
   for (int ky = 0; ky < kernel; ++ky) rows[ky] = args.src_rows[ky];
@@ -109,7 +111,7 @@ void conv2d_narrow(const ConvArgs& args) {
                    args.slope, n + kernel - 1, nullptr},
                   kernel, 1);
     // What the last vector of results adds to: of no result, but finite.
-    const ptrdiff_t end = (n + kernel - 1 + kLanes - 1) / kLanes * kLanes;
+    const ptrdiff_t end = whole_vectors(n + kernel - 1);
     for (int i = 0; i < oc * kernel; ++i) store(sums + i * kStride + end, Vec{});
     for (int o = 0; o < oc; ++o) {
       const float* const of_channel = sums + o * kernel * kStride;

@@ -12,8 +12,8 @@
 
 namespace fsrcnn {
 
-inline constexpr int kMaxLanes = 16;     // floats in the widest vector of any table
-inline constexpr int kMaxKernel = 17;    // taps a side of the largest convolution, transposed or not
+inline constexpr int kMaxLanes = 16;   // floats in the widest vector of any table
+inline constexpr int kMaxKernel = 17;  // taps a side of the largest convolution, transposed or not
 inline constexpr int kMaxStride = 4;
 
 // Output channels are computed in blocks of nearly equal size: 32 channels on a table that takes at most 14 are
@@ -110,7 +110,7 @@ constexpr bool deconv_uses(int phase, int t, int stride, int pad, int kernel = k
   return k >= 0 && k < kernel;
 }
 /// Smallest and largest t that any phase uses.
-constexpr int deconv_first_tap(int stride, int pad, int kernel = kDeconvKernel) { return -((kernel - 1 - pad) / stride); }
+constexpr int deconv_first_tap(int stride, int pad) { return -((kDeconvKernel - 1 - pad) / stride); }
 constexpr int deconv_last_tap(int stride, int pad) { return (stride - 1 + pad) / stride; }
 
 struct DeconvKernel {

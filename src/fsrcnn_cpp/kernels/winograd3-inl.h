@@ -18,8 +18,8 @@ constexpr int kPoints = kWinogradPoints * kWinogradPoints;
 constexpr ptrdiff_t kHotFloats = 6144;  // most of a first-level cache of 32 KB
 static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 
-/// Floats between the points, or the products, of all channels: an odd number of tile rows, because at a power of two the 36 stores of a
-/// channel would all fall into the same few cache sets.
+/// Floats between the points, or the products, of all channels: an odd number of tile rows, because at a power of two
+/// the 36 stores of a channel would all fall into the same few cache sets.
 inline ptrdiff_t points_stride(int channels) { return static_cast<ptrdiff_t>(channels | 1) * kChunkTiles; }
 
 // The points 0, a, -a, b, -b and infinity. Around 1 they amplify rounding errors five times less than 1 and 2 would,

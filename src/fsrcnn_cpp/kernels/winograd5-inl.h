@@ -41,8 +41,8 @@ FSRCNN_INLINE void points_to_rows(const Vec* m, Vec* y) {
 
 /// N output channels of M vectors of columns: the products of one point after another, then back to rows.
 template <int N, int M>
-void winograd5_tile(const ConvArgs& args, int channels, const float* points, const float* w, int first,
-                    float* products, ptrdiff_t column, ptrdiff_t x) {
+void winograd5_tile(const ConvArgs& args, int channels, const float* points, const float* w, int first, float* products,
+                    ptrdiff_t column, ptrdiff_t x) {
   const int taps = args.kernel;
   for (int p = 0; p < kColumnPoints; ++p) {
     Vec acc[N][M] = {};
