@@ -70,13 +70,13 @@ def test_bash_subcommands(bash):
 def test_bash_options(bash):
     assert bash("--o") == ["--output", "--overwrite"]
     assert bash("photo.png", "--fo") == ["--format"]
-    assert bash("bench", "--s") == ["--size", "--scale", "--seconds"]
+    assert bash("bench", "--s") == ["--scale", "--strength", "--seconds"]
     assert set(bash("eval", "-")) == {
         "-h",
-        "--help",
+        "-m",
+        "-n",
         "-s",
         "--scale",
-        "-m",
         "--model",
         "-j",
         "--threads",
@@ -86,6 +86,7 @@ def test_bash_options(bash):
         "--suite",
         "--content",
         "--denoise",
+        "--strength",
         "--ifc",
         "--markdown",
         "--json",

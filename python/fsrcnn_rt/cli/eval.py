@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 import fsrcnn_rt
 from fsrcnn_rt.cli.arguments import (
+    MODEL_WORDS,
     PIPE,
     VIDEO_SUFFIXES,
     ArgumentParser,
-    add_variant_options,
+    add_engine_options,
     check_output,
     complain,
+    engine_of,
     is_video,
 )
 from fsrcnn_rt.engine.upscaler import Upscaler
-from fsrcnn_rt.engine.variants import Content, Denoise
 from fsrcnn_rt.evaluation import tables
 from fsrcnn_rt.evaluation.protocol import (
     BICUBIC,
@@ -152,7 +153,7 @@ def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
         return {}
     folders = options.folders
     if not folders:
-        data = Path(os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
+        data = Path(os.environ.get("FSRCNN_RT_DATA") or "data")
         folders = [folder for folder in (data / "Set14", data / "video") if folder.is_dir()]
         missing = f"no Set14 or video in {data} (FSRCNN_RT_DATA names another folder)"
         if not folders and options.suite == "photographs":
@@ -238,18 +239,17 @@ def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
 
 def _models(names: Sequence[str], options: argparse.Namespace) -> dict[str, Upscaler]:
     """Make models ready, by what they are called in the tables."""
-    content: Content = options.content or ("auto" if options.suite else "photo")
-    denoise: Denoise = "auto" if options.suite else 0
-    denoise = denoise if options.denoise is None else options.denoise
+    chosen: dict[str, Any] = {"content": "auto", "denoise": "auto"} if options.suite else {}
+    chosen |= {
+        name: value for name in ("content", "denoise") if (value := getattr(options, name)) is not None
+    }
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"model={name!r} is given twice")
     labels = _short(names, lambda path: path.stem, BICUBIC)
-    how = {"threads": options.threads, "isa": options.isa}
+    none = {"content": "photo", "denoise": 0}  # as weights of their own have no others beside them
     return {
-        labels[name]: Upscaler(name, content=content, denoise=denoise, **how)
-        if name in NETWORKS
-        else Upscaler(name, **how)
+        labels[name]: engine_of(options, model=name, **none | (chosen if name in NETWORKS else {}))
         for name in names
     }
 
@@ -325,20 +325,34 @@ def parser() -> ArgumentParser:
         "--suite",
         choices=("robust", "drawings", "photographs"),
         help="instead: lines, text and other drawings, and photographs and clips coded or noisy (robust), or "
-        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ../shared/data)",
+        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ./data)",
     )
-    add("-s", "--scale", dest="scales", type=_scales, default=[3], metavar="N[,N]", help="2,3,4 (default: 3)")
     add(
-        *("-m", "--model"),
+        "-s",
+        "--scale",
+        dest="scales",
+        type=_scales,
+        default=[3],
+        metavar="N[,N]",
+        complete=SCALES,
+        help="2,3,4 (default: 3)",
+    )
+    add(
+        *("-m", "-n", "--model"),
         dest="models",
         type=_names,
         action="extend",
         metavar="MODEL[,MODEL]",
+        complete=MODEL_WORDS,
         help="fsrcnn (default), fsrcnn-s or a file; repeatable",
     )
-    add_variant_options(add, None, ", with --suite; else clean photographs'")
-    add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
+    add_engine_options(
+        add,
+        but=["model", "colour"],
+        content=None,
+        denoise=None,
+        when=", with --suite; else clean photographs'",
+    )
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
     add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")
     add("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown (-: stdout)")

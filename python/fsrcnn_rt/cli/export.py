@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
+from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, check_output
 from fsrcnn_rt.errors import CommandError, what_is_missing
 from fsrcnn_rt.export import OPSET, TOLERANCE, Channels, compare, to_onnx
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import load
+from fsrcnn_rt.model import SCALES, load
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,8 +52,8 @@ def parser() -> ArgumentParser:
         "float32, 0..1 for full scale; N, H and W are free.",
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="fsrcnn, fsrcnn-s or a file")
-    add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
+    add("model", metavar="MODEL", complete=MODEL_WORDS, help="fsrcnn, fsrcnn-s or a file")
+    add("-s", "--scale", type=int, default=3, metavar="N", complete=SCALES, help="scale (default: 3)")
     add(
         "--channels",
         choices=get_args(Channels),

@@ -9,7 +9,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from fsrcnn_rt.cli.arguments import PIPE, ArgumentParser, add_goal_options, add_model_options, goals_asked
+from fsrcnn_rt.cli.arguments import (
+    FILES,
+    PIPE,
+    ArgumentParser,
+    add_engine_options,
+    add_goal_options,
+    engine_of,
+    goals_asked,
+)
 from fsrcnn_rt.cli.commands import COMMANDS, meant
 from fsrcnn_rt.errors import UsageError, one_line
 
@@ -49,7 +57,6 @@ def main(argv: Sequence[str]) -> int:
 
     from fsrcnn_rt.cli import plan
     from fsrcnn_rt.cli.report import Report
-    from fsrcnn_rt.engine.upscaler import Upscaler
     from fsrcnn_rt.pictures import batch
     from fsrcnn_rt.pictures import files as pictures
     from fsrcnn_rt.pictures.encoding import WriteOptions
@@ -66,15 +73,7 @@ def main(argv: Sequence[str]) -> int:
     write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
     with _stdin(inputs) as stdin:
         try:
-            upscaler = Upscaler(
-                options.model,
-                content=options.content,
-                denoise=options.denoise,
-                strength=options.strength,
-                colour=options.colour,
-                threads=proc,
-                isa=options.isa,
-            )
+            upscaler = engine_of(options, threads=proc)
             planned = plan.make_plan(
                 inputs, goals_asked(options, 3), naming, recursive=options.recursive, stdin=stdin
             )
@@ -146,9 +145,18 @@ def parser() -> ArgumentParser:
         *("inputs",),
         nargs="*",
         metavar="INPUT",
+        complete=[FILES],
         help="picture, folder of pictures, pattern such as '*.png', or - for stdin",
     )
-    add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
+    add(
+        "-i",
+        dest="more_inputs",
+        action="append",
+        default=[],
+        metavar="INPUT",
+        complete=[FILES],
+        help="the same, as an option",
+    )
     add("-r", "--recursive", action="store_true", help="the pictures in all folders below, too")
     add("--first-frame", action="store_true", help="of an animation or several pages only the first")
 
@@ -157,10 +165,16 @@ def parser() -> ArgumentParser:
         "-o",
         "--output",
         metavar="PATH",
+        complete=[FILES],
         help="file, - for stdout; for several, folder that gets a mirrored tree",
     )
     add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
-    add("-f", "--format", metavar="EXT", help="png, jpg, webp, ... (default: as the input)")
+    add(
+        *("-f", "--format"),
+        metavar="EXT",
+        complete=("avif", "bmp", "gif", "jpg", "png", "tiff", "webp"),
+        help="png, jpg, webp, ... (default: as the input)",
+    )
     add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
     add(
         "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
@@ -181,14 +195,7 @@ def parser() -> ArgumentParser:
         default="refuse",
         help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
     )
-    add_model_options(add)
-    add(
-        "--colour",
-        choices=("guided", "bicubic", "rgb"),
-        default="guided",
-        help="chroma that follows the sharp luma (default: guided), or is bicubic, or the network on each of "
-        "red, green and blue, in three times the time",
-    )
+    add_engine_options(add, but=["threads"])
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -196,7 +203,6 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="threads, or load:proc:save, so many pictures read, upscaled and written at a time",
     )
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
 
     add = parser.add_argument_group("what it tells").add_argument
     add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")

@@ -17,14 +17,16 @@ from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
 from fsrcnn_rt.cli.arguments import (
+    FILES,
     PIPE,
     VIDEO_SUFFIXES,
     Y4M_SUFFIX,
     ArgumentParser,
+    add_engine_options,
     add_goal_options,
-    add_model_options,
     check_output,
     default_suffix,
+    engine_of,
     goals_asked,
     is_video,
 )
@@ -59,9 +61,7 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = parser().parse_intermixed_args(argv)
-    names = ("model", "content", "denoise", "strength", "threads", "isa")
-    options.engine = {name: getattr(options, name) for name in names}
-    Upscaler(**options.engine)  # whatever is wrong with these is told before any file is opened
+    upscaler = engine_of(options)  # whatever is wrong with these options is told before any file is opened
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     failed = False
     for job in jobs:
         try:
-            _upscale(job, options)
+            _upscale(job, upscaler, options)
         except BrokenPipeError:
             failed = True
             _complain(f"{job.source}: nobody reads the output {job.output} any more")
@@ -89,15 +89,32 @@ def parser() -> ArgumentParser:
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="VIDEO", help=f"- for Y4M on stdin, or {', '.join(VIDEO_SUFFIXES)}")
-    add("-i", dest="more_inputs", action="append", default=[], metavar="VIDEO", help="the same, as an option")
     add(
-        "-o", "--output", metavar="PATH", help="- for stdout, file, or folder where there are several outputs"
+        "inputs",
+        nargs="*",
+        metavar="VIDEO",
+        complete=[FILES],
+        help=f"- for Y4M on stdin, or {', '.join(VIDEO_SUFFIXES)}",
+    )
+    add(
+        "-i",
+        dest="more_inputs",
+        action="append",
+        default=[],
+        metavar="VIDEO",
+        complete=[FILES],
+        help="the same, as an option",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="PATH",
+        complete=[FILES],
+        help="- for stdout, file, or folder where there are several outputs",
     )
     add_goal_options(add, 2)
-    add_model_options(add)
+    add_engine_options(add, but=["colour", "threads"])
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
@@ -192,9 +209,9 @@ def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
     return str((folder or path.parent) / f"{path.stem}{default_suffix(options.goal)}{path.suffix}")
 
 
-def _upscale(job: _Job, options: argparse.Namespace) -> None:
+def _upscale(job: _Job, upscaler: Upscaler, options: argparse.Namespace) -> None:
     start = perf_counter()
-    common = dict(options.engine)
+    common: dict[str, Any] = {"model": upscaler}
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
