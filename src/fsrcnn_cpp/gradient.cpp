@@ -231,8 +231,7 @@ class Pass {
   void convolve(const PackedConv& conv, const float* src, std::ptrdiff_t width, float* dst) const {
     const float* rows[kMaxKernel];
     for (int y = 0; y < conv.kernel; ++y) rows[y] = src + y * geometry_.pitch();
-    kernels_.conv2d({rows, geometry_.plane(), conv.ic, conv.kernel, conv.kernel, conv.oc, conv.weights.data(),
-                     conv.bias.data(), conv.slope.data(), dst, geometry_.plane(), width});
+    fsrcnn::convolve(conv, rows, geometry_.plane(), &dst, geometry_.plane(), width, nullptr);
   }
 
   /// Fills the margin of a plane with the nearest pixels.

@@ -28,7 +28,9 @@ void validate(const Model& model) {
     require(layer.kernel > 0 && layer.kernel % 2 == 1 && layer.kernel <= kMaxKernel,
             name + " kernel=" + std::to_string(layer.kernel) + " is not odd and at most " + std::to_string(kMaxKernel));
     const std::size_t oc = static_cast<std::size_t>(layer.oc);
-    const std::size_t taps = static_cast<std::size_t>(layer.ic) * layer.kernel * layer.kernel;
+    require(layer.groups > 0 && layer.ic % layer.groups == 0 && layer.oc % layer.groups == 0,
+            name + " groups=" + std::to_string(layer.groups) + " do not divide its channels");
+    const std::size_t taps = static_cast<std::size_t>(layer.ic / layer.groups) * layer.kernel * layer.kernel;
     require(layer.weight.size() == oc * taps && layer.bias.size() == oc && layer.slope.size() == oc,
             name + " weight, bias and slope disagree about the output channels");
     channels = layer.oc;
@@ -40,10 +42,12 @@ void validate(const Model& model) {
     require(head.stride > previous_stride, name + ": strides do not ascend");
     require(head.ic == channels,
             name + " takes " + std::to_string(head.ic) + " channels, but gets " + std::to_string(channels));
-    require(head.weight.size() == static_cast<std::size_t>(head.ic) * kDeconvKernel * kDeconvKernel,
-            name + " weight is not (ic, 1, 9, 9)");
-    require(head.output_padding >= 0 && head.output_padding < head.stride &&
-                kDeconvKernel - 2 * head.pad + head.output_padding == head.stride,
+    require(head.kernel > 0 && head.kernel % 2 == 1 && head.kernel <= kMaxKernel,
+            name + " kernel=" + std::to_string(head.kernel) + " is not odd and at most " + std::to_string(kMaxKernel));
+    require(head.weight.size() == static_cast<std::size_t>(head.ic) * head.kernel * head.kernel,
+            name + " weight is not (ic, 1, kernel, kernel)");
+    require(head.output_padding > -head.stride && head.output_padding < head.stride && head.pad >= 0 &&
+                head.kernel - 2 * head.pad + head.output_padding == head.stride,
             name + " pad=" + std::to_string(head.pad) + ", output_padding=" + std::to_string(head.output_padding) +
                 " does not give exactly stride times the input");
     require(head.border >= Head::kFullBorder, name + " border=" + std::to_string(head.border) + " is negative");

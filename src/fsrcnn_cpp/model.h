@@ -11,9 +11,10 @@ enum class Padding { zeros, replicate };
 
 struct ConvLayer {
   int ic, oc, kernel;
-  std::vector<float> weight;  // oihw
+  std::vector<float> weight;  // oihw: [oc][ic / groups][kernel][kernel]
   std::vector<float> bias;    // [oc]
   std::vector<float> slope;   // [oc], of the PReLU; 0 is ReLU, 1 is no activation
+  int groups = 1;             // group g reads channels g * ic / groups on and makes g * oc / groups on
 };
 
 struct Head {
@@ -22,8 +23,9 @@ struct Head {
   int stride, pad, output_padding;
   int border;  // pixels by which the padding extends the features before zeros, or kFullBorder
   int ic;
-  std::vector<float> weight;  // [ic][9][9]
+  std::vector<float> weight;  // [ic][kernel][kernel]
   float bias;
+  int kernel = 9;
 };
 
 struct Model {

@@ -7,9 +7,6 @@
 
 namespace fsrcnn {
 
-int column_reach(const PackedConv& conv) { return conv.winograd && conv.kernel == 3 ? kWinogradTile : conv.kernel / 2; }
-int rows_read(const PackedConv& conv) { return conv.winograd ? winograd_points(conv.kernel) : conv.kernel; }
-
 PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm)
     : kernels(table), padding(model.padding) {
   validate(model);
@@ -28,7 +25,7 @@ PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algor
   for (std::size_t i = stages.size(); i-- > 0;) {
     Extent& out = extents[i + 1];
     const int radius = stages[i].conv->kernel / 2;
-    if (stages[i].conv->winograd) {
+    if (stages[i].conv->in_blocks()) {
       // What whole blocks cover beyond what is read goes to the side that reaches less far: a sample that is not finite
       // spoils every tile it is in, and the tiles that read those, so this bounds how far it is seen.
       const int needed = out.before + out.after;

@@ -26,11 +26,6 @@ struct Extent {
   int before, after, anchor, late;
 };
 
-/// Columns that a convolution reads around the picture: whole tiles, where tiles span columns.
-int column_reach(const PackedConv& conv);
-/// Rows that it reads at a time.
-int rows_read(const PackedConv& conv);
-
 /// Immutable once made.
 struct PackedNetwork {
   /// Checks the model (std::invalid_argument) and packs it for `kernels`.

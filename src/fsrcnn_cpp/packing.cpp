@@ -1,16 +1,25 @@
 #include "packing.h"
 
 #include <algorithm>
+#include <cassert>
+#include <utility>
 #include <vector>
 
 namespace fsrcnn {
 namespace {
 
-AlignedBuffer to_buffer(const std::vector<float>& values) {
-  AlignedBuffer buffer(values.size());
-  std::copy(values.begin(), values.end(), buffer.data());
-  return buffer;
-}
+/// The kernels to choose from.
+enum class Form { direct, narrow, winograd3, winograd5 };
+
+/// A convolution without groups, which may read more to one side than to the other.
+struct Taps {
+  int ic, oc, kernel;
+  const float* weight;  // oihw
+
+  float at(int o, int c, int y, int x) const {
+    return weight[((static_cast<std::size_t>(o) * ic + c) * kernel + y) * kernel + x];
+  }
+};
 
 /// Calls visit(first, size) for every block of output channels, in order.
 template <typename Visit>
@@ -22,20 +31,30 @@ void for_each_block(int oc, int max_block, const Visit& visit) {
   }
 }
 
-AlignedBuffer pack_direct(const ConvLayer& layer, int max_block) {
-  AlignedBuffer packed(layer.weight.size());
-  const std::size_t taps = static_cast<std::size_t>(layer.ic) * layer.kernel * layer.kernel;
-  float* out = packed.data();
-  for_each_block(layer.oc, max_block, [&](int first, int size) {
-    for (std::size_t t = 0; t < taps; ++t) {
-      for (int o = 0; o < size; ++o) *out++ = layer.weight[(first + o) * taps + t];
+float* pack_direct(const Taps& taps, int max_block, float* out) {
+  for_each_block(taps.oc, max_block, [&](int first, int size) {
+    for (int c = 0; c < taps.ic; ++c) {
+      for (int t = 0; t < taps.kernel * taps.kernel; ++t) {
+        for (int o = 0; o < size; ++o) *out++ = taps.at(first + o, c, t / taps.kernel, t % taps.kernel);
+      }
     }
   });
-  return packed;
+  return out;
+}
+
+float* pack_narrow(const Taps& taps, int max_block, float* out) {
+  for_each_block(taps.oc * taps.kernel, max_block, [&](int first, int size) {
+    for (int ky = 0; ky < taps.kernel; ++ky) {
+      for (int c = 0; c < taps.ic; ++c) {
+        for (int i = first; i < first + size; ++i) *out++ = taps.at(i / taps.kernel, c, ky, i % taps.kernel);
+      }
+    }
+  });
+  return out;
 }
 
 /// G g G^T for the points 0, a, -a, b, -b, infinity, in double. `g`: [3][3], `u`: [6][6].
-void transform_3x3(const float* g, double* u) {
+void transform_3x3(const float (&g)[3 * 3], double* u) {
   static constexpr int kPoints = winograd_points(3);
   static constexpr double a = kWinograd3PointA, b = kWinograd3PointB;
   static constexpr double p0 = 1 / (a * a * b * b);
@@ -53,67 +72,159 @@ void transform_3x3(const float* g, double* u) {
   }
 }
 
-/// G g, down the columns, for the points 0, 1, -1, 2, -2, 1/2, -1/2, infinity, in double. `g`: [5][5], `u`: [8][5].
-void transform_5x5(const float* g, double* u) {
+/// G g for the points 0, 1, -1, 2, -2, 1/2, -1/2, infinity, in double.
+void transform_column(const float (&g)[5], double* u) {
   static constexpr int kPoints = winograd_points(5);
   static constexpr double kPoint[kPoints] = {0, 1, -1, 2, -2, 0.5, -0.5, 0};
   static constexpr double kScale[kPoints] = {1, -2.0 / 9, -2.0 / 9, 1.0 / 90, 1.0 / 90, 32.0 / 45, 32.0 / 45, 0};
-  for (int i = 0; i < kPoints * 5; ++i) {
-    const int p = i / 5;
-    const int x = i % 5;
+  for (int p = 0; p < kPoints; ++p) {
     double power = 1;
-    u[i] = p == kPoints - 1 ? g[4 * 5 + x] : 0;
-    for (int y = 0; y < 5; ++y, power *= kPoint[p]) u[i] += kScale[p] * power * g[y * 5 + x];
+    u[p] = p == kPoints - 1 ? g[4] : 0;
+    for (int y = 0; y < 5; ++y, power *= kPoint[p]) u[p] += kScale[p] * power * g[y];
   }
 }
 
-/// [block][point][ic][tap that is left][channel of the block]; F(4x4, 3x3) leaves a single tap, F(4, 5) a row of five.
-AlignedBuffer pack_winograd(const ConvLayer& layer, int max_block) {
-  const int points = layer.kernel == 3 ? 36 : 8;
-  const int taps = layer.kernel == 3 ? 1 : 5;
-  AlignedBuffer packed(static_cast<std::size_t>(points) * taps * layer.ic * layer.oc);
-  float* out = packed.data();
-  for_each_block(layer.oc, max_block, [&](int first, int size) {
-    for (int c = 0; c < layer.ic; ++c) {
-      for (int o = 0; o < size; ++o) {
-        double u[40];
-        const float* g =
-            &layer.weight[(static_cast<std::size_t>(first + o) * layer.ic + c) * layer.kernel * layer.kernel];
-        layer.kernel == 3 ? transform_3x3(g, u) : transform_5x5(g, u);
-        for (int i = 0; i < points * taps; ++i) {
-          const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(i / taps) * layer.ic + c) * taps + i % taps;
-          out[row * size + o] = static_cast<float>(u[i]);
+/// Tap `t` of the part that starts at tap `first` of an axis, or whether the part before has it.
+bool owned(int kernel, int taps, int part, int t) { return winograd_part(kernel, taps, part) + t >= part * taps; }
+
+float* pack_winograd3(const Taps& taps, int max_block, float* out) {
+  constexpr int kPoints = winograd_points(3) * winograd_points(3);
+  const int parts = winograd_parts(taps.kernel, 3);
+  for_each_block(taps.oc, max_block, [&](int first, int size) {
+    const std::ptrdiff_t point_stride = static_cast<std::ptrdiff_t>(taps.ic) * parts * parts * size;
+    for (int c = 0; c < taps.ic; ++c) {
+      for (int part = 0; part < parts * parts; ++part) {
+        const int part_y = part / parts, part_x = part % parts;
+        for (int o = 0; o < size; ++o) {
+          float g[3 * 3] = {};
+          for (int t = 0; t < 3 * 3; ++t) {
+            if (!owned(taps.kernel, 3, part_y, t / 3) || !owned(taps.kernel, 3, part_x, t % 3)) continue;
+            g[t] = taps.at(first + o, c, winograd_part(taps.kernel, 3, part_y) + t / 3,
+                           winograd_part(taps.kernel, 3, part_x) + t % 3);
+          }
+          double u[kPoints];
+          transform_3x3(g, u);
+          float* const to = out + (c * parts * parts + part) * size + o;
+          for (int p = 0; p < kPoints; ++p) to[p * point_stride] = static_cast<float>(u[p]);
         }
       }
     }
-    out += static_cast<std::ptrdiff_t>(points) * taps * layer.ic * size;
+    out += kPoints * point_stride;
   });
+  return out;
+}
+
+float* pack_winograd5(const Taps& taps, int max_block, float* out) {
+  constexpr int kPoints = winograd_points(5);
+  const int parts = winograd_parts(taps.kernel, 5);
+  for_each_block(taps.oc, max_block, [&](int first, int size) {
+    const std::ptrdiff_t point_stride = static_cast<std::ptrdiff_t>(taps.ic) * parts * taps.kernel * size;
+    for (int c = 0; c < taps.ic; ++c) {
+      for (int part = 0; part < parts; ++part) {
+        for (int kx = 0; kx < taps.kernel; ++kx) {
+          for (int o = 0; o < size; ++o) {
+            float g[5] = {};
+            for (int t = 0; t < 5; ++t) {
+              if (!owned(taps.kernel, 5, part, t)) continue;
+              g[t] = taps.at(first + o, c, winograd_part(taps.kernel, 5, part) + t, kx);
+            }
+            double u[kPoints];
+            transform_column(g, u);
+            float* const to = out + ((c * parts + part) * taps.kernel + kx) * size + o;
+            for (int p = 0; p < kPoints; ++p) to[p * point_stride] = static_cast<float>(u[p]);
+          }
+        }
+      }
+    }
+    out += kPoints * point_stride;
+  });
+  return out;
+}
+
+/// What takes least time, by what was measured of every way on AVX-512 and AVX2. A Winograd transform of an input
+/// channel must be worth it to all output channels.
+Form choose(int ic, int oc, int kernel, const KernelTable& kernels, Algorithm algorithm) {
+  if (algorithm == Algorithm::direct || kernel == 1) return Form::direct;
+  if (oc <= 2) return kernels.conv2d_narrow ? Form::narrow : Form::direct;
+  if (!kernels.winograd3 || kernel > 9) return Form::direct;
+  if (kernel == 3) return ic > 1 ? Form::winograd3 : Form::direct;
+  if (kernel == 5) return Form::winograd5;
+  return kernel == 6 || (kernel > 6 && oc >= 8) ? Form::winograd3 : kernel > 6 ? Form::winograd5 : Form::direct;
+}
+
+/// Floats of the packed weights of a group.
+std::size_t packed_size(Form form, int ic, int oc, int kernel) {
+  const std::size_t planes = static_cast<std::size_t>(ic) * oc;
+  const std::size_t parts3 = winograd_parts(kernel, 3), parts5 = winograd_parts(kernel, 5);
+  if (form == Form::winograd3) return planes * 36 * parts3 * parts3;
+  if (form == Form::winograd5) return planes * 8 * parts5 * kernel;
+  return planes * kernel * kernel;
+}
+
+PackedConv pack_conv(const ConvLayer& layer, int before, const KernelTable& kernels, Algorithm algorithm) {
+  const int groups = layer.groups, ic = layer.ic / groups, oc = layer.oc / groups, kernel = layer.kernel;
+  assert(groups >= 1 && ic * groups == layer.ic && oc * groups == layer.oc && kernel >= 1 && kernel <= kMaxKernel);
+  const Form form = choose(ic, oc, kernel, kernels, algorithm);
+  const int after = kernel - 1 - before, reach = std::max(before, after);
+  PackedConv packed{kernels.conv2d, layer.ic, layer.oc, groups, kernel, before, kernel, 1, reach, 0, {}, {}, {}};
+  auto* pack_group = pack_direct;
+  if (form == Form::narrow) {
+    packed.run = kernels.conv2d_narrow;
+    packed.scratchpad = narrow_scratchpad(kernel, oc);
+    pack_group = pack_narrow;
+  } else if (form == Form::winograd3) {
+    packed.run = kernels.winograd3;
+    packed.column_reach = std::max(before, after + kWinogradTile - 1);
+    packed.scratchpad = winograd3_scratchpad(kernel, ic, oc);
+    pack_group = pack_winograd3;
+  } else if (form == Form::winograd5) {
+    packed.run = kernels.winograd5;
+    packed.scratchpad = winograd5_scratchpad(kernel, ic);
+    pack_group = pack_winograd5;
+  }
+  if (form == Form::winograd3 || form == Form::winograd5) {
+    packed.rows_made = kWinogradTile;
+    packed.rows_read = kernel + kWinogradTile - 1;
+  }
+  const std::size_t size = packed_size(form, ic, oc, kernel);
+  packed.weights = AlignedBuffer(groups * size);
+  // A narrow convolution makes its channels of the taps of a row.
+  const int taps = form == Form::narrow ? kernel : 1;
+  packed.bias = AlignedBuffer(static_cast<std::size_t>(layer.oc) * taps);
+  packed.slope = AlignedBuffer(static_cast<std::size_t>(layer.oc) * (taps > 1 ? taps + 1 : 1));
+  float* weights = packed.weights.data();
+  float* slope = packed.slope.data();
+  for (int g = 0; g < groups; ++g) {
+    weights = pack_group({ic, oc, kernel, layer.weight.data() + static_cast<std::size_t>(g) * oc * ic * kernel * kernel},
+                         kernels.max_block, weights);
+    for (int o = g * oc; o < (g + 1) * oc; ++o) packed.bias.data()[o * taps] = layer.bias[o];
+    if (taps > 1) slope = std::fill_n(slope, oc * taps, 1.0f);
+    slope = std::copy_n(layer.slope.begin() + g * oc, oc, slope);
+  }
+  assert(weights == packed.weights.data() + packed.weights.size());
   return packed;
 }
 
-bool use_winograd(int kernel, const KernelTable& kernels, Algorithm algorithm) {
-  return algorithm == Algorithm::winograd && has_winograd(kernel) && kernels.winograd3_conv2d;
-}
-
 /// The head as a convolution whose output channels are the phases; taps that a phase does not use are 0.
-ConvLayer subpixel_layer(const Head& head, int reach) {
-  const int s = head.stride;
+ConvLayer subpixel_layer(const Head& head, int first, int last) {
+  const int s = head.stride, k = last - first + 1;
   const std::size_t oc = static_cast<std::size_t>(s) * s;
   ConvLayer layer{head.ic,
                   s * s,
-                  2 * reach + 1,
-                  std::vector<float>(oc * head.ic * (2 * reach + 1) * (2 * reach + 1)),
+                  k,
+                  std::vector<float>(oc * head.ic * k * k),
                   std::vector<float>(oc, head.bias),
                   std::vector<float>(oc, 1.0f)};
   float* out = layer.weight.data();
   for (int phase = 0; phase < s * s; ++phase) {
     for (int c = 0; c < head.ic; ++c) {
-      for (int ty = -reach; ty <= reach; ++ty) {
-        for (int tx = -reach; tx <= reach; ++tx, ++out) {
+      for (int ty = first; ty <= last; ++ty) {
+        for (int tx = first; tx <= last; ++tx, ++out) {
           const int ky = deconv_kernel_index(phase / s, ty, s, head.pad);
           const int kx = deconv_kernel_index(phase % s, tx, s, head.pad);
-          if (deconv_uses(phase / s, ty, s, head.pad) && deconv_uses(phase % s, tx, s, head.pad)) {
-            *out = head.weight[(static_cast<std::size_t>(c) * kDeconvKernel + ky) * kDeconvKernel + kx];
+          if (deconv_uses(phase / s, ty, s, head.pad, head.kernel) &&
+              deconv_uses(phase % s, tx, s, head.pad, head.kernel)) {
+            *out = head.weight[(static_cast<std::size_t>(c) * head.kernel + ky) * head.kernel + kx];
           }
         }
       }
@@ -151,27 +262,57 @@ AlignedBuffer pack_phases(const Head& head, int rows_per_pass) {
 
 }  // namespace
 
+ConvArgs PackedConv::args(int index) const {
+  const auto part = [&](const AlignedBuffer& buffer) { return buffer.data() + buffer.size() / groups * index; };
+  return {nullptr, 0, nullptr, 0, ic / groups, oc / groups, kernel, part(weights), part(bias), part(slope), 0, nullptr};
+}
+
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm) {
-  const bool winograd = use_winograd(layer.kernel, kernels, algorithm);
-  return {layer.ic,
-          layer.oc,
-          layer.kernel,
-          winograd,
-          winograd ? pack_winograd(layer, kernels.max_block) : pack_direct(layer, kernels.max_block),
-          to_buffer(layer.bias),
-          to_buffer(layer.slope)};
+  return pack_conv(layer, layer.kernel / 2, kernels, algorithm);
 }
 
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
-  PackedHead packed{head.stride, head.pad, head.border, head.ic, head.bias, {}, {}};
-  // Where the taps are not symmetric, the convolution would be mostly zeros.
-  const bool symmetric = packed.first_tap() == -packed.last_tap();
-  if (symmetric && use_winograd(2 * packed.reach() + 1, kernels, algorithm)) {
-    packed.subpixel = pack(subpixel_layer(head, packed.reach()), kernels, algorithm);
-  } else {
-    packed.weights = pack_phases(head, kernels.deconv2d_phase_rows[head.stride]);
+  const int first = deconv_first_tap(head.stride, head.pad, head.kernel), last = deconv_last_tap(head.stride, head.pad);
+  const int taps = last - first + 1;
+  const DeconvKernel* const end = kernels.deconv2d + kDeconvKernels;
+  const DeconvKernel* const deconv = std::find_if(kernels.deconv2d, end, [&](const DeconvKernel& candidate) {
+    return head.kernel == kDeconvKernel && candidate.stride == head.stride && candidate.pad == head.pad;
+  });
+  // Where the taps of a 9x9 head are not symmetric, the convolution would be mostly zeros.
+  const bool subpixel = deconv == end || (algorithm == Algorithm::winograd && kernels.winograd3 && first == -last);
+  if (subpixel) {
+    return {head.stride, head.border, pack_conv(subpixel_layer(head, first, last), -first, kernels, algorithm)};
   }
-  return packed;
+  const int phases = head.stride * head.stride;
+  PackedConv packed{deconv->run, head.ic, phases, 1, taps, -first, taps, 1, std::max(-first, last), 0, {}, {}, {}};
+  packed.weights = pack_phases(head, deconv->phase_rows);
+  packed.bias = AlignedBuffer(phases);
+  std::fill_n(packed.bias.data(), phases, head.bias);
+  return {head.stride, head.border, std::move(packed)};
+}
+
+void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
+              std::ptrdiff_t dst_stride, std::ptrdiff_t width, float* scratchpad) {
+  ConvArgs args = conv.args(0);
+  args.src_stride = src_stride;
+  args.dst_stride = dst_stride;
+  args.width = width;
+  args.scratchpad = scratchpad;
+  const float* group_src[kMaxRowsRead];
+  float* group_dst[kWinogradTile];
+  for (int g = 0; g < conv.groups; ++g) {
+    args.src_rows = src_rows;
+    args.dst_rows = dst_rows;
+    if (g > 0) {
+      const ConvArgs group = conv.args(g);
+      args.weights = group.weights, args.bias = group.bias, args.slope = group.slope;
+      for (int i = 0; i < conv.rows_read; ++i) group_src[i] = src_rows[i] + g * args.ic * src_stride;
+      for (int i = 0; i < conv.rows_made; ++i) group_dst[i] = dst_rows[i] + g * args.oc * dst_stride;
+      args.src_rows = group_src;
+      args.dst_rows = group_dst;
+    }
+    conv.run(args);
+  }
 }
 
 }  // namespace fsrcnn

@@ -1,7 +1,8 @@
-// Weights in the order in which the kernels of one table read them. Done once, when a network is made.
+// Weights in the order in which the kernels of one table read them, and which kernel that is. Done once, when a network
+// is made.
 #pragma once
 
-#include <optional>
+#include <cstddef>
 
 #include "aligned_buffer.h"
 #include "kernels/kernels.h"
@@ -9,30 +10,42 @@
 
 namespace fsrcnn {
 
-/// How 3x3 and 5x5 convolutions are computed where the kernels offer both ways.
+/// `direct`: conv2d and deconv2d alone. `winograd`: whatever takes fewer multiplications or loads.
 enum class Algorithm { direct, winograd };
 
+/// A convolution with its kernel and what that needs. A head is one, too: its channels are the phases of the output.
 struct PackedConv {
-  int ic, oc, kernel;
-  bool winograd;
-  AlignedBuffer weights;  // as Conv2dArgs::weights or WinogradArgs::weights
-  AlignedBuffer bias, slope;
+  ConvKernel run;          // of one group: `convolve` calls it for all
+  int ic, oc, groups;      // channels of all groups together
+  int kernel;              // taps a side
+  int before;              // rows and columns of them that lie before the output's own
+  int rows_read;           // by a call
+  int rows_made;           // 1 or kWinogradTile
+  int column_reach;        // columns that may be read around the picture, whole tiles included
+  std::ptrdiff_t scratchpad;         // floats
+  AlignedBuffer weights, bias, slope;  // of one group after the other
+
+  /// Rows and columns of taps that lie after the output's own.
+  int after() const { return kernel - 1 - before; }
+  bool in_blocks() const { return rows_made == kWinogradTile; }
+  /// What a call of `run` for group `index` takes, but for rows and width.
+  ConvArgs args(int index) const;
 };
 
 struct PackedHead {
-  int stride, pad, border, ic;
-  float bias;
-  AlignedBuffer weights;  // as Deconv2dArgs::weights
-  /// Where Winograd serves: the same head as a 3x3 or 5x5 convolution to stride * stride channels.
-  std::optional<PackedConv> subpixel;
+  int stride, border;
+  PackedConv conv;
 
-  int first_tap() const { return deconv_first_tap(stride, pad); }
-  int last_tap() const { return deconv_last_tap(stride, pad); }
   /// How far the head reads around an input pixel, in either direction.
-  int reach() const { return -first_tap() > last_tap() ? -first_tap() : last_tap(); }
+  int reach() const { return conv.before > conv.after() ? conv.before : conv.after(); }
 };
 
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm);
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm);
+
+/// Makes rows_made rows of `width` columns. `src_rows`: rows_read rows, of which the first lies `before` rows above the
+/// first that is made; column x reads from index x on, where the tap `before` columns to its left lies.
+void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
+              std::ptrdiff_t dst_stride, std::ptrdiff_t width, float* scratchpad);
 
 }  // namespace fsrcnn

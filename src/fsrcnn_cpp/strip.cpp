@@ -68,7 +68,7 @@ void Strip::start_over(const PackedNetwork& network, const Finish& finish, std::
 void Strip::add_output(const PackedHead* head) {
   outputs_.push_back({head, std::nullopt});
   reach_ = std::max(reach_, head->reach());
-  pad_reach_ = std::max(pad_reach_, head->subpixel ? column_reach(*head->subpixel) : head->reach());
+  pad_reach_ = std::max(pad_reach_, head->conv.column_reach);
   borders_differ_ |= head->border != outputs_.front().head->border;
 }
 
@@ -102,12 +102,12 @@ void Strip::carve(Arena& arena, std::ptrdiff_t width) {
   std::ptrdiff_t wide_channels = 0;
   std::ptrdiff_t scratchpad = 0;
   const auto need_scratchpad = [&](const PackedConv& conv) {
-    if (conv.winograd) scratchpad = std::max(scratchpad, winograd_scratchpad(conv.kernel, conv.ic, conv.oc));
+    scratchpad = std::max(scratchpad, conv.scratchpad);
   };
   for (int i = 0; i <= stage_count(); ++i) {
     const std::ptrdiff_t channels = i == 0 ? 1 : producer(i).oc();
-    const bool read_in_blocks = i < stage_count() && consumer(i).winograd;
-    std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : rows_read(consumer(i));
+    const bool read_in_blocks = i < stage_count() && consumer(i).in_blocks();
+    std::ptrdiff_t rows = i == stage_count() ? kBlock + 2 * reach_ : consumer(i).rows_read;
     // Blocks end `late` rows after a staggered block stops reading; any other reader finds up to a block more.
     if (in_blocks(i)) rows += read_in_blocks ? network_->extents[i].late : kBlock - 1;
     // Luma is read again when the head runs, many rows later.
@@ -130,7 +130,7 @@ void Strip::carve(Arena& arena, std::ptrdiff_t width) {
       luma_.carve(arena, 1, keep_ + kBlock * output.head->stride, output.head->stride * width + kMaxLanes);
     }
     max_phases = std::max(max_phases, phases);
-    if (output.head->subpixel) need_scratchpad(*output.head->subpixel);
+    need_scratchpad(output.head->conv);
   }
   if (reads_luma()) {
     survey_->carve(arena, width);
@@ -227,8 +227,8 @@ void Strip::produce(int i, std::ptrdiff_t y) {
   const Range range = columns(i);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
   const std::ptrdiff_t first = in_blocks(i) ? align_down(range.begin, network_->extents[i].anchor) : range.begin;
-  const float* src_rows[kMaxKernel];
-  gather(rings_[i - 1], y - conv.kernel / 2, rows_read(conv), column(first) - conv.kernel / 2, Head::kFullBorder,
+  const float* src_rows[kMaxRowsRead];
+  gather(rings_[i - 1], y - conv.kernel / 2, conv.rows_read, column(first) - conv.kernel / 2, Head::kFullBorder,
          src_rows);
   const std::ptrdiff_t rows = in_blocks(i) ? kBlock : 1;
   float* dst_rows[kBlock];
@@ -236,40 +236,27 @@ void Strip::produce(int i, std::ptrdiff_t y) {
     const bool inside = y + r >= 0 && y + r < height_;
     dst_rows[r] = (inside ? rings_[i].row(y + r) : spare_row_) + column(first);
   }
-  if (!stage.pointwise) return convolve(conv, src_rows, stride_, dst_rows, stride_, range.end - first);
+  if (!stage.pointwise) {
+    return convolve(conv, src_rows, stride_, dst_rows, stride_, range.end - first, scratchpad_);
+  }
 
   float* wide_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
   for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
     const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
-    convolve(conv, src_rows, stride_, wide_rows, kChunkStride, width);
+    convolve(conv, src_rows, stride_, wide_rows, kChunkStride, width, scratchpad_);
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
-      convolve(*stage.pointwise, wide_rows + r, kChunkStride, dst_rows + r, stride_, width);
+      convolve(*stage.pointwise, wide_rows + r, kChunkStride, dst_rows + r, stride_, width, scratchpad_);
       dst_rows[r] += kChunkColumns;
     }
-    for (int k = 0; k < rows_read(conv); ++k) src_rows[k] += kChunkColumns;
-  }
-}
-
-void Strip::convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride,
-                     float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
-  const KernelTable& kernels = network_->kernels;
-  if (conv.winograd) {
-    const WinogradArgs args{src_rows,          src_stride, conv.ic,    conv.oc, conv.weights.data(), conv.bias.data(),
-                            conv.slope.data(), dst_rows,   dst_stride, width,   scratchpad_};
-    conv.kernel == 3 ? kernels.winograd3_conv2d(args) : kernels.winograd5_conv2d(args);
-  } else {
-    const Conv2dArgs args{
-        src_rows,         src_stride,        conv.ic,   conv.kernel, conv.kernel, conv.oc, conv.weights.data(),
-        conv.bias.data(), conv.slope.data(), *dst_rows, dst_stride,  width};
-    kernels.conv2d(args);
+    for (int k = 0; k < conv.rows_read; ++k) src_rows[k] += kChunkColumns;
   }
 }
 
 /// Pads a fresh row as far as its reader looks beyond the picture.
 void Strip::finish_row(int i, std::ptrdiff_t y) {
   if (i < stage_count()) {
-    pad(rings_[i], y, columns(i), column_reach(consumer(i)), Head::kFullBorder);
+    pad(rings_[i], y, columns(i), consumer(i).column_reach, Head::kFullBorder);
   } else if (!borders_differ_) {
     pad(rings_[i], y, columns(i), pad_reach_, outputs_.front().head->border);
   }
@@ -341,7 +328,7 @@ void Strip::pad(const Ring& ring, std::ptrdiff_t y, Range range, int reach, int 
 /// Pointers to index `at` of rows first .. first + count - 1 of a ring, or of what stands for them outside the picture.
 void Strip::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t at, int border,
                    const float** rows) {
-  std::ptrdiff_t indices[kMaxKernel];
+  std::ptrdiff_t indices[kMaxRowsRead];
   gather_rows(first, count, height_, network_->padding, border, indices);
   for (int k = 0; k < count; ++k) rows[k] = (indices[k] == kZeroRow ? zero_row_ : ring.row(indices[k])) + at;
 }
@@ -357,24 +344,13 @@ void Strip::run_head(const PackedHead& head, std::ptrdiff_t y) {
     }
   }
   const std::ptrdiff_t phases = head.stride * head.stride;
-  const float* src_rows[kMaxKernel];
-  if (head.subpixel) {
-    const PackedConv& conv = *head.subpixel;
-    gather(features, y - conv.kernel / 2, rows_read(conv), column(x0_) - conv.kernel / 2, head.border, src_rows);
+  const PackedConv& conv = head.conv;
+  for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
+    const float* src_rows[kMaxRowsRead];
+    gather(features, y + r - conv.before, conv.rows_read, column(x0_) - conv.before, head.border, src_rows);
     float* dst_rows[kBlock];
-    for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases_ + r * phases * stride_;
-    convolve(conv, src_rows, stride_, dst_rows, stride_, x1_ - x0_);
-    return;
-  }
-  for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    gather(features, y + r + head.first_tap(), head.last_tap() - head.first_tap() + 1, column(x0_) + head.first_tap(),
-           head.border, src_rows);
-    const Deconv2dArgs args{head.stride, head.pad,
-                            src_rows,    stride_,
-                            head.ic,     head.weights.data(),
-                            head.bias,   phases_ + r * phases * stride_,
-                            stride_,     x1_ - x0_};
-    network_->kernels.deconv2d(args);
+    for (int i = 0; i < conv.rows_made; ++i) dst_rows[i] = phases_ + (r + i) * phases * stride_;
+    convolve(conv, src_rows, stride_, dst_rows, stride_, x1_ - x0_, scratchpad_);
   }
 }
 

@@ -87,7 +87,7 @@ class Strip {
   /// The stage that makes ring i, for i > 0, and the convolution that reads it, for i < stage_count().
   const Stage& producer(int i) const { return network_->stages[i - 1]; }
   const PackedConv& consumer(int i) const { return *network_->stages[i].conv; }
-  bool in_blocks(int i) const { return i > 0 && producer(i).conv->winograd; }
+  bool in_blocks(int i) const { return i > 0 && producer(i).conv->in_blocks(); }
   bool has_strength() const { return finish_.strength != 1; }
   bool reads_soft() const { return has_strength() || finish_.guided; }
   bool reads_luma() const { return reads_soft() || finish_.guard; }
@@ -99,8 +99,6 @@ class Strip {
   }
   void produce_until(int i, std::ptrdiff_t y);
   void produce(int i, std::ptrdiff_t y);
-  void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
-                std::ptrdiff_t dst_stride, std::ptrdiff_t width);
   void finish_row(int i, std::ptrdiff_t y);
   void produce_bypass(std::ptrdiff_t y);
   void survey(std::ptrdiff_t y);
@@ -136,7 +134,7 @@ class Strip {
   float* zero_row_ = nullptr;
   float* spare_row_ = nullptr;   // takes the rows of a block that lie outside the picture
   float* phases_ = nullptr;      // phase planes of one head, for a block of rows
-  float* scratchpad_ = nullptr;  // of the Winograd kernels
+  float* scratchpad_ = nullptr;  // of the convolutions
   float* wide_ = nullptr;        // a chunk of the features between a convolution and its pointwise one
   std::ptrdiff_t geometry_[6] = {};
 

@@ -87,7 +87,7 @@ Upscaler::~Upscaler() { delete free_list_.load(); }
 std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width) const {
   std::ptrdiff_t floats_per_column = 0;
   for (std::size_t i = 0; i < network_.stages.size(); ++i) {
-    const int rows = i + 1 == network_.stages.size() ? kWinogradTile + 2 : rows_read(*network_.stages[i + 1].conv);
+    const int rows = i + 1 == network_.stages.size() ? kWinogradTile + 2 : network_.stages[i + 1].conv->rows_read;
     floats_per_column += static_cast<std::ptrdiff_t>(network_.stages[i].oc()) * rows;
   }
   const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / floats_per_column;

@@ -14,7 +14,7 @@ template <typename Call>
 double best_time(const Call& call) {
   using Clock = std::chrono::steady_clock;
   using Nanoseconds = std::chrono::duration<double, std::nano>;
-  constexpr Nanoseconds kTrial(5e4), kTotal(6e7);
+  constexpr Nanoseconds kTrial(5e4), kTotal(3e7);
   double best = std::numeric_limits<double>::infinity();
   int repeats = 1;
   for (const auto start = Clock::now(); Clock::now() - start < kTotal;) {
@@ -27,54 +27,79 @@ double best_time(const Call& call) {
   return best;
 }
 
+/// The same, and the best rate of multiply-adds in between, in GFLOP/s: whatever else the machine does, it does to both.
+template <typename Call>
+std::pair<double, double> best_time_and_peak(const KernelTable& table, const Call& call) {
+  double nanoseconds = std::numeric_limits<double>::infinity(), peak = 0;
+  for (int i = 0; i < 4; ++i) {
+    peak = std::max(peak, fma_peak(table, 1, 0.01));
+    nanoseconds = std::min(nanoseconds, best_time(call));
+  }
+  return {nanoseconds, peak};
+}
+
 }  // namespace
 
-/// Layers of FSRCNN(56, 12, 4) and FSRCNN(32, 5, 1) at 240 columns. Rates count the products of the direct computation.
+/// Layers of FSRCNN(56, 12, 4), FSRCNN(32, 5, 1), IDN and SRCNN at 240 columns. Rates count the products of the direct
+/// computation, and are shares of the peak that was measured beside them.
 void bench(const KernelTable& table) {
   constexpr int kWidth = 240;
-  const double peak = fma_peak(table, 1, 0.2);
-  std::printf("%-9s  fma_loop %.1f GFLOP/s\n", table.isa, peak);
-  const auto print = [&](const char* kernel, const std::string& shape, double products, double nanoseconds) {
-    const double rate = 2 * products / nanoseconds;
-    std::printf("%-9s  %-16s %-16s %9.2f us  %6.1f GFLOP/s  %5.2f of peak\n", table.isa, kernel, shape.c_str(),
-                nanoseconds / 1000, rate, rate / peak);
+  std::printf("%-9s  fma_loop %.1f GFLOP/s\n", table.isa, fma_peak(table, 1, 0.2));
+  const auto print_conv = [&](const char* network, const std::string& shape, double products, const PackedConv& packed) {
+    const ConvProblem problem(packed.ic, packed.oc, packed.kernel, packed.rows_made, kWidth, kWinogradOverrun,
+                              Kind::mixed);
+    const Planes dst(memory().dst, packed.rows_made * packed.oc, kWidth, kWinogradOverrun);
+    float* dst_rows[kWinogradTile];
+    for (int i = 0; i < packed.rows_made; ++i) dst_rows[i] = dst.plane(i * packed.oc);
+    float* const scratchpad = memory().scratchpad.floats(packed.scratchpad);
+    const char* kernel = packed.run == table.conv2d          ? "conv2d"
+                         : packed.run == table.conv2d_narrow ? "conv2d_narrow"
+                         : packed.run == table.winograd3     ? "winograd3"
+                         : packed.run == table.winograd5     ? "winograd5"
+                                                             : "deconv2d";
+    const double operations = 2 * kWidth * products * packed.rows_made;
+    const auto [nanoseconds, peak] = best_time_and_peak(table, [&] {
+      convolve(packed, problem.rows.data(), problem.src.stride, dst_rows, dst.stride, kWidth, scratchpad);
+    });
+    std::printf("%-9s  %-9s %-13s %-20s %9.2f us  %6.1f GFLOP/s  %5.2f of peak\n", table.isa, network, kernel,
+                shape.c_str(), nanoseconds / 1000, operations / nanoseconds, operations / nanoseconds / peak);
     std::fflush(stdout);
   };
-  const auto print_winograd = [&](int kernel, const std::string& shape, double products, const PackedConv& packed) {
-    const auto call = kernel == 3 ? table.winograd3_conv2d : table.winograd5_conv2d;
-    const ConvProblem problem(packed.ic, packed.oc, kernel, kWinogradTile, kWidth, kWinogradOverrun, Kind::mixed);
-    const Planes dst(memory().dst, kWinogradTile * packed.oc, kWidth, kWinogradOverrun);
-    float* dst_rows[kWinogradTile];
-    const WinogradArgs args = problem.winograd_args(packed, dst_rows, dst);
-    print(kernel == 3 ? "winograd3_conv2d" : "winograd5_conv2d", shape, kWinogradTile * products,
-          best_time([&] { call(args); }));
-  };
   constexpr struct {
-    int ic, oc, kernel;
-  } kLayers[] = {{1, 56, 5}, {56, 12, 1}, {12, 12, 3}, {12, 56, 1}, {1, 32, 5}, {32, 5, 1}, {5, 5, 3}, {5, 32, 1}};
+    const char* network;
+    int ic, oc, kernel, groups;
+  } kLayers[] = {{"FSRCNN", 1, 56, 5, 1},   {"FSRCNN", 56, 12, 1, 1}, {"FSRCNN", 12, 12, 3, 1}, {"FSRCNN", 12, 56, 1, 1},
+                 {"FSRCNN-s", 1, 32, 5, 1}, {"FSRCNN-s", 32, 5, 1, 1}, {"FSRCNN-s", 5, 5, 3, 1}, {"FSRCNN-s", 5, 32, 1, 1},
+                 {"IDN", 1, 64, 3, 1},      {"IDN", 64, 64, 3, 1},    {"IDN", 64, 48, 3, 1},    {"IDN", 48, 32, 3, 4},
+                 {"IDN", 32, 64, 3, 1},     {"IDN", 48, 64, 3, 1},    {"IDN", 64, 48, 3, 4},    {"IDN", 48, 80, 3, 1},
+                 {"IDN", 80, 64, 1, 1},     {"SRCNN", 1, 64, 9, 1},   {"SRCNN", 64, 32, 1, 1},  {"SRCNN", 64, 32, 3, 1},
+                 {"SRCNN", 64, 32, 5, 1},   {"SRCNN", 32, 1, 5, 1}};
   for (const auto& s : kLayers) {
     const std::string k = std::to_string(s.kernel);
-    const std::string shape = std::to_string(s.ic) + "->" + std::to_string(s.oc) + " " + k + "x" + k;
-    const double products = double{kWidth} * s.ic * s.oc * s.kernel * s.kernel;
-    const ConvProblem problem(s.ic, s.oc, s.kernel, 1, kWidth, kOverrun, Kind::mixed);
-    const Planes dst(memory().dst, s.oc, kWidth, kOverrun);
-    const Conv2dArgs args = problem.conv2d_args(pack(problem.layer, table, Algorithm::direct), 0, dst);
-    print("conv2d", shape, products, best_time([&] { table.conv2d(args); }));
+    std::string shape = std::to_string(s.ic) + "->" + std::to_string(s.oc) + " " + k + "x" + k;
+    if (s.groups > 1) shape += " in " + std::to_string(s.groups);
+    const double products = double{1} * s.ic * s.oc * s.kernel * s.kernel / s.groups;
+    const ConvProblem problem(s.ic, s.oc, s.kernel, 1, 1, kOverrun, Kind::mixed, 0, s.groups);
+    const PackedConv direct = pack(problem.layer, table, Algorithm::direct);
+    print_conv(s.network, shape, products, direct);
     const PackedConv packed = pack(problem.layer, table, Algorithm::winograd);
-    if (packed.winograd) print_winograd(s.kernel, shape, products, packed);
+    if (packed.run != direct.run) print_conv(s.network, shape, products, packed);
   }
-  for (const int ic : {56, 32}) {
-    for (const auto& [stride, pad] : {std::pair{2, 4}, {3, 3}, {4, 3}}) {
-      const std::string shape = std::to_string(ic) + "->1 x" + std::to_string(stride);
-      const double products = double{kWidth} * ic * kDeconvKernel * kDeconvKernel;
-      const int phases = stride * stride;
-      const DeconvProblem problem(stride, pad, ic, kWidth, Kind::mixed);
-      const Planes dst(memory().dst, phases, kWidth, kOverrun);
-      const Deconv2dArgs args = problem.args(pack(problem.head, table, Algorithm::direct), dst);
-      print("deconv2d", shape, products, best_time([&] { table.deconv2d(args); }));
-      const PackedHead packed = pack(problem.head, table, Algorithm::winograd);
-      if (packed.subpixel) print_winograd(packed.subpixel->kernel, shape, products, *packed.subpixel);
-    }
+  constexpr struct {
+    const char* network;
+    int ic, stride, pad, kernel;
+  } kHeads[] = {{"FSRCNN", 56, 2, 4, 9},   {"FSRCNN", 56, 3, 3, 9},   {"FSRCNN", 56, 4, 3, 9},
+                {"FSRCNN-s", 32, 2, 4, 9}, {"FSRCNN-s", 32, 3, 3, 9}, {"FSRCNN-s", 32, 4, 3, 9},
+                {"IDN", 64, 2, 7, 17},     {"IDN", 64, 3, 6, 17},     {"IDN", 64, 4, 5, 17}};
+  for (const auto& s : kHeads) {
+    const std::string shape =
+        std::to_string(s.ic) + "->1 " + std::to_string(s.kernel) + "x" + std::to_string(s.kernel) + " x" + std::to_string(s.stride);
+    const double products = double{1} * s.ic * s.kernel * s.kernel;
+    const Head head = random_head(s.stride, s.pad, s.ic, Kind::mixed, 1, s.kernel);
+    const PackedConv direct = pack(head, table, Algorithm::direct).conv;
+    print_conv(s.network, shape, products, direct);
+    const PackedConv packed = pack(head, table, Algorithm::winograd).conv;
+    if (packed.run != direct.run) print_conv(s.network, shape, products, packed);
   }
   // Pixel I/O: what counts is nanoseconds per sample.
   const auto print_samples = [&](const std::string& kernel, double samples, double nanoseconds) {

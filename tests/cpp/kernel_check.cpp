@@ -27,8 +27,10 @@ void report_fault(int signal_number) {
 
 bool check_table(const KernelTable& table) {
   bool ok = check_conv2d(table);
-  if (table.winograd3_conv2d) ok &= check_winograd_conv2d(table, 3);
-  if (table.winograd5_conv2d) ok &= check_winograd_conv2d(table, 5);
+  if (table.conv2d_narrow) ok &= check_conv2d_narrow(table);
+  if (table.winograd3) ok &= check_winograd(table, 3);
+  if (table.winograd5) ok &= check_winograd(table, 5);
+  ok &= check_groups(table);
   ok &= check_deconv2d(table);
   ok &= check_gradient(table);
   ok &= check_pixel_io(table);

@@ -7,13 +7,15 @@ namespace fsrcnn {
 
 /// Each prints a line per kernel and tells whether all was well.
 bool check_conv2d(const KernelTable& table);
-bool check_winograd_conv2d(const KernelTable& table, int kernel);
+bool check_conv2d_narrow(const KernelTable& table);
+bool check_winograd(const KernelTable& table, int taps);
+bool check_groups(const KernelTable& table);
 bool check_deconv2d(const KernelTable& table);
 bool check_gradient(const KernelTable& table);
 bool check_pixel_io(const KernelTable& table);
 bool check_finish(const KernelTable& table);
 
-/// Prints rates at FSRCNN's shapes.
+/// Prints rates at the networks' shapes.
 void bench(const KernelTable& table);
 
 }  // namespace fsrcnn

@@ -7,57 +7,45 @@
 
 namespace fsrcnn {
 
-/// Filters of integers times this, and inputs of integers times that, have transforms of integers.
-inline float winograd_unit(int kernel) { return kernel == 3 ? 576 : 90; }
-inline float winograd_grain(int kernel) { return kernel == 3 ? 1 : 32; }
+/// Of a Winograd kernel of parts of `taps` taps: filters of integers times this, and inputs of integers times that, have
+/// transforms of integers. 0 stands for a direct kernel.
+inline float winograd_unit(int taps) { return taps == 3 ? 576 : taps == 5 ? 90 : 1; }
+inline float winograd_grain(int taps) { return taps == 5 ? 32 : 1; }
 
-/// A convolution of `out_rows` rows with its input; columns and rows as conv2d and winograd_conv2d read them.
+/// A convolution of `out_rows` rows with its input; columns and rows as the kernels read them.
 class ConvProblem {
  public:
-  ConvProblem(int ic, int oc, int kernel, int out_rows, std::ptrdiff_t width, std::ptrdiff_t overrun, Kind kind)
-      : ConvProblem(random_layer(ic, oc, kernel, kind, out_rows == kWinogradTile ? winograd_unit(kernel) : 1), out_rows,
-                    width, overrun, kind) {}
+  ConvProblem(int ic, int oc, int kernel, int out_rows, std::ptrdiff_t width, std::ptrdiff_t overrun, Kind kind,
+              int taps = 0, int groups = 1)
+      : ConvProblem(random_layer(ic, oc, kernel, kind, winograd_unit(taps), groups), out_rows, width, overrun, kind,
+                    taps) {}
 
-  ConvProblem(ConvLayer conv, int out_rows, std::ptrdiff_t out_width, std::ptrdiff_t overrun, Kind input_kind)
+  ConvProblem(ConvLayer conv, int out_rows, std::ptrdiff_t out_width, std::ptrdiff_t overrun, Kind input_kind,
+              int taps = 0)
       : layer(std::move(conv)),
         kind(input_kind),
         width(out_width),
         src(memory().src, (out_rows + layer.kernel - 1) * layer.ic, out_width + layer.kernel - 1, overrun),
         rows(static_cast<std::size_t>(out_rows + layer.kernel - 1)) {
-    out_rows == kWinogradTile ? src.fill(kind, 1, winograd_grain(layer.kernel)) : src.fill(kind, 4);
+    src.fill(kind, taps == 0 ? 4 : 1, winograd_grain(taps));
     for (std::size_t r = 0; r < rows.size(); ++r) rows[r] = src.plane(static_cast<std::ptrdiff_t>(r) * layer.ic);
     std::shuffle(rows.begin(), rows.end(), g_random);  // rings hand out rows in any order
   }
 
-  Conv2dArgs conv2d_args(const PackedConv& packed, int row, const Planes& dst) const {
-    return {&rows[static_cast<std::size_t>(row)],
-            src.stride,
-            layer.ic,
-            layer.kernel,
-            layer.kernel,
-            layer.oc,
-            memory().weights.copy(packed.weights),
-            memory().bias.copy(packed.bias),
-            memory().slope.copy(packed.slope),
-            dst.data,
-            dst.stride,
-            width};
-  }
-
-  /// dst: for each row of the block, all channels.
-  WinogradArgs winograd_args(const PackedConv& packed, float** dst_rows, const Planes& dst) const {
-    for (int i = 0; i < kWinogradTile; ++i) dst_rows[i] = dst.plane(static_cast<std::ptrdiff_t>(i) * layer.oc);
-    return {rows.data(),
-            src.stride,
-            layer.ic,
-            layer.oc,
-            memory().weights.copy(packed.weights),
-            memory().bias.copy(packed.bias),
-            memory().slope.copy(packed.slope),
-            dst_rows,
-            dst.stride,
-            width,
-            memory().scratchpad.floats(winograd_scratchpad(layer.kernel, layer.ic, layer.oc))};
+  /// What `packed.run` takes to make the rows from `row` on; `dst` has, for each row, all channels. `dst_rows` is filled.
+  ConvArgs args(const PackedConv& packed, int row, float** dst_rows, const Planes& dst) const {
+    for (int i = 0; i < packed.rows_made; ++i) dst_rows[i] = dst.plane(static_cast<std::ptrdiff_t>(i) * layer.oc);
+    ConvArgs args = packed.args(0);
+    args.src_rows = &rows[static_cast<std::size_t>(row)];
+    args.src_stride = src.stride;
+    args.dst_rows = dst_rows;
+    args.dst_stride = dst.stride;
+    args.weights = memory().weights.copy(packed.weights);
+    args.bias = memory().bias.copy(packed.bias);
+    args.slope = memory().slope.copy(packed.slope);
+    args.width = width;
+    args.scratchpad = memory().scratchpad.floats(packed.scratchpad);
+    return args;
   }
 
   Sum sum(int o, int row, std::ptrdiff_t x) const {
@@ -95,10 +83,10 @@ class ConvProblem {
   std::vector<const float*> rows;
 
  private:
-  static ConvLayer random_layer(int ic, int oc, int kernel, Kind kind, float unit) {
+  static ConvLayer random_layer(int ic, int oc, int kernel, Kind kind, float unit, int groups) {
     constexpr float kSlopes[] = {0.25f, 0.0f, -0.5f, 1.0f, 1.75f, -2.0f};
-    ConvLayer layer{ic, oc, kernel, {}, {}, {}};
-    for (int i = 0; i < oc * ic * kernel * kernel; ++i) {
+    ConvLayer layer{ic, oc, kernel, {}, {}, {}, groups};
+    for (int i = 0; i < oc * (ic / groups) * kernel * kernel; ++i) {
       layer.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
     }
     for (int o = 0; o < oc; ++o) {
@@ -109,9 +97,9 @@ class ConvProblem {
   }
 };
 
-inline Head random_head(int stride, int pad, int ic, Kind kind, float unit) {
-  Head head{stride, pad, stride - kDeconvKernel + 2 * pad, Head::kFullBorder, ic, {}, sample(kind, 9)};
-  for (int i = 0; i < ic * kDeconvKernel * kDeconvKernel; ++i) {
+inline Head random_head(int stride, int pad, int ic, Kind kind, float unit, int kernel = kDeconvKernel) {
+  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, {}, sample(kind, 9), kernel};
+  for (int i = 0; i < ic * kernel * kernel; ++i) {
     head.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
   }
   return head;
@@ -122,8 +110,8 @@ inline Head random_head(int stride, int pad, int ic, Kind kind, float unit) {
 inline double head_weight(const Head& head, int c, int phase_y, int phase_x, int ty, int tx) {
   const int ky = phase_y + head.pad - head.stride * ty;
   const int kx = phase_x + head.pad - head.stride * tx;
-  if (std::min(ky, kx) < 0 || std::max(ky, kx) >= kDeconvKernel) return 0;
-  return head.weight[static_cast<std::size_t>((c * kDeconvKernel + ky) * kDeconvKernel + kx)];
+  if (std::min(ky, kx) < 0 || std::max(ky, kx) >= head.kernel) return 0;
+  return head.weight[static_cast<std::size_t>((c * head.kernel + ky) * head.kernel + kx)];
 }
 
 class DeconvProblem {
@@ -141,9 +129,17 @@ class DeconvProblem {
     std::shuffle(rows.begin(), rows.end(), g_random);
   }
 
-  Deconv2dArgs args(const PackedHead& packed, const Planes& dst) const {
-    return {head.stride, head.pad, rows.data(), src.stride, head.ic, memory().weights.copy(packed.weights),
-            head.bias,   dst.data, dst.stride,  width};
+  ConvArgs args(const PackedConv& packed, float** dst_rows, const Planes& dst) const {
+    dst_rows[0] = dst.data;
+    ConvArgs args = packed.args(0);
+    args.src_rows = rows.data();
+    args.src_stride = src.stride;
+    args.dst_rows = dst_rows;
+    args.dst_stride = dst.stride;
+    args.weights = memory().weights.copy(packed.weights);
+    args.bias = memory().bias.copy(packed.bias);
+    args.width = width;
+    return args;
   }
 
   Sum sum(int phase, std::ptrdiff_t x) const {

@@ -1,4 +1,5 @@
-// conv2d: a register tile of N output channels x M vectors of columns, accumulated over all taps.
+// conv2d: a register tile of N output channels x M vectors of columns, accumulated over all taps. conv2d_narrow: the
+// same of columns of taps.
 #pragma once
 
 #include "kernels.h"
@@ -14,21 +15,22 @@ constexpr int conv2d_vectors(int n) {
   return m > 6 ? 6 : m;
 }
 
+/// `rows` x `columns` taps.
 template <int N, int M>
-void conv2d_tile(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x) {
+void conv2d_tile(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x) {
   Vec acc[N][M];
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias[first + n]);
   }
-  // The innermost loop runs along the taps of a row, or, for a 1x1 kernel, along the channels.
-  const bool pointwise = args.kh == 1 && args.kw == 1;
-  const int channels = pointwise ? 1 : args.ic;
-  const int taps = pointwise ? args.ic : args.kw;
-  const ptrdiff_t step = pointwise ? args.src_stride : 1;
+  // The innermost loop runs along the taps of a row, or, where there is but one, along the channels.
+  const bool along_channels = columns == 1;
+  const int channels = along_channels ? 1 : args.ic;
+  const int taps = along_channels ? args.ic : columns;
+  const ptrdiff_t step = along_channels ? args.src_stride : 1;
   for (int c = 0; c < channels; ++c) {
-    for (int ky = 0; ky < args.kh; ++ky) {
+    for (int ky = 0; ky < rows; ++ky) {
       const float* src = args.src_rows[ky] + c * args.src_stride + x;
       for (int t = 0; t < taps; ++t, src += step, w += N) {
         Vec v[M];
@@ -44,7 +46,7 @@ void conv2d_tile(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x)
   }
   // Copies: a store through `dst` may, for all the compiler knows, change what `args` points to.
   const float* const slope = args.slope + first;
-  float* dst = args.dst + first * args.dst_stride + x;
+  float* dst = args.dst_rows[0] + first * args.dst_stride + x;
   const ptrdiff_t dst_stride = args.dst_stride;
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n, dst += dst_stride) {
@@ -53,37 +55,72 @@ void conv2d_tile(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x)
   }
 }
 
-/// The last `vectors` (fewer than a full tile) of a row.
+/// The last `vectors` (fewer than a full tile, perhaps none) of a row.
 template <int N, int M>
-void conv2d_tail(const Conv2dArgs& args, const float* w, int first, ptrdiff_t x, ptrdiff_t vectors) {
+void conv2d_tail(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x,
+                 ptrdiff_t vectors) {
   if constexpr (M > 0) {
-    if (vectors == M) return conv2d_tile<N, M>(args, w, first, x);
-    conv2d_tail<N, M - 1>(args, w, first, x, vectors);
+    if (vectors == M) return conv2d_tile<N, M>(args, rows, columns, w, first, x);
+    conv2d_tail<N, M - 1>(args, rows, columns, w, first, x, vectors);
   }
 }
 
+/// A block of `size` channels, 1 to N.
 template <int N>
-void conv2d_block(const Conv2dArgs& args, const float* w, int first) {
-  constexpr int kM = conv2d_vectors(N);
-  ptrdiff_t vectors = (args.width + kLanes - 1) / kLanes;
-  ptrdiff_t x = 0;
-  for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<N, kM>(args, w, first, x);
-  conv2d_tail<N, kM - 1>(args, w, first, x, vectors);
+void conv2d_block(const ConvArgs& args, int rows, int columns, const float* w, int first, int size) {
+  if (size == N) {
+    constexpr int kM = conv2d_vectors(N);
+    ptrdiff_t vectors = (args.width + kLanes - 1) / kLanes;
+    ptrdiff_t x = 0;
+    for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<N, kM>(args, rows, columns, w, first, x);
+    return conv2d_tail<N, kM - 1>(args, rows, columns, w, first, x, vectors);
+  }
+  if constexpr (N > 1) {
+    conv2d_block<N - 1>(args, rows, columns, w, first, size);
+  } else {
+    __builtin_trap();
+  }
 }
 
-template <int N>
-void conv2d_dispatch(const Conv2dArgs& args, const float* w, int first, int size) {
-  if (size == N) return conv2d_block<N>(args, w, first);
-  if constexpr (N > 1) conv2d_dispatch<N - 1>(args, w, first, size);
-}
-
-void conv2d(const Conv2dArgs& args) {
+void conv2d_blocks(const ConvArgs& args, int rows, int columns) {
   const float* w = args.weights;
   for (int block = 0, first = 0; block < block_count(args.oc, kMaxBlock); ++block) {
     const int size = block_size(args.oc, kMaxBlock, block);
-    conv2d_dispatch<kMaxBlock>(args, w, first, size);
-    w += static_cast<ptrdiff_t>(args.ic) * args.kh * args.kw * size;
+    conv2d_block<kMaxBlock>(args, rows, columns, w, first, size);
+    w += static_cast<ptrdiff_t>(args.ic) * rows * columns * size;
     first += size;
+  }
+}
+
+void conv2d(const ConvArgs& args) { conv2d_blocks(args, args.kernel, args.kernel); }
+
+void conv2d_narrow(const ConvArgs& args) {
+  constexpr ptrdiff_t kStride = kNarrowColumns + kMaxLanes;
+  const int oc = args.oc, kernel = args.kernel;
+  const ptrdiff_t dst_stride = args.dst_stride, width = args.width;
+  const ptrdiff_t most = kNarrowColumns - (kernel - 1 + kLanes - 1) / kLanes * kLanes;  // of a chunk, with what its last taps meet
+  const float* const slopes = args.slope + oc * kernel;
+  const float* rows[kMaxKernel];
+  for (int ky = 0; ky < kernel; ++ky) rows[ky] = args.src_rows[ky];
+  for (ptrdiff_t column = 0; column < width; column += most) {
+    const ptrdiff_t n = width - column < most ? width - column : most;
+    float* const sums = args.scratchpad;
+    conv2d_blocks({rows, args.src_stride, &sums, kStride, args.ic, oc * kernel, kernel, args.weights, args.bias,
+                   args.slope, n + kernel - 1, nullptr},
+                  kernel, 1);
+    // What the last vector of results adds to: of no result, but finite.
+    const ptrdiff_t end = (n + kernel - 1 + kLanes - 1) / kLanes * kLanes;
+    for (int i = 0; i < oc * kernel; ++i) store(sums + i * kStride + end, Vec{});
+    for (int o = 0; o < oc; ++o) {
+      const float* const of_channel = sums + o * kernel * kStride;
+      float* const dst = args.dst_rows[0] + o * dst_stride + column;
+      for (ptrdiff_t x = 0; x < n; x += kLanes) {
+        Vec sum = load(of_channel + x);
+        for (int kx = 1; kx < kernel; ++kx) sum += load(of_channel + kx * (kStride + 1) + x);
+        store(dst + x, prelu(sum, slopes[o]));
+      }
+    }
+    for (int ky = 0; ky < kernel; ++ky) rows[ky] += most;
   }
 }
 

@@ -16,14 +16,14 @@ constexpr int deconv2d_vectors(int accumulators) {
 }
 
 template <int S, int P, int Y0, int NY, int M>
-void deconv2d_tile(const Deconv2dArgs& args, const float* w, ptrdiff_t x) {
+void deconv2d_tile(const ConvArgs& args, const float* w, ptrdiff_t x) {
   constexpr int kFirst = deconv_first_tap(S, P);
   constexpr int kTaps = deconv_last_tap(S, P) - kFirst + 1;
   Vec acc[NY * S][M];
   FSRCNN_UNROLL
   for (int n = 0; n < NY * S; ++n) {
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias);
+    for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias[0]);
   }
   for (int c = 0; c < args.ic; ++c) {
     FSRCNN_UNROLL
@@ -48,7 +48,7 @@ void deconv2d_tile(const Deconv2dArgs& args, const float* w, ptrdiff_t x) {
       }
     }
   }
-  float* dst = args.dst + Y0 * S * args.dst_stride + x;
+  float* dst = args.dst_rows[0] + Y0 * S * args.dst_stride + x;
   const ptrdiff_t dst_stride = args.dst_stride;
   FSRCNN_UNROLL
   for (int n = 0; n < NY * S; ++n, dst += dst_stride) {
@@ -58,7 +58,7 @@ void deconv2d_tile(const Deconv2dArgs& args, const float* w, ptrdiff_t x) {
 }
 
 template <int S, int P, int Y0, int NY, int M>
-void deconv2d_tail(const Deconv2dArgs& args, const float* w, ptrdiff_t x, ptrdiff_t vectors) {
+void deconv2d_tail(const ConvArgs& args, const float* w, ptrdiff_t x, ptrdiff_t vectors) {
   if constexpr (M > 0) {
     if (vectors == M) return deconv2d_tile<S, P, Y0, NY, M>(args, w, x);
     deconv2d_tail<S, P, Y0, NY, M - 1>(args, w, x, vectors);
@@ -75,7 +75,7 @@ constexpr int deconv2d_pass_weights(int stride, int pad, int y0, int ny) {
 }
 
 template <int S, int P, int Y0>
-void deconv2d_passes(const Deconv2dArgs& args, const float* w) {
+void deconv2d_passes(const ConvArgs& args, const float* w) {
   if constexpr (Y0 < S) {
     constexpr int kRows = deconv2d_phase_rows(S) < S - Y0 ? deconv2d_phase_rows(S) : S - Y0;
     constexpr int kM = deconv2d_vectors(kRows * S);
@@ -87,15 +87,14 @@ void deconv2d_passes(const Deconv2dArgs& args, const float* w) {
   }
 }
 
-// The five alignments of a 9x9 kernel whose output is exactly stride times the input (0 <= output_padding < stride).
-void deconv2d(const Deconv2dArgs& args) {
-  switch (args.stride * 10 + args.pad) {
-    case 24: return deconv2d_passes<2, 4, 0>(args, args.weights);
-    case 33: return deconv2d_passes<3, 3, 0>(args, args.weights);
-    case 34: return deconv2d_passes<3, 4, 0>(args, args.weights);
-    case 43: return deconv2d_passes<4, 3, 0>(args, args.weights);
-    case 44: return deconv2d_passes<4, 4, 0>(args, args.weights);
-  }
+template <int S, int P>
+void deconv2d(const ConvArgs& args) {
+  deconv2d_passes<S, P, 0>(args, args.weights);
+}
+
+template <int S, int P>
+constexpr DeconvKernel deconv2d_kernel() {
+  return {S, P, deconv2d_phase_rows(S), deconv2d<S, P>};
 }
 
 }  // namespace

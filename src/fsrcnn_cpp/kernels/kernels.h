@@ -13,8 +13,7 @@
 namespace fsrcnn {
 
 inline constexpr int kMaxLanes = 16;     // floats in the widest vector of any table
-inline constexpr int kMaxKernel = 15;    // most rows that a kernel reads: the largest convolution
-inline constexpr int kDeconvKernel = 9;  // rows and columns of every transposed convolution
+inline constexpr int kMaxKernel = 17;    // taps a side of the largest convolution, transposed or not
 inline constexpr int kMaxStride = 4;
 
 // Output channels are computed in blocks of nearly equal size: 32 channels on a table that takes at most 14 are
@@ -25,84 +24,101 @@ constexpr int block_size(int oc, int max_block, int index) {
   return oc / count + (index < oc % count ? 1 : 0);
 }
 
-// ---- conv2d: one row, stride 1, then PReLU ------------------------------------------------------------------------
-
-struct Conv2dArgs {
-  const float* const* src_rows;  // kh rows; tap (ky, kx) of column x is src_rows[ky][c * src_stride + x + kx]
-  ptrdiff_t src_stride;
-  int ic, kh, kw;
-  int oc;
-  const float* weights;  // [block][ic][kh][kw][channel of the block]
-  const float* bias;     // [oc]
-  const float* slope;    // [oc]; PReLU is max(x, 0) + slope * min(x, 0), whatever the slope
-  float* dst;            // [oc][dst_stride]
-  ptrdiff_t dst_stride;
-  ptrdiff_t width;
-};
-
-// ---- winograd: four rows of a convolution with fewer multiplications, then PReLU ----------------------------------
+// ---- convolutions -------------------------------------------------------------------------------------------------
 //
-// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). winograd3_conv2d is F(4x4, 3x3): 36
-// products instead of 144 for a tile of 4x4 outputs, which reads 6x6 inputs. winograd5_conv2d is F(4, 5) down the
-// columns of a 5x5 kernel and direct along its rows: 8 products instead of 20 for four outputs, which read 8 rows. An
-// output rounds with all its tile reads, so the same picture gives the same bits only if tiles are anchored to it.
+// All of stride 1 and followed by PReLU, which is max(x, 0) + slope * min(x, 0), whatever the slope. Kernels differ in
+// how many rows they make at a time, in the order of the weights and in what they need for scratch: whoever packs the
+// weights chooses the kernel, once.
+
+struct ConvArgs {
+  const float* const* src_rows;  // tap (ky, kx) of column x of row r: src_rows[r + ky][c * src_stride + x + kx]
+  ptrdiff_t src_stride;
+  float* const* dst_rows;  // channel o of column x of row r goes to dst_rows[r][o * dst_stride + x]
+  ptrdiff_t dst_stride;
+  int ic, oc;
+  int kernel;  // taps a side, of either parity
+  const float* weights;
+  const float* bias;   // [oc]
+  const float* slope;  // [oc]
+  ptrdiff_t width;
+  float* scratchpad;
+};
+using ConvKernel = void (*)(const ConvArgs&);
+
+// conv2d makes one row of anything, directly, and needs no scratch. Weights: [block][ic][ky][kx][channel of the block].
+
+// conv2d_narrow makes one row of a few channels, for which conv2d would load more than it computes. Taps along a row
+// are computed as channels, at the same column of the source all of them, and added where they meet. Weights:
+// [block][ky][ic][channel of the block] of oc * kernel channels, of which o * kernel + kx is tap kx of o. Bias:
+// [oc * kernel], 0 but for kx = 0. Slope: [oc * kernel] of 1, and then [oc].
+
+inline constexpr int kNarrowColumns = 30 * kMaxLanes;  // computed at a time, at most: whole tiles of five channels
+
+constexpr ptrdiff_t narrow_scratchpad(int kernel, ptrdiff_t oc) { return oc * kernel * (kNarrowColumns + kMaxLanes); }
+
+// winograd3 and winograd5 make four rows with fewer multiplications: Lavin and Gray, "Fast Algorithms for Convolutional
+// Neural Networks" (2016). winograd3 is F(4x4, 3x3): 36 products instead of 144 for a tile of 4x4 outputs, which reads
+// 6x6 inputs. winograd5 is F(4, 5) down the columns and direct along the rows: 8 products instead of 20 for four
+// outputs, which read 8 rows. An output rounds with all its tile reads, so the same picture gives the same bits only if
+// tiles are anchored to it.
+//
+// Larger kernels are cut into parts of 3x3 taps, or of 5 rows, that start `winograd_part` taps further and are summed
+// like channels: 9x9 takes 9 x 36 products instead of 1296, or 2 x 8 x 9 instead of 324. Where the last part reaches
+// back into the one before it, the taps that both have are 0 in the last.
+//
+// Weights, transformed: winograd3: [block][6 * 6][ic][part_y][part_x][channel of the block]
+//                       winograd5: [block][8][ic][part][kx][channel of the block]
 
 inline constexpr int kWinogradTile = 4;           // output rows at a time, and columns of a winograd3 tile
 inline constexpr int kWinogradChunkColumns = 64;  // columns transformed at a time, at most
-/// Floats past `width` that may be read and written in every row.
+/// Floats past `width` that may be read and written in every row; winograd3 computes whole tiles.
 inline constexpr int kWinogradOverrun = kWinogradChunkColumns + kMaxLanes;
+/// Rows that any kernel reads, at most.
+inline constexpr int kMaxRowsRead = kMaxKernel + kWinogradTile - 1;
 
 /// The interpolation points of winograd3 are 0, a, -a, b, -b and infinity.
 inline constexpr float kWinograd3PointA = 0.75f, kWinograd3PointB = 1.5f;
 
-constexpr bool has_winograd(int kernel) { return kernel == 3 || kernel == 5; }
-/// Input rows of a block: also the points of one axis.
-constexpr int winograd_points(int kernel) { return kWinogradTile + kernel - 1; }
-
-struct WinogradArgs {
-  const float* const* src_rows;  // winograd_points(kernel) rows; tap kx of column x at [i][c * src_stride + x + kx]
-  ptrdiff_t src_stride;
-  int ic, oc;
-  const float* weights;  // transformed: 3x3: [block][6 * 6][ic][channel], 5x5: [block][8][ic][kx][channel of the block]
-  const float* bias;     // [oc]
-  const float* slope;    // [oc]
-  float* const* dst_rows;  // 4 rows; column x goes to dst_rows[i][o * dst_stride + x]
-  ptrdiff_t dst_stride;
-  ptrdiff_t width;    // winograd3 computes whole tiles
-  float* scratchpad;  // winograd_scratchpad(kernel, ic, oc) floats
-};
-
-constexpr ptrdiff_t winograd_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) {
-  return kernel == 3 ? 36 * (kWinogradChunkColumns / kWinogradTile) * (ic + 1 + oc)
-                     : 8 * (kWinogradChunkColumns + kMaxLanes) * (ic + 16);
+/// Points of an axis of F(4, taps): also the inputs that a tile reads.
+constexpr int winograd_points(int taps) { return kWinogradTile + taps - 1; }
+/// Parts of `taps` taps that a kernel is cut into along an axis, and the tap that one of them starts at.
+constexpr int winograd_parts(int kernel, int taps) { return (kernel + taps - 1) / taps; }
+constexpr int winograd_part(int kernel, int taps, int index) {
+  return (index + 1) * taps < kernel ? index * taps : kernel - taps;
 }
 
-// ---- deconv2d: all stride x stride phases of one row --------------------------------------------------------------
-//
-// Output pixel (s*q + phase) of a transposed convolution sums, per axis, the inputs q + t whose kernel index
-// k = phase + pad - s*t lies in 0..8. Each phase is thus a small convolution of its own, and no structural zero is
-// multiplied.
+constexpr ptrdiff_t winograd3_scratchpad(int kernel, ptrdiff_t ic, ptrdiff_t oc) {
+  const ptrdiff_t parts = winograd_parts(kernel, 3);
+  return 36 * (kWinogradChunkColumns / kWinogradTile) * (ic * parts * parts + 1 + oc);
+}
+constexpr ptrdiff_t winograd5_scratchpad(int kernel, ptrdiff_t ic) {
+  return 8 * (kWinogradChunkColumns + kMaxLanes) * (ic * winograd_parts(kernel, 5) + 16);
+}
+
+// deconv2d makes the stride x stride phases of one row of a transposed 9x9 convolution to one channel, as channels.
+// Output pixel (s*q + phase) sums, per axis, the inputs q + t whose kernel index k = phase + pad - s*t there is. Each
+// phase is thus a small convolution of its own, and no structural zero is multiplied. There is a kernel for each way to
+// align a 9x9 kernel so that the output is stride times the input and nothing is cut off. `kernel` is last_tap -
+// first_tap + 1, `bias` that of every phase; the slope is not read. Weights: per pass of `phase_rows` rows of phases
+// [ic][t_y][t_x][phase_y][phase_x], used taps only.
+
+inline constexpr int kDeconvKernel = 9;
 
 constexpr int deconv_kernel_index(int phase, int t, int stride, int pad) { return phase + pad - stride * t; }
-constexpr bool deconv_uses(int phase, int t, int stride, int pad) {
+constexpr bool deconv_uses(int phase, int t, int stride, int pad, int kernel = kDeconvKernel) {
   const int k = deconv_kernel_index(phase, t, stride, pad);
-  return k >= 0 && k < kDeconvKernel;
+  return k >= 0 && k < kernel;
 }
 /// Smallest and largest t that any phase uses.
-constexpr int deconv_first_tap(int stride, int pad) { return -((kDeconvKernel - 1 - pad) / stride); }
+constexpr int deconv_first_tap(int stride, int pad, int kernel = kDeconvKernel) { return -((kernel - 1 - pad) / stride); }
 constexpr int deconv_last_tap(int stride, int pad) { return (stride - 1 + pad) / stride; }
 
-struct Deconv2dArgs {
+struct DeconvKernel {
   int stride, pad;
-  const float* const* src_rows;  // rows q + first_tap .. q + last_tap; of column x, tap t is at x + t - first_tap
-  ptrdiff_t src_stride;
-  int ic;
-  const float* weights;  // per pass of `deconv2d_phase_rows`: [ic][t_y][t_x][phase_y][phase_x], used taps only
-  float bias;
-  float* dst;  // [stride * stride][dst_stride]: phase plane (phase_y * stride + phase_x)
-  ptrdiff_t dst_stride;
-  ptrdiff_t width;
+  int phase_rows;  // computed in one pass
+  ConvKernel run;
 };
+inline constexpr int kDeconvKernels = 5;
 
 // ---- pixel I/O ----------------------------------------------------------------------------------------------------
 
@@ -187,12 +203,10 @@ struct CorrelateArgs {
 
 struct KernelTable {
   const char* isa;
-  int max_block;                            // output channels that conv2d and winograd_conv2d compute at a time
-  int deconv2d_phase_rows[kMaxStride + 1];  // by stride: phase rows computed in one pass
-  void (*conv2d)(const Conv2dArgs&);
-  void (*winograd3_conv2d)(const WinogradArgs&);  // null, like the next, where conv2d serves
-  void (*winograd5_conv2d)(const WinogradArgs&);
-  void (*deconv2d)(const Deconv2dArgs&);
+  int max_block;  // output channels that a convolution computes at a time
+  ConvKernel conv2d;
+  ConvKernel conv2d_narrow, winograd3, winograd5;  // null where conv2d serves
+  DeconvKernel deconv2d[kDeconvKernels];
   /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst);
   /// Integers are multiplied by `full`, rounded half up and clipped; floats are stored as they are. By SampleType.

@@ -135,7 +135,7 @@ void store_merged(const StoreArgs& args) {
     store_interleaved<N>(dst + x * N, v);
   }
   for (; x < args.width; ++x) {
-    for (int i = 0; i < N; ++i) dst[x * N + i] = args.planes[i][x];
+    for (int i = 0; i < N; ++i) __builtin_memcpy(dst + x * N + i, args.planes[i] + x, sizeof(float));
   }
 }
 

@@ -8,39 +8,41 @@
 namespace fsrcnn {
 namespace {
 
-void conv2d(const Conv2dArgs& a) {
+void conv2d(const ConvArgs& a) {
+  const int k = a.kernel;
   for (int o = 0; o < a.oc; ++o) {
     for (ptrdiff_t x = 0; x < a.width; ++x) {
       float sum = a.bias[o];
       for (int c = 0; c < a.ic; ++c) {
-        for (int ky = 0; ky < a.kh; ++ky) {
-          for (int kx = 0; kx < a.kw; ++kx) {
-            sum += a.src_rows[ky][c * a.src_stride + x + kx] * a.weights[((c * a.kh + ky) * a.kw + kx) * a.oc + o];
+        for (int ky = 0; ky < k; ++ky) {
+          for (int kx = 0; kx < k; ++kx) {
+            sum += a.src_rows[ky][c * a.src_stride + x + kx] * a.weights[((c * k + ky) * k + kx) * a.oc + o];
           }
         }
       }
-      a.dst[o * a.dst_stride + x] = sum > 0.0f ? sum : a.slope[o] * sum;
+      a.dst_rows[0][o * a.dst_stride + x] = sum > 0.0f ? sum : a.slope[o] * sum;
     }
   }
 }
 
 // One phase row at a time; `w` walks the packed weights in the order the contract gives.
-void deconv2d(const Deconv2dArgs& a) {
-  const int first = deconv_first_tap(a.stride, a.pad);
-  const int last = deconv_last_tap(a.stride, a.pad);
+template <int Stride, int Pad>
+void deconv2d(const ConvArgs& a) {
+  const int first = deconv_first_tap(Stride, Pad);
+  const int last = deconv_last_tap(Stride, Pad);
   const float* w = a.weights;
-  for (int phase_y = 0; phase_y < a.stride; ++phase_y) {
-    float* dst = a.dst + phase_y * a.stride * a.dst_stride;
-    for (int phase_x = 0; phase_x < a.stride; ++phase_x) {
-      for (ptrdiff_t x = 0; x < a.width; ++x) dst[phase_x * a.dst_stride + x] = a.bias;
+  for (int phase_y = 0; phase_y < Stride; ++phase_y) {
+    float* dst = a.dst_rows[0] + phase_y * Stride * a.dst_stride;
+    for (int phase_x = 0; phase_x < Stride; ++phase_x) {
+      for (ptrdiff_t x = 0; x < a.width; ++x) dst[phase_x * a.dst_stride + x] = a.bias[0];
     }
     for (int c = 0; c < a.ic; ++c) {
       for (int ty = first; ty <= last; ++ty) {
-        if (!deconv_uses(phase_y, ty, a.stride, a.pad)) continue;
+        if (!deconv_uses(phase_y, ty, Stride, Pad)) continue;
         const float* src = a.src_rows[ty - first] + c * a.src_stride;
         for (int tx = first; tx <= last; ++tx) {
-          for (int phase_x = 0; phase_x < a.stride; ++phase_x) {
-            if (!deconv_uses(phase_x, tx, a.stride, a.pad)) continue;
+          for (int phase_x = 0; phase_x < Stride; ++phase_x) {
+            if (!deconv_uses(phase_x, tx, Stride, Pad)) continue;
             for (ptrdiff_t x = 0; x < a.width; ++x) dst[phase_x * a.dst_stride + x] += src[x + tx - first] * *w;
             ++w;
           }
@@ -217,11 +219,15 @@ extern const KernelTable kReferenceTable;
 const KernelTable kReferenceTable = {
     "reference",
     1 << 20,  // one block
-    {0, 0, 1, 1, 1},
     conv2d,
     nullptr,
     nullptr,
-    deconv2d,
+    nullptr,
+    {{2, 4, 1, deconv2d<2, 4>},
+     {3, 3, 1, deconv2d<3, 3>},
+     {3, 4, 1, deconv2d<3, 4>},
+     {4, 3, 1, deconv2d<4, 3>},
+     {4, 4, 1, deconv2d<4, 4>}},
     {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
     rgb_to_y,

@@ -25,7 +25,8 @@ constexpr int kRegisters = 16;
 #endif
 
 typedef float Vec __attribute__((vector_size(kLanes * sizeof(float))));
-typedef float UnalignedVec __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
+// Of no alignment at all, as the planes of a caller may have none.
+typedef float UnalignedVec __attribute__((vector_size(kLanes * sizeof(float)), aligned(1), may_alias));
 
 inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }

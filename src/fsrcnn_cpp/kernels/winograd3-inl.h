@@ -1,5 +1,5 @@
-// winograd3_conv2d: F(4x4, 3x3). Lanes are tiles. Rows stay
-// in their natural order in memory; columns are split by x mod 4 on the way into registers and merged on the way out.
+// winograd3: F(4x4, 3x3). Lanes are tiles. Rows stay in their natural order in memory; columns are split by x mod 4 on
+// the way into registers and merged on the way out.
 #pragma once
 
 #include "conv2d-inl.h"
@@ -12,13 +12,15 @@ namespace {
 // One vector of tiles keeps enough accumulators busy with 14 channels a block, but not with 6.
 constexpr int kTileVectors = kMaxBlock > 8 ? 1 : 2;
 constexpr int kChunkTiles = kTileVectors * kLanes;
-constexpr int kWinogradPoints = winograd_points(3);
+constexpr int kPartTaps = 3;
+constexpr int kWinogradPoints = winograd_points(kPartTaps);
 constexpr int kPoints = kWinogradPoints * kWinogradPoints;
+constexpr ptrdiff_t kHotFloats = 4096;  // half of a first-level cache of 32 KB
 static_assert(kChunkTiles * kWinogradTile <= kWinogradChunkColumns);
 
 /// Floats between the points of all channels: an odd number of tile rows, because at a power of two the 36 stores of a
 /// channel would all fall into the same few cache sets.
-inline ptrdiff_t points_stride(int ic) { return static_cast<ptrdiff_t>(ic | 1) * kChunkTiles; }
+inline ptrdiff_t points_stride(int channels) { return static_cast<ptrdiff_t>(channels | 1) * kChunkTiles; }
 
 // The points 0, a, -a, b, -b and infinity. Around 1 they amplify rounding errors five times less than 1 and 2 would,
 // and 3/4 and 3/2 have short powers.
@@ -126,13 +128,13 @@ inline void output_transform(const float* src, ptrdiff_t point_stride, float bia
   }
 }
 
-/// At each point, N output channels from all input channels.
+/// At each of `points` points, N output channels from all channels.
 template <int N>
-void winograd_multiply(const float* src, const float* weights, float* dst, int ic, int oc) {
-  const ptrdiff_t pad = points_stride(ic) - static_cast<ptrdiff_t>(ic) * kChunkTiles;
-  for (int p = 0; p < kPoints; ++p, src += pad) {
+void winograd_multiply(const float* src, const float* weights, float* dst, int channels, int oc, int points) {
+  const ptrdiff_t pad = points_stride(channels) - static_cast<ptrdiff_t>(channels) * kChunkTiles;
+  for (int p = 0; p < points; ++p, src += pad) {
     Vec acc[N][kTileVectors] = {};
-    for (int c = 0; c < ic; ++c, src += kChunkTiles, weights += N) {
+    for (int c = 0; c < channels; ++c, src += kChunkTiles, weights += N) {
       Vec v[kTileVectors];
       FSRCNN_UNROLL
       for (int m = 0; m < kTileVectors; ++m) v[m] = load(src + m * kLanes);
@@ -151,32 +153,53 @@ void winograd_multiply(const float* src, const float* weights, float* dst, int i
   }
 }
 
+/// A block of `size` channels, 1 to N.
 template <int N>
-void winograd_dispatch(const float* src, const float* weights, float* dst, int ic, int oc, int size) {
-  if (size == N) return winograd_multiply<N>(src, weights, dst, ic, oc);
-  if constexpr (N > 1) winograd_dispatch<N - 1>(src, weights, dst, ic, oc, size);
+void winograd_block(const float* src, const float* weights, float* dst, int channels, int oc, int points, int size) {
+  if (size == N) return winograd_multiply<N>(src, weights, dst, channels, oc, points);
+  if constexpr (N > 1) {
+    winograd_block<N - 1>(src, weights, dst, channels, oc, points, size);
+  } else {
+    __builtin_trap();
+  }
 }
 
-void winograd3_conv2d(const WinogradArgs& args) {
+void winograd3(const ConvArgs& args) {
+  const int oc = args.oc, parts = winograd_parts(args.kernel, kPartTaps), channels = args.ic * parts * parts;
+  const int blocks = block_count(oc, kMaxBlock);
+  const ptrdiff_t stride = points_stride(channels);
   float* const points = args.scratchpad;
-  float* const products = points + kPoints * points_stride(args.ic);
+  float* const products = points + kPoints * stride;
+  // Blocks that read the same points take turns at as many as stay in the first-level cache.
+  const ptrdiff_t in_cache = kHotFloats / stride;
+  const int hot = blocks == 1 || in_cache > kPoints ? kPoints : in_cache < 1 ? 1 : static_cast<int>(in_cache);
   for (ptrdiff_t tile = 0; tile * kWinogradTile < args.width; tile += kChunkTiles) {
+    float* to = points;
     for (int c = 0; c < args.ic; ++c) {
-      for (int m = 0; m < kTileVectors; ++m) {
-        input_transform(args.src_rows, c * args.src_stride + (tile + m * kLanes) * kWinogradTile,
-                        points + c * kChunkTiles + m * kLanes, points_stride(args.ic));
+      for (int part = 0; part < parts * parts; ++part, to += kChunkTiles) {
+        const int down = winograd_part(args.kernel, kPartTaps, part / parts);
+        const int along = winograd_part(args.kernel, kPartTaps, part % parts);
+        for (int m = 0; m < kTileVectors; ++m) {
+          input_transform(args.src_rows + down, c * args.src_stride + along + (tile + m * kLanes) * kWinogradTile,
+                          to + m * kLanes, stride);
+        }
       }
     }
-    const float* w = args.weights;
-    for (int block = 0, first = 0; block < block_count(args.oc, kMaxBlock); ++block) {
-      const int size = block_size(args.oc, kMaxBlock, block);
-      winograd_dispatch<kMaxBlock>(points, w, products + first * kChunkTiles, args.ic, args.oc, size);
-      w += static_cast<ptrdiff_t>(kPoints) * args.ic * size;
-      first += size;
+    for (int p = 0; p < kPoints; p += hot) {
+      const int count = kPoints - p < hot ? kPoints - p : hot;
+      const float* w = args.weights;
+      for (int block = 0, first = 0; block < blocks; ++block) {
+        const int size = block_size(oc, kMaxBlock, block);
+        winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size,
+                                  products + (static_cast<ptrdiff_t>(p) * oc + first) * kChunkTiles, channels, oc,
+                                  count, size);
+        w += static_cast<ptrdiff_t>(kPoints) * channels * size;
+        first += size;
+      }
     }
-    for (int o = 0; o < args.oc; ++o) {
+    for (int o = 0; o < oc; ++o) {
       for (int m = 0; m < kTileVectors; ++m) {
-        output_transform(products + o * kChunkTiles + m * kLanes, static_cast<ptrdiff_t>(args.oc) * kChunkTiles,
+        output_transform(products + o * kChunkTiles + m * kLanes, static_cast<ptrdiff_t>(oc) * kChunkTiles,
                          args.bias[o], args.slope[o], args.dst_rows,
                          o * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
       }

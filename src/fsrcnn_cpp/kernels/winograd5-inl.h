@@ -1,4 +1,4 @@
-// winograd5_conv2d: F(4, 5) down the columns with the interpolation points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
+// winograd5: F(4, 5) down the columns with the interpolation points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
 // Along a row the convolution is direct, so lanes are columns and nothing is shuffled.
 #pragma once
 
@@ -9,8 +9,8 @@
 namespace fsrcnn {
 namespace {
 
-constexpr int kColumnPoints = winograd_points(5);
 constexpr int kColumnTaps = 5;
+constexpr int kColumnPoints = winograd_points(kColumnTaps);
 constexpr ptrdiff_t kPointsStride = kWinogradChunkColumns + kMaxLanes;  // an odd number of cache lines
 
 /// Eight rows to eight points: B^T, whose rows come in pairs e + o, e - o.
@@ -41,12 +41,13 @@ FSRCNN_INLINE void points_to_rows(const Vec* m, Vec* y) {
 
 /// N output channels of M vectors of columns: the products of one point after another, then back to rows.
 template <int N, int M>
-void winograd5_tile(const WinogradArgs& args, const float* points, const float* w, int first, float* products,
-                    ptrdiff_t column, ptrdiff_t x) {
+void winograd5_tile(const ConvArgs& args, int channels, const float* points, const float* w, int first,
+                    float* products, ptrdiff_t column, ptrdiff_t x) {
+  const int taps = args.kernel;
   for (int p = 0; p < kColumnPoints; ++p) {
     Vec acc[N][M] = {};
-    for (int c = 0; c < args.ic; ++c, points += kPointsStride) {
-      for (int kx = 0; kx < kColumnTaps; ++kx, w += N) {
+    for (int c = 0; c < channels; ++c, points += kPointsStride) {
+      for (int kx = 0; kx < taps; ++kx, w += N) {
         Vec v[M];
         FSRCNN_UNROLL
         for (int m = 0; m < M; ++m) v[m] = load(points + x + kx + m * kLanes);
@@ -87,50 +88,60 @@ void winograd5_tile(const WinogradArgs& args, const float* points, const float* 
   }
 }
 
+/// The last `vectors` (fewer than a full tile, perhaps none) of a chunk.
 template <int N, int M>
-void winograd5_tail(const WinogradArgs& args, const float* points, const float* w, int first, float* products,
+void winograd5_tail(const ConvArgs& args, int channels, const float* points, const float* w, int first, float* products,
                     ptrdiff_t column, ptrdiff_t x, ptrdiff_t vectors) {
   if constexpr (M > 0) {
-    if (vectors == M) return winograd5_tile<N, M>(args, points, w, first, products, column, x);
-    winograd5_tail<N, M - 1>(args, points, w, first, products, column, x, vectors);
+    if (vectors == M) return winograd5_tile<N, M>(args, channels, points, w, first, products, column, x);
+    winograd5_tail<N, M - 1>(args, channels, points, w, first, products, column, x, vectors);
   }
 }
 
+/// A block of `size` channels, 1 to N.
 template <int N>
-void winograd5_dispatch(const WinogradArgs& args, const float* points, const float* w, int first, int size,
-                        float* products, ptrdiff_t column, ptrdiff_t vectors) {
+void winograd5_block(const ConvArgs& args, int channels, const float* points, const float* w, int first, int size,
+                     float* products, ptrdiff_t column, ptrdiff_t vectors) {
   if (size == N) {
     constexpr int kM = conv2d_vectors(N);
     ptrdiff_t x = 0;
     for (; vectors >= kM; vectors -= kM, x += kM * kLanes) {
-      winograd5_tile<N, kM>(args, points, w, first, products, column, x);
+      winograd5_tile<N, kM>(args, channels, points, w, first, products, column, x);
     }
-    return winograd5_tail<N, kM - 1>(args, points, w, first, products, column, x, vectors);
+    return winograd5_tail<N, kM - 1>(args, channels, points, w, first, products, column, x, vectors);
   }
-  if constexpr (N > 1) winograd5_dispatch<N - 1>(args, points, w, first, size, products, column, vectors);
+  if constexpr (N > 1) {
+    winograd5_block<N - 1>(args, channels, points, w, first, size, products, column, vectors);
+  } else {
+    __builtin_trap();
+  }
 }
 
-void winograd5_conv2d(const WinogradArgs& args) {
-  float* const points = args.scratchpad;  // [point][ic][kPointsStride]
-  float* const products = points + kColumnPoints * args.ic * kPointsStride;
+void winograd5(const ConvArgs& args) {
+  const int kernel = args.kernel, parts = winograd_parts(kernel, kColumnTaps), channels = args.ic * parts;
+  float* const points = args.scratchpad;  // [point][channel][kPointsStride]
+  float* const products = points + kColumnPoints * channels * kPointsStride;
   for (ptrdiff_t column = 0; column < args.width; column += kWinogradChunkColumns) {
     const ptrdiff_t left = args.width - column;
     const ptrdiff_t width = left < kWinogradChunkColumns ? left : kWinogradChunkColumns;
-    for (int c = 0; c < args.ic; ++c) {
-      for (ptrdiff_t x = 0; x < width + kColumnTaps - 1; x += kLanes) {
+    for (int c = 0; c < channels; ++c) {
+      const float* const* const rows = args.src_rows + winograd_part(kernel, kColumnTaps, c % parts);
+      const ptrdiff_t at = c / parts * args.src_stride + column;
+      for (ptrdiff_t x = 0; x < width + kernel - 1; x += kLanes) {
         Vec d[kColumnPoints], v[kColumnPoints];
         FSRCNN_UNROLL
-        for (int i = 0; i < kColumnPoints; ++i) d[i] = load(args.src_rows[i] + c * args.src_stride + column + x);
+        for (int i = 0; i < kColumnPoints; ++i) d[i] = load(rows[i] + at + x);
         rows_to_points(d, v);
         FSRCNN_UNROLL
-        for (int p = 0; p < kColumnPoints; ++p) store(points + (p * args.ic + c) * kPointsStride + x, v[p]);
+        for (int p = 0; p < kColumnPoints; ++p) store(points + (p * channels + c) * kPointsStride + x, v[p]);
       }
     }
     const float* w = args.weights;
     for (int block = 0, first = 0; block < block_count(args.oc, kMaxBlock); ++block) {
       const int size = block_size(args.oc, kMaxBlock, block);
-      winograd5_dispatch<kMaxBlock>(args, points, w, first, size, products, column, (width + kLanes - 1) / kLanes);
-      w += static_cast<ptrdiff_t>(kColumnPoints) * args.ic * kColumnTaps * size;
+      winograd5_block<kMaxBlock>(args, channels, points, w, first, size, products, column,
+                                 (width + kLanes - 1) / kLanes);
+      w += static_cast<ptrdiff_t>(kColumnPoints) * channels * kernel * size;
       first += size;
     }
   }
