@@ -73,6 +73,7 @@ def test_bash_options(bash):
     assert bash("bench", "--s") == ["--scale", "--strength", "--seconds"]
     assert set(bash("eval", "-")) == {
         "-h",
+        "--help",
         "-m",
         "-n",
         "-s",
