@@ -15,6 +15,7 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import cli
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
 from PIL import Image, ImageCms
 
@@ -281,6 +282,34 @@ def test_bad_input_is_one_line_and_nothing_written(run, folder, prepare, argumen
     assert (result, len(lines)) == (code, 1)
     assert lines[0].startswith(f"fsrcnn-rt: {message}")
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("comapre", "compare"), ("Bench", "bench"), ("evla", "eval"), ("expotr", "export")]
+)
+@pytest.mark.parametrize("others", [[], ["a.png", "-o", "x.html", "--downscale"], ["a.mp4"]], ids=len)
+def test_a_misspelt_command_is_told(folder, capsys, word, meant, others):
+    told = f"fsrcnn-rt: {word}: is neither a file nor a command (did you mean {meant}?)\n"
+    assert cli.main([word, *others]) == 2
+    assert capsys.readouterr().err == told
+
+
+def test_what_is_no_misspelt_command(run, folder):
+    picture("a.png")
+    for name in ("bensh", "photographs"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "a.png").rename("bensh/a.png")
+    assert run("bensh")[0] == 0
+    (folder / "photographs").rmdir()
+    code, lines = run("photographs")
+    assert (code, "did you mean" in lines[0]) == (2, False)
+
+
+def test_every_command_has_a_line_of_help(capsys):
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, command in COMMANDS.items():
+        assert f"  {name:<12} {command.help}" in lines
 
 
 def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):

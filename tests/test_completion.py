@@ -89,9 +89,9 @@ def test_bash_options(bash):
         "--denoise",
         "--strength",
         "--ifc",
-        "--markdown",
+        "-o",
+        "--output",
         "--json",
-        "--sheet",
         "--crop",
         "--overwrite",
     }

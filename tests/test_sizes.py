@@ -357,6 +357,7 @@ def test_map(upscaler):
         ({"scale": 0.5}, ScaleError, "scale=0.5 is not above 1"),
         ({"scale": -3}, ScaleError, "scale=-3 is not above 1"),
         ({"scale": 16.01}, ScaleError, "scale=16.01 is not above 1 and up to 16"),
+        ({"scale": (1920, 1080)}, ScaleError, r"scale=1920 is .* up to 16; size=\(1920, 1080\) asks for"),
         ({"scale": (2, 2.0)}, ScaleError, "names a scale twice"),
         ({"scale": "1.5"}, TypeError, "scale='1.5' is not a number"),
         ({"size": (11, 20)}, ValueError, "size=11x20 makes 12x9 to 11x20, which is smaller"),

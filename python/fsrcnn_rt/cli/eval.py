@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ import numpy.typing as npt
 import fsrcnn_rt
 from fsrcnn_rt.cli.arguments import (
     MODEL_WORDS,
-    PIPE,
     VIDEO_SUFFIXES,
     ArgumentParser,
     add_engine_options,
@@ -62,13 +62,14 @@ def main(argv: Sequence[str]) -> int:
     models = _models(options.models or ["fsrcnn"], options)
     methods = _methods(models, options.scales)
     crops = []
-    if options.crop and not options.sheet:
-        raise ValueError("--crop: is what --sheet=FILE shows, and that is missing")
-    if options.sheet:
+    sheet = outputs.get(".png")
+    if options.crop and not sheet:
+        raise ValueError("--crop: is what a sheet shows, and there is none (-o sheet.png)")
+    if sheet:
         from fsrcnn_rt.evaluation.sheet import find_crop
 
         if not options.crop:
-            raise ValueError("--sheet: needs at least one --crop=PICTURE:X,Y,W,H")
+            raise ValueError(f"{sheet}: a sheet needs at least one --crop=PICTURE:WxH+X+Y")
         every = [path for paths in images.values() for path in paths]
         crops = [find_crop(crop, every, options.scales) for crop in options.crop]
 
@@ -83,16 +84,14 @@ def main(argv: Sequence[str]) -> int:
     how = next(iter(models.values()))
     columns = (results, options.scales, _machine(how))
     rows = {"verbose": options.verbose, "with_ifc": options.ifc}
-    if "--markdown" in outputs:
-        _write(outputs["--markdown"], tables.as_markdown(*columns, **rows))
-    if "--json" in outputs:
-        _write(outputs["--json"], tables.as_json(results, how))
-    if Path(PIPE) not in outputs.values():
-        print(tables.as_text(*columns, **rows))
-    if crops:
+    as_json = partial(tables.as_json, results, how)
+    _write(outputs, ".md", partial(tables.as_markdown, *columns, **rows))
+    _write(outputs, ".json", as_json)
+    print(as_json() if options.json else tables.as_text(*columns, **rows))
+    if sheet:
         from fsrcnn_rt.evaluation.sheet import draw
 
-        with atomic_write(options.sheet) as file:
+        with atomic_write(sheet) as file:
             draw(crops, methods).save(file, "PNG", optimize=True)
     return 1 if failed else 0
 
@@ -117,19 +116,20 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
         return 1
     how = next(iter(models.values()))
     arguments = (results, options.scales, options.verbose)
-    if "--markdown" in outputs:
-        _write(outputs["--markdown"], f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
-    if "--json" in outputs:
+
+    def as_json() -> str:
         machine = {"version": fsrcnn_rt.__version__, "isa": how.isa, "threads": how.threads}
-        _write(outputs["--json"], json.dumps(machine | robustness_table.as_json(results), indent=1))
-    if Path(PIPE) not in outputs.values():
-        print(f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
-    if options.sheet:
+        return json.dumps(machine | robustness_table.as_json(results), indent=1)
+
+    _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
+    _write(outputs, ".json", as_json)
+    print(as_json() if options.json else f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
+    if sheet := outputs.get(".png"):
         from fsrcnn_rt.evaluation.sheet import draw_cases
 
         photographs = [path for paths in sources.values() for path in paths if not is_video(path.name)]
         shown = robustness.shown_cases(options.scales[0], photographs[-1] if photographs else None)
-        with atomic_write(options.sheet) as file:
+        with atomic_write(sheet) as file:
             draw_cases(shown, methods).save(file, "PNG", optimize=True)
     return 1 if failed else 0
 
@@ -220,20 +220,17 @@ def _machine(how: Upscaler) -> str:
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
-    """List what is to be written, by option, having refused what cannot be."""
-    given = {"--markdown": options.markdown, "--json": options.json, "--sheet": options.sheet}
-    outputs = {option: path for option, path in given.items() if path is not None}
-    for option, path in outputs.items():
-        if [other.resolve() for other in outputs.values()].count(path.resolve()) > 1:
-            raise ValueError(f"{option}: {path} is given to two options")
-        if str(path) == PIPE:
-            if option == "--sheet":
-                raise ValueError("--sheet: a picture is not written to stdout")
-            continue
+    """List what is to be written, by suffix, having refused what cannot be."""
+    outputs: dict[str, Path] = {}
+    for path in options.outputs:
+        suffix = path.suffix.lower()
+        if suffix not in (".md", ".json", ".png"):
+            raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of .md, .json and .png")
+        if suffix in outputs:
+            raise ValueError(f"{path}: is the second output of its kind, beside {outputs[suffix]}")
         for source in [*options.folders, *map(Path, options.models or ())]:
             check_output(path, options.overwrite, source)
-    if options.sheet and options.sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet: {options.sheet} is not .png")
+        outputs[suffix] = path
     return outputs
 
 
@@ -304,12 +301,11 @@ def _evaluate(
         }
 
 
-def _write(path: Path, text: str) -> None:
-    if str(path) == PIPE:
-        print(text)
-        return
-    with atomic_write(path) as file:
-        file.write(f"{text}\n".encode())
+def _write(outputs: Mapping[str, Path], suffix: str, text: Callable[[], str]) -> None:
+    """Write a text to the output of this suffix, if there is one."""
+    if suffix in outputs:
+        with atomic_write(outputs[suffix]) as file:
+            file.write(f"{text()}\n".encode())
 
 
 def parser() -> ArgumentParser:
@@ -355,15 +351,22 @@ def parser() -> ArgumentParser:
     )
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
     add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")
-    add("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown (-: stdout)")
-    add("--json", type=Path, metavar="FILE", help="write means and every picture as JSON (-: stdout)")
-    add("--sheet", type=Path, metavar="FILE", help="crops side by side: original, bicubic, models (.png)")
+    add(
+        *("-o", "--output"),
+        dest="outputs",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the tables (.md), means and every picture (.json), or crops side by side (.png)",
+    )
+    add("--json", action="store_true", help="print JSON instead of tables")
     add(
         "--crop",
         action="append",
         default=[],
-        metavar="PICTURE:X,Y,W,H",
-        help="for --sheet: a rectangle of a picture, in its pixels; repeatable",
+        metavar="PICTURE:WxH+X+Y",
+        help="what the crops show: a rectangle of a picture, in its pixels; repeatable",
     )
     add("--overwrite", action="store_true", help="replace outputs that exist")
     return parser

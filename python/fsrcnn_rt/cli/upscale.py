@@ -18,7 +18,7 @@ from fsrcnn_rt.cli.arguments import (
     engine_of,
     goals_asked,
 )
-from fsrcnn_rt.cli.commands import COMMANDS, meant
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.errors import UsageError, one_line
 
 # Options of the same names as the fields of ``WriteOptions``.
@@ -43,8 +43,6 @@ def main(argv: Sequence[str]) -> int:
     for name in inputs:
         if name in COMMANDS:
             raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
-        if name == inputs[0] and (subcommand := meant(name)):
-            raise UsageError(f"{name}: is neither a file nor a subcommand (did you mean {subcommand}?)")
 
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
