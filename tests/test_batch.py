@@ -407,6 +407,9 @@ def test_nothing_is_begun_after_an_interruption(folder, model, monkeypatch):
     assert next(outcomes).error is None
     assert reading.wait(10)
     outcomes.close()
+    for thread in threading.enumerate():  # which nobody waits for but the end of the process
+        if thread.name.startswith("fsrcnn-rt"):
+            thread.join(10)
     assert sorted(begun) == ["read", "read", "upscale", "write"]
     assert names(folder) == sorted(["0_x2.png", *(f"{i}.png" for i in range(8))])
 
