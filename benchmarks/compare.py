@@ -120,7 +120,7 @@ def _time(
         ratio = spread(ratios(theirs, mine))
         our_time, their_time = spread(mine).median, spread(theirs).median
         peak = max(filter(None, peaks[upscaler.isa]), default=None)
-        rate = gflops(model, job.size, our_time)
+        rate = gflops(model, job.scale, job.size, our_time)
         rows.append(
             {
                 "model": model.name,
@@ -133,7 +133,7 @@ def _time(
                 "its ms / ours": ratio.median,
                 "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}",
                 "least / least": min(theirs) / min(mine),
-                "its GFLOP/s": gflops(model, job.size, their_time),
+                "its GFLOP/s": gflops(model, job.scale, job.size, their_time),
                 "our GFLOP/s": rate,
                 "peak GFLOP/s": peak,
                 "ours / peak": rate / peak if peak else None,

@@ -74,7 +74,7 @@ def isas(options: Options) -> Table:
         for isa, times in zip(sets, alternate(calls, options.seconds * len(calls)), strict=True):
             time = spread(times).median
             table.rows.append(_who(model, options.size, options.scale, threads, isa) | {"ms": 1e3 * time})
-            table.rows[-1] |= _rates(model, options.size, time, isa, threads)
+            table.rows[-1] |= _rates(model, options.scale, options.size, time, isa, threads)
     return table
 
 
@@ -133,7 +133,7 @@ def sizes(options: Options) -> Table:
             | {
                 "ms": 1e3 * time,
                 "ns per pixel": 1e9 * time / (size[0] * size[1]),
-                "GFLOP/s": gflops(model, size, time),
+                "GFLOP/s": gflops(model, 2, size, time),
                 f"to {label(_PAPER_SIZE)}": spread(ratios(times, reference)).median / area,
             }
         )
@@ -225,7 +225,7 @@ def frames(options: Options) -> Table:
                 "quartiles": f"{1 / time.high:.1f} - {1 / time.low:.1f}",
                 "real time": 1 / time.median >= REAL_TIME_FPS,
             }
-            | _rates(model, size, time.median, options.isa, count)
+            | _rates(model, scale, size, time.median, options.isa, count)
         )
     return table
 
@@ -339,7 +339,7 @@ def _who(model: Model, size: Size, scale: int | str, threads: int, isa: str) -> 
     return {"model": model.name, "input": label(size), "scale": scale, "threads": threads, "isa": isa}
 
 
-def _rates(model: Model, size: Size, time: float, isa: str, threads: int) -> Row:
-    rate = gflops(model, size, time)
+def _rates(model: Model, scale: int, size: Size, time: float, isa: str, threads: int) -> Row:
+    rate = gflops(model, scale, size, time)
     peak = fma_peak(isa, threads)
     return {"GFLOP/s": rate, "peak GFLOP/s": peak, "share": rate / peak if peak else None}

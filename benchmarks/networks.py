@@ -9,15 +9,13 @@ import fsrcnn_rt
 import numpy as np
 import numpy.typing as npt
 from fsrcnn_rt.convert.network import sub_pixel_convolution
-from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Head, Model, Padding
+from fsrcnn_rt.model import Head, Model, Node, Padding, fsrcnn
 
 F32: TypeAlias = npt.NDArray[np.float32]
 GraphKind = Literal["deconvolution", "sub-pixel"]
 GRAPH_KINDS: tuple[GraphKind, ...] = ("deconvolution", "sub-pixel")
 SHAPES = {"fsrcnn": (56, 12, 4), "fsrcnn-s": (32, 5, 1)}
 SCALES = (2, 3, 4)
-# Where the head's 9x9 kernel lies; 3 is the symmetric choice at x3, each output phase then has 3x3 taps.
-_PADS = {2: 4, 3: 3, 4: 4}
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Graph:
 
     kind: GraphKind
     scale: int
-    convolutions: tuple[Conv2d, ...]
+    convolutions: tuple[Node, ...]
     head: Head | None
 
 
@@ -49,29 +47,8 @@ def zero_padded(model: Model) -> Model:
 
 def random_model(d: int, s: int, m: int, *, name: str, padding: Padding = "replicate") -> Model:
     """Make an FSRCNN(d, s, m) with random weights whose activations stay around 1."""
-    rng = np.random.default_rng(0)
-
-    def normal(shape: tuple[int, ...], deviation: float) -> F32:
-        return rng.normal(0, deviation, shape).astype(np.float32)
-
-    layers = [
-        Conv2d(
-            normal((oc, ic, k, k), (ic * k * k) ** -0.5),
-            normal((oc,), 0.1),
-            rng.uniform(-0.5, 1.5, oc).astype(np.float32),
-        )
-        for oc, ic, k in [(d, 1, 5), (s, d, 1), *m * [(s, s, 3)], (d, s, 1)]
-    ]
-    heads = {
-        scale: Head(
-            normal((d, 1, HEAD_KERNEL, HEAD_KERNEL), scale / (HEAD_KERNEL * d**0.5)),
-            normal((1,), 0.1),
-            pad,
-            scale - HEAD_KERNEL + 2 * pad,
-        )
-        for scale, pad in _PADS.items()
-    }
-    return Model(layers, heads, padding, name)
+    network = fsrcnn.architecture(fsrcnn.Shape(d, s, m), SCALES, padding)
+    return network.with_random_weights(np.random.default_rng(0), name)
 
 
 def graph(model: Model, scale: int, kind: GraphKind) -> Graph:
@@ -80,5 +57,5 @@ def graph(model: Model, scale: int, kind: GraphKind) -> Graph:
         raise ValueError(f"padding={model.padding!r} is not 'zeros'")
     head = model.heads[scale]
     if kind == "deconvolution":
-        return Graph(kind, scale, tuple(model.layers), head)
-    return Graph(kind, scale, (*model.layers, sub_pixel_convolution(head, scale)), None)
+        return Graph(kind, scale, tuple(model.nodes), head)
+    return Graph(kind, scale, (*model.nodes, sub_pixel_convolution(head, scale)), None)

@@ -33,12 +33,12 @@ def prepare(
     return lambda: upscaler.upscale(image, scale, out=outs)
 
 
-def gflops(model: Model, size: Size, seconds: float) -> float:
+def gflops(model: Model, scale: int, size: Size, seconds: float) -> float:
     """Rate at which the network by its definition is computed, two operations per multiply-accumulate.
 
     However few operations the kernels really do.
     """
-    return 2e-9 * model.macs_per_pixel * size[0] * size[1] / seconds
+    return 2e-9 * model.macs_per_pixel(scale) * size[0] * size[1] / seconds
 
 
 def fma_peak(isa: str, threads: int, seconds: float = 0.3) -> float | None:

@@ -143,7 +143,7 @@ def _torch(graph: Graph, plane: F32, threads: int, *, compiled: bool) -> Prepare
         conv = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel, padding=layer.kernel // 2)
         conv.weight.data, conv.bias.data = torch.tensor(layer.weight), torch.tensor(layer.bias)
         modules.append(conv)
-        if layer.slope is not None:
+        if layer.activation != "none":
             modules.append(nn.PReLU(layer.out_channels))
             modules[-1].weight.data = torch.tensor(layer.slope)
     if graph.head is None:
@@ -201,7 +201,7 @@ def _onnx(graph: Graph, shape: tuple[int, ...]) -> bytes:
     for layer in graph.convolutions:
         kernel = [layer.kernel] * 2
         add("Conv", layer.weight, layer.bias, kernel_shape=kernel, pads=[layer.kernel // 2] * 4)
-        if layer.slope is not None:
+        if layer.activation != "none":
             add("PRelu", layer.slope[:, None, None])
     if graph.head is None:
         add("DepthToSpace", blocksize=graph.scale, mode="CRD")
@@ -257,7 +257,7 @@ def _ncnn_files(graph: Graph) -> tuple[str, bytes]:
             6: layer.weight.size,
         }
         add("Convolution", parameters, layer.weight, layer.bias)
-        if layer.slope is not None:
+        if layer.activation != "none":
             add("PReLU", {0: layer.out_channels}, None, layer.slope)
     if graph.head is None:
         add("PixelShuffle", {0: graph.scale}, None)

@@ -53,7 +53,7 @@ def measure(
     time = benchmark.stats.stats.median
     peak = peak_of(upscaler.isa, upscaler.threads)
     # By its definition a network has one output, so for several scales there is no rate to compare.
-    rate = gflops(upscaler.model, size, time) if isinstance(scales, int) else None
+    rate = gflops(upscaler.model, scales, size, time) if isinstance(scales, int) else None
     benchmark.extra_info |= {
         "fps": 1 / time,
         "model": upscaler.model.name,

@@ -97,7 +97,7 @@ def mat_net(scale, padding="replicate"):
     rng = np.random.default_rng(scale)
     net = oracle.random_net(rng, 8, 3, 2, padding=padding, border=1, scales=(scale,))
     layers = [(w, b, np.full_like(slope, rng.uniform(-0.5, 1.5))) for w, b, slope in net.layers]
-    return oracle.Net(layers, net.heads, net.padding)
+    return oracle.Net(oracle.chain(layers), net.heads, net.padding)
 
 
 def mat_file(path, change=lambda cells: None):
@@ -266,7 +266,7 @@ def graph_file(
     net = oracle.random_net(np.random.default_rng(5), 8, 3, 1)
     first, *others = net.layers
     first = (np.repeat(first[0], channels, axis=1), *first[1:])
-    net = oracle.Net([first, *others][:layers], net.heads, net.padding)
+    net = oracle.Net(oracle.chain([first, *others][:layers]), net.heads, net.padding)
     graph = build_graph(net, scale, **options)
     change(graph)
     graph.save(path, size)

@@ -19,7 +19,7 @@ import pytest
 from fsrcnn_rt import ScaleError, Upscaler, upscale
 from fsrcnn_rt.engine import runtime
 from fsrcnn_rt.engine import upscaler as api
-from fsrcnn_rt.model import NETWORKS, Conv2d, Head, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Head, Model, Node, save_model
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
 
@@ -111,16 +111,11 @@ def test_what_a_model_says_is_what_is_computed(padding, border):
     """Each activation, padding and border means to the core what it means by definition."""
     rng = np.random.default_rng(3)
     net = oracle.random_net(rng, 6, 4, 1, padding=padding, border=1 if border == 1 else -1)
-    activations = [("relu", 0), ("none", 1), ("prelu", None), ("relu", 0)]
-    for i, (_, slope) in enumerate(activations):
+    for (_, _, slopes), slope in zip(net.layers, [0, 1, None, 0.05], strict=True):
         if slope is not None:
-            weight, bias, slopes = net.layers[i]
-            net.layers[i] = (weight, bias, np.full_like(slopes, slope))
+            slopes[:] = slope
     model = Model(
-        layers=[
-            Conv2d(weight, bias, slopes if activation == "prelu" else None, activation)
-            for (weight, bias, slopes), (activation, _) in zip(net.layers, activations, strict=True)
-        ],
+        nodes=[Node(*node) for node in net.nodes],
         heads={scale: Head(*head[:4], border) for scale, head in net.heads.items()},
         padding=padding,
         name="x",
@@ -553,7 +548,7 @@ def test_measure_fps(model, channels, monkeypatch):
     assert report.fps * report.median_ms == pytest.approx(1000)
     assert report.real_time == (report.fps >= 24)
     assert shapes == {(6, 14) if channels == "luma" else (6, 14, 3)}
-    assert report.gflops == pytest.approx(2e-9 * model.macs_per_pixel * 14 * 6 * report.fps)
+    assert report.gflops == pytest.approx(2e-9 * model.macs_per_pixel(2) * 14 * 6 * report.fps)
 
 
 @pytest.mark.parametrize(

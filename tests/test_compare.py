@@ -371,7 +371,7 @@ def test_the_name_of_a_model(folder, model_file, tmp_path, capsys):
 
     net = load(model_file)
     save_model(
-        type(net)(net.layers, net.heads, net.padding, name='<i>"&', provenance=net.provenance),
+        type(net)(net.nodes, net.heads, net.padding, name='<i>"&', provenance=net.provenance),
         tmp_path / "m.safetensors",
     )
     picture("a.png", 60, 48)

@@ -31,7 +31,7 @@ def test_the_layout_of_the_authors(run_convert, plane, scale):
     save_mat(f"x{scale}.mat", net, scale)
     assert run_convert(f"x{scale}.mat", "-o", "model.safetensors") == (0, [])
     model = fsrcnn_rt.load("./model.safetensors")
-    assert (model.name, model.scales, (model.d, model.s, model.m)) == ("model", (scale,), (8, 3, 2))
+    assert (model.name, model.scales, model.family) == ("model", (scale,), "FSRCNN(8, 3, 2)")
     assert model.provenance["converted_from"] == f"x{scale}.mat"
     assert_same(model, plane, run_mat(f"x{scale}.mat", plane, scale))
     assert_same(model, plane, oracle.forward(net, plane, scale))

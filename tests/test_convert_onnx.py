@@ -66,14 +66,15 @@ def test_graph(run_convert, plane, net, scale, activation, mode):
     assert run_convert("net.onnx", "-o", "a.safetensors") == (0, [])  # the graph tells the scale
     model = fsrcnn_rt.load("./a.safetensors")
     assert model.padding == ("replicate" if mode == "edge" else "zeros")
-    assert {layer.activation for layer in model.layers} == {"relu" if activation is relu_node else "prelu"}
+    kind = {relu_node: "relu", leaky_relu_node: "leaky"}.get(activation, "prelu")
+    assert {layer.activation for layer in model.nodes} == {kind}
     assert_same(model, plane, run_onnx("net.onnx", plane[None, None]))
 
 
 def test_the_slopes_of_a_decomposed_prelu_are_exact(net):
     for activation in prelu_by_abs, prelu_by_neg:
         build_graph(net, 2, activation=activation).save("net.onnx")
-        for layer, (weight, bias, slope) in zip(convert("net.onnx").layers, net.layers, strict=True):
+        for layer, (weight, bias, slope) in zip(convert("net.onnx").nodes, net.layers, strict=True):
             for ours, theirs in ((layer.weight, weight), (layer.bias, bias), (layer.slope, slope)):
                 np.testing.assert_array_equal(ours, theirs)
 
@@ -129,7 +130,7 @@ def test_channels_last_clipped_and_by_old_means(plane, net):
     graph.add("Transpose", perm=[0, 2, 3, 1])
     graph.save("net.onnx", ("n", "h", "w", 1), opset=18)
     model = convert("net.onnx")
-    expected = oracle.forward(oracle.Net(net.layers, {3: (*net.heads[3][:4], 0)}, "replicate"), plane, 3)
+    expected = oracle.forward(oracle.Net(net.nodes, {3: (*net.heads[3][:4], 0)}, "replicate"), plane, 3)
     assert_same(model, plane, expected)
     theirs = run_onnx("net.onnx", plane[None, :, :, None])
     assert np.abs(theirs - np.clip(expected, 0, 1)).max() <= TOLERANCE
@@ -187,8 +188,8 @@ def test_sub_pixel_network_of_tensorflow(plane, scale, kernel, form):
     bias = np.array([0.5], np.float32)
     form(net, weight, bias, scale).save("net.onnx", ("n", "h", "w", 1))
     model = convert("net.onnx")
-    assert (model.d, model.s, model.m, model.scales, model.padding) == (8, 3, 4, (scale,), "zeros")
-    for layer, tensors in zip(model.layers, net.layers, strict=True):
+    assert (model.family, model.scales, model.padding) == ("FSRCNN(8, 3, 4)", (scale,), "zeros")
+    for layer, tensors in zip(model.nodes, net.layers, strict=True):
         for ours, theirs in zip((layer.weight, layer.bias, layer.slope), tensors, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(model.heads[scale].bias, bias)

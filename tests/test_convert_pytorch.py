@@ -25,7 +25,7 @@ def test_state_dict(run_convert, plane, scale, one_slope):
     save_state(f"fsrcnn_x{scale}.pth", net.state_dict())
     assert run_convert(f"fsrcnn_x{scale}.pth", "-o", "a.safetensors", "--name", "mine") == (0, [])
     model = fsrcnn_rt.load("./a.safetensors")
-    assert (model.name, model.padding, model.m) == ("mine", "zeros", 4)
+    assert (model.name, model.padding, model.family) == ("mine", "zeros", "FSRCNN(8, 3, 4)")
     assert_same(model, plane, run_torch(net, plane))
 
 
@@ -38,7 +38,7 @@ def test_sub_pixel_head(plane, scale, kernel, mode, same_bias):
         net.last_part.bias.data[:] = 0.25
     save_state("net.pt", net.state_dict())
     model = convert("net.pt", padding=mode)  # the number of channels tells the scale
-    assert model.d == (8 if same_bias else 9)
+    assert model.architecture.features == (8 if same_bias else 9)
     assert_same(model, plane, run_torch(net, plane))
 
 

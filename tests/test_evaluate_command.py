@@ -40,7 +40,7 @@ def two(tmp_path):
 @pytest.fixture
 def only_x2(model, tmp_path):
     path = tmp_path / "x2.safetensors"
-    save_model(Model(model.layers, {2: model.heads[2]}, model.padding, "x2"), path)
+    save_model(Model(model.nodes, {2: model.heads[2]}, model.padding, "x2"), path)
     return path
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from dataclasses import replace
 
 import fsrcnn_rt
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from conftest import to_model
 from fsrcnn_rt import cli, export
 from fsrcnn_rt.convert import convert
-from fsrcnn_rt.model import NETWORKS, Conv2d, Model, save_model
+from fsrcnn_rt.model import NETWORKS, Model, save_model
 
 onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
 
@@ -42,14 +43,12 @@ def session(path):
 
 
 def assert_same_tensors(ours, theirs, scale):
-    assert (ours.padding, len(ours.layers)) == (theirs.padding, len(theirs.layers))
-    for one, other in zip(ours.layers, theirs.layers, strict=True):
+    assert (ours.padding, len(ours.nodes)) == (theirs.padding, len(theirs.nodes))
+    for one, other in zip(ours.nodes, theirs.nodes, strict=True):
         assert one.activation == other.activation
         np.testing.assert_array_equal(one.weight, other.weight)
         np.testing.assert_array_equal(one.bias, other.bias)
-        assert (one.slope is None) == (other.slope is None)
-        if one.slope is not None:
-            np.testing.assert_array_equal(one.slope, other.slope)
+        np.testing.assert_array_equal(one.slope, other.slope)
     head, other = ours.heads[scale], theirs.heads[scale]
     assert (head.pad, head.output_padding) == (other.pad, other.output_padding)
     np.testing.assert_array_equal(head.weight, other.weight)
@@ -150,10 +149,10 @@ def test_a_graph_of_colour_is_no_network_to_convert(run_convert, model):
     assert "expected luma (N, 1, H, W) or (N, H, W, 1) to go in, got (?, 3, ?, ?)" in lines[0]
 
 
-@pytest.mark.parametrize("activation", ["relu", "none"])
-def test_other_activations(run, model, activation):
-    layers = [Conv2d(layer.weight, layer.bias, None, activation) for layer in model.layers]
-    other = Model(layers, model.heads, "zeros", "other")
+@pytest.mark.parametrize("slope", [0, 1, 0.05])
+def test_other_activations(run, model, slope):
+    nodes = [replace(node, slope=np.full_like(node.slope, slope)) for node in model.nodes]
+    other = Model(nodes, model.heads, "zeros", "other")
     save_model(other, "model.safetensors")
     assert run("./model.safetensors", "-o", "model.onnx")[0] == 0
     assert_same_tensors(convert("model.onnx"), other, 3)
@@ -164,7 +163,7 @@ def test_the_graph_is_as_described(model):
     assert (proto.opset_import[0].version, proto.ir_version) == (17, 8)
     assert [value.name for value in (*proto.graph.input, *proto.graph.output)] == ["luma", "upscaled"]
     names = {tensor.name for tensor in proto.graph.initializer if not tensor.name.endswith(".pads")}
-    trunk = {f"trunk.{i}.{key}" for i in range(len(model.layers)) for key in ("weight", "bias", "slope")}
+    trunk = {f"node.{i}.{key}" for i in range(len(model.nodes)) for key in ("weight", "bias", "slope")}
     assert names == trunk | {"head.x2.weight", "head.x2.bias"}
     assert {entry.key: entry.value for entry in proto.metadata_props}["name"] == model.name
     with pytest.raises(ValueError, match="channels='grey' is neither 'luma' nor 'rgb'"):

@@ -107,7 +107,7 @@ def test_what_is_no_log_is_refused(figures, tmp_path, capsys, text, message):
 
 def test_missing_files_and_scales_are_refused(figures, model, tmp_path, capsys):
     path = tmp_path / "x2.safetensors"
-    save_model(Model(model.layers, {2: model.heads[2]}, model.padding, "x2"), path)
+    save_model(Model(model.nodes, {2: model.heads[2]}, model.padding, "x2"), path)
     for arguments, message in [
         (["logs", str(tmp_path / "no.csv")], "no.csv: No such file"),
         (["filters", str(path)], "scale=3 is not offered"),
@@ -125,7 +125,7 @@ def test_filters_are_grey_where_they_are_zero(figures, model, tmp_path):
         weight[k, 0, k, 8 - k] = (k + 1) * (-1) ** k
     heads = {3: Head(weight, head.bias, head.pad, head.output_padding, head.border)}
     path, output = tmp_path / "m.safetensors", tmp_path / "filters.png"
-    save_model(Model(model.layers, heads, model.padding, "m"), path)
+    save_model(Model(model.nodes, heads, model.padding, "m"), path)
     assert figures.main(["filters", str(path), "-o", str(output)]) == 0
     picture = np.asarray(Image.open(output))
     assert picture.shape == (66, 8 * 60 + 6)

@@ -214,8 +214,8 @@ def test_colour_under_alpha_0_has_no_influence(colour, goal, image):
 def test_narrow_networks_take_what_guided_chroma_reads(image):
     """A trunk of 1x1 kernels reaches less far than what follows it."""
     net = oracle.random_net(np.random.default_rng(2), 4, 2, 0, scales=(4,))
-    weight, bias, slope = net.layers[0]
-    net.layers[0] = (np.ascontiguousarray(weight[..., 2:3, 2:3]), bias, slope)
+    weight, *rest = net.nodes[0]
+    net.nodes[0] = (np.ascontiguousarray(weight[..., 2:3, 2:3]), *rest)
     samples = image / np.float32(255)
     network = _core.Network(net.layers, net.heads, net.padding, _core.available_isas()[-1])
     result = np.empty((76, 104, 4), np.float32)

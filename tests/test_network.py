@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from conftest import to_net
 from fsrcnn_rt import Upscaler, _core, available_isas, load
 from fsrcnn_rt.model import SHIPPED
 from PIL import Image
@@ -387,14 +388,7 @@ def test_the_arguments_of_the_fault_test_are_right_before_the_change():
 def check_against_float64(name, image, allowed):
     """Every kernel set is within ``allowed``."""
     model = load(name)
-    net = oracle.Net(
-        [(layer.weight, layer.bias, layer.slope) for layer in model.layers],
-        {
-            scale: (head.weight, head.bias, head.pad, head.output_padding, -1)
-            for scale, head in model.heads.items()
-        },
-        model.padding,
-    )
+    net = to_net(model)
     for scale in model.scales:
         want = oracle.forward(net, image, scale)
         errors = {

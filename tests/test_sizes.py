@@ -153,7 +153,7 @@ def test_scales_of_the_network_keep_their_bits(upscaler, scale, channels):
     src = image
     if channels and channels[0] != 3:
         from fsrcnn_rt.engine.arrays import extend_colour
-        from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
+        from fsrcnn_rt.model.network import BICUBIC_REACH
 
         src = extend_colour(image, upscaler.model.reach + BICUBIC_REACH)
     upscaler._network.run(src, {scale: want}, 1)

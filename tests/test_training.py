@@ -655,7 +655,7 @@ def test_command_trains_stops_and_resumes(data, tmp_path, capsys):
     assert "not done" not in capsys.readouterr().out
 
     model = load(output)
-    assert (model.name, model.d, model.s, model.m, model.scales) == ("tiny", 6, 3, 1, (2, 3, 4))
+    assert (model.name, model.family, model.scales) == ("tiny", "FSRCNN(6, 3, 1)", (2, 3, 4))
     assert [model.heads[s].pad for s in model.scales] == [4, 3, 4]
     assert (model.padding, {head.border for head in model.heads.values()}) == ("replicate", {"full"})
     provenance = model.provenance

@@ -11,7 +11,7 @@ import pytest
 from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.evaluation.metrics import psnr
 from fsrcnn_rt.evaluation.protocol import to_8bit
-from fsrcnn_rt.model import NETWORKS
+from fsrcnn_rt.model import NETWORKS, fsrcnn
 
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
@@ -106,7 +106,7 @@ def test_weights_tell_how_they_were_made(shipped):
     model = load(path)
     provenance = model.provenance
     told = provenance["recipe"] | {"name": model.name, "seed": provenance["seed"]}
-    told |= {"d": model.d, "s": model.s, "m": model.m}
+    told |= dict(zip("dsm", fsrcnn.shape_of(model.architecture), strict=False))
     assert told == json.loads(json.dumps(asdict(recipe)))
     assert provenance["data"] == sorted({name for stage in recipe.stages for name in stage.datasets})
     (figures,) = provenance["figures"].values()

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import head_reach, sub_pixel_convolution
+from fsrcnn_rt.convert.network import sub_pixel_convolution
 from fsrcnn_rt.engine.bicubic import cubic
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import ScaleError
-from fsrcnn_rt.model import HEAD_KERNEL, Model
+from fsrcnn_rt.model import Model
+from fsrcnn_rt.model.network import head_reach
 
 if TYPE_CHECKING:
     import onnx  # type: ignore[import-not-found, unused-ignore]
@@ -145,17 +146,17 @@ class _Graph:
 
 
 def _add_trunk(graph: _Graph, model: Model) -> None:
-    for i, layer in enumerate(model.layers):
-        name, reach = f"trunk.{i}", layer.kernel // 2
+    for i, layer in enumerate(model.nodes):
+        name, reach = f"node.{i}", layer.kernel // 2
         if model.padding == "replicate":
             graph.repeat_edge(f"{name}.pad", reach)
         pads = 4 * [reach if model.padding == "zeros" else 0]
         weights = {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
         graph.add("Conv", name, weights, kernel_shape=2 * [layer.kernel], pads=pads)
-        if layer.slope is not None:
-            graph.add("PRelu", f"{name}.prelu", {f"{name}.slope": layer.slope[:, None, None]})
-        elif layer.activation == "relu":
+        if layer.activation == "relu":
             graph.add("Relu", f"{name}.relu")
+        elif layer.activation != "none":
+            graph.add("PRelu", f"{name}.prelu", {f"{name}.slope": layer.slope[:, None, None]})
 
 
 def _add_head(graph: _Graph, model: Model, scale: int) -> None:
@@ -166,7 +167,7 @@ def _add_head(graph: _Graph, model: Model, scale: int) -> None:
         "ConvTranspose",
         name,
         {f"{name}.weight": head.weight, f"{name}.bias": head.bias},
-        kernel_shape=2 * [HEAD_KERNEL],
+        kernel_shape=2 * [head.kernel],
         strides=2 * [scale],
         # Every pixel of border makes the output larger by scale pixels, which are cut off again here.
         pads=4 * [head.pad + scale * border],
@@ -189,7 +190,7 @@ def _repeated(model: Model, scale: int) -> int:
     if model.padding == "zeros":
         return 0
     head = model.heads[scale]
-    reach = head_reach(HEAD_KERNEL, head.pad, scale)
+    reach = head_reach(head.kernel, head.pad, scale)
     return reach if head.border == "full" else min(head.border, reach)
 
 

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(f"{options.input}: {what_is_missing(error)}") from error
     save_model(model, options.output)
     scale = model.scales[0]
-    print(f"{options.output}: FSRCNN({model.d}, {model.s}, {model.m}), x{scale}, padding {model.padding}")
+    print(f"{options.output}: {model.family}, x{scale}, padding {model.padding}")
     return 0
 
 

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
                 told.append(f"{what}: {figures}")
             if name in NETWORKS:
                 scales = ", ".join(f"x{scale}" for scale in model.scales)
-                print(f"model     {name}: FSRCNN({model.d}, {model.s}, {model.m}), {scales}")
+                print(f"model     {name}: {model.family}, {scales}")
                 print(*(f"{'':10}{line}" for line in told), sep="\n")
             else:
                 print(f"{'':10}{name}: {'; '.join(told)}")

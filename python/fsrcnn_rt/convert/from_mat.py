@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Array, Conv2d
+from fsrcnn_rt.model import Array
 
 _Cells = list[npt.NDArray[Any]]
 
@@ -46,7 +46,7 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
     for i, (weight, bias, slope) in enumerate(zip(weights[:-1], biases, slopes, strict=False), 1):
         filters = _filters(f"weights_conv{{{i}}}", weight)
         count = len(filters)
-        conv = Conv2d(
+        conv = convolution(
             filters,
             _vector(f"biases_conv{{{i}}}", bias, count, (count,)),
             _vector(f"prelu_conv{{{i}}}", slope, count, (1, count)),

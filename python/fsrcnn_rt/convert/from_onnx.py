@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, head_reach, sub_pixel_head
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Activation, Array, Conv2d, Padding
+from fsrcnn_rt.model import Array, Node, Padding
+from fsrcnn_rt.model.network import head_reach
 
 _Constant: TypeAlias = npt.NDArray[Any]
 _Pads = tuple[int, int, int, int]  # top, left, bottom, right
@@ -46,7 +47,7 @@ class _Signal:
     stage: int  # how many layers and biases there were
     axes: str  # of "n", "c", "h" and "w"; "1" is an axis of length 1, such as the picture's channel
     probe: Array  # (2, channels): what has become of 1 and of -1
-    activation: Activation = "none"
+    bare: bool = True  # whether it is what the newest layer gives, as it is
     pads: _Pads = _NO_PADS
     edge: bool = False  # whether the pads repeat the edge
 
@@ -60,7 +61,7 @@ class _Layer:
     """A convolution that sees the repeated edge for some pixels around its input, and zeros beyond."""
 
     name: str
-    conv: Conv2d
+    conv: Node
     edge: int
     zeros: int
 
@@ -195,7 +196,7 @@ class _Graph:
         subtracted = kind == "Sub" and operands[0] is signals[0]
         if len(signals) != 1 or len(constants) != 1 or not (kind == "Add" or subtracted):
             return None
-        bare = signals[0].activation == "none" and not any(signals[0].pads)
+        bare = signals[0].bare and not any(signals[0].pads)
         if not bare or not signals[0].stage == self._stage > 0:
             return None
         return -constants[0] if subtracted else constants[0]
@@ -221,7 +222,7 @@ class _Graph:
         if source.axes[2:] != "hw" or source.axes[0] not in "n1" or source.axes[1] not in "c1":
             raise ModelError(f"expected an input with the axes 'nchw', got {source.axes!r}")
         if not self._layers:
-            if source.activation != "none":
+            if not source.bare:
                 raise ModelError("expected the picture itself for the first convolution, got it changed")
             return
         layer = self._layers[-1]
@@ -235,9 +236,7 @@ class _Graph:
         if not np.allclose(at_one, 1, rtol=0, atol=1e-6):
             gain = f"{at_one.max():g} times what is above 0"
             raise ModelError(f"expected {layer.name!r} to be followed by a PReLU, got {gain}")
-        slope = -at_minus_one if source.activation == "prelu" else None
-        conv = replace(layer.conv, slope=slope, activation=source.activation)
-        self._layers[-1] = replace(layer, conv=conv)
+        self._layers[-1] = replace(layer, conv=replace(layer.conv, slope=-at_minus_one))
 
     def _conv(
         self, name: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
@@ -256,7 +255,7 @@ class _Graph:
         edge = source.pads[0] if source.edge else 0
         if source.edge and len(set(source.pads)) > 1:
             raise ModelError(f"expected the edge repeated alike on every side, got {source.pads}")
-        self._layers.append(_Layer(name, Conv2d(weight, bias, None, "none"), edge, kernel // 2 - edge))
+        self._layers.append(_Layer(name, convolution(weight, bias, slope=1), edge, kernel // 2 - edge))
         self._stage += 1
         ones = np.ones(len(weight), np.float32)
         return _Signal(self._stage, "nchw", np.stack([ones, -ones]))
@@ -288,7 +287,7 @@ class _Graph:
         return self._finish_head(scale)
 
     def _depth_to_space(self, source: _Signal, attributes: Mapping[str, Any]) -> _Signal:
-        bare = source.activation == "none" and not any(source.pads)
+        bare = source.bare and not any(source.pads)
         if not bare or source.stage != self._stage or not self._layers or source.axes != "nchw":
             raise ModelError("expected a convolution right before it")
         layer = self._layers.pop()
@@ -380,8 +379,7 @@ def _elementwise(
                 f"expected one number per channel, got constants of {[c.shape for c in constants]}"
             )
         probe.append(result.ravel())
-    plain = kind == "Relu" and signals[0].activation == "none"
-    return _Signal(stage, axes, np.stack(probe), "relu" if plain else "prelu")
+    return _Signal(stage, axes, np.stack(probe), bare=False)
 
 
 def _transposed(axes: str, _operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:

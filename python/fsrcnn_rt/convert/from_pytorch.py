@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, sub_pixel_head
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Array, Conv2d
+from fsrcnn_rt.model import Array, Node
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params")
 _STAGES = ("first_part", "feature_extraction", "shrink", "map", "mid_part", "expand", "last_part", "deconv")
@@ -39,7 +39,7 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
             f"{head_name}: expected {' or '.join(_HEADS)} to come last, got nothing of that name"
         )
 
-    layers: list[tuple[str, Conv2d]] = []
+    layers: list[tuple[str, Node]] = []
     pending = None  # the convolution whose PReLU is to come
     for name, (weight, bias) in modules.items():
         if (weight.ndim == 4) == (pending is not None):
@@ -53,7 +53,7 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
             got = f"a weight of shape {weight.shape}" + ("" if bias is None else " with a bias")
             raise ModelError(f"{name}: expected the 1 or {len(filters)} slopes of a PReLU, got {got}")
         layers.append(
-            (conv_name, Conv2d(filters, conv_bias, np.broadcast_to(weight, (len(filters),)).copy()))
+            (conv_name, convolution(filters, conv_bias, np.broadcast_to(weight, (len(filters),)).copy()))
         )
         pending = None
     if pending is not None:
@@ -61,9 +61,7 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
     return _network(layers, head_name, head_weight, head_bias)
 
 
-def _network(
-    layers: list[tuple[str, Conv2d]], name: str, weight: Array, bias: Array | None
-) -> ForeignNetwork:
+def _network(layers: list[tuple[str, Node]], name: str, weight: Array, bias: Array | None) -> ForeignNetwork:
     d = layers[-1][1].out_channels if layers else 0
     if weight.ndim == 4 and weight.shape[2] == weight.shape[3]:
         if weight.shape[:2] == (d, 1):

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import HEAD_KERNEL, Array, Conv2d, Head, Model, Padding
+from fsrcnn_rt.model import Array, Channels, Head, Model, Node, Padding
+from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
+from fsrcnn_rt.model.network import head_reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +35,17 @@ class ForeignHead:
 class ForeignNetwork:
     """A network under the names of its file, which may not tell the scale (None)."""
 
-    layers: Sequence[tuple[str, Conv2d]]
+    layers: Sequence[tuple[str, Node]]
     head: ForeignHead
     padding: Padding
     scale: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def head_reach(kernel: int, pad: int, stride: int) -> int:
-    """Pixels beyond the edge of its input that a transposed convolution cropped to its stride reads."""
-    return max((kernel - 1 - pad) // stride, (stride - 1 + pad) // stride)
+def convolution(weight: Array, bias: Array, slope: Array | float, made: int = 0) -> Node:
+    """Make a node of a chain, which reads all of the result ``made``."""
+    slopes = np.broadcast_to(np.asarray(slope, np.float32), bias.shape).copy()
+    return Node(weight, bias, slopes, 1, Channels(made, 0, weight.shape[1]))
 
 
 def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
@@ -59,7 +62,7 @@ def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
     return ForeignHead(name, taps.reshape(ic, 1, side, side), bias, pad=stride * (kernel // 2))
 
 
-def sub_pixel_convolution(head: Head, stride: int) -> Conv2d:
+def sub_pixel_convolution(head: Head, stride: int) -> Node:
     """Write ``head`` as a convolution to ``stride * stride`` channels, which a pixel shuffle follows.
 
     This undoes :func:`sub_pixel_head`. The kernel is 5x5 at x2, 3x3 at x3 and x4 with the usual pads.
@@ -71,7 +74,7 @@ def sub_pixel_convolution(head: Head, stride: int) -> Conv2d:
     taps = np.pad(head.weight, ((0, 0), (0, 0), *2 * [(before, side - kernel - before)]))
     taps = taps.reshape(ic, 2 * reach + 1, stride, 2 * reach + 1, stride).transpose(2, 4, 0, 1, 3)
     weight = taps[..., ::-1, ::-1].reshape(stride**2, ic, 2 * reach + 1, 2 * reach + 1)
-    return Conv2d(weight, np.repeat(head.bias, stride**2), activation="none")
+    return convolution(weight, np.repeat(head.bias, stride**2), slope=1)
 
 
 def to_model(
@@ -90,7 +93,10 @@ def to_model(
     Raises :class:`ModelError` naming the layer that does not fit an FSRCNN.
     """
     _check_layers(network.layers)
-    layers = [layer for _, layer in network.layers]
+    layers = [
+        replace(layer, source=layer.source._replace(of=made))
+        for made, (_, layer) in enumerate(network.layers)
+    ]
     padding = padding or network.padding
     head = network.head
     if head.bias.size > 1 and (pad is not None or output_padding is not None):
@@ -114,7 +120,7 @@ def to_model(
     return Model(layers, {scale: _fit(head, scale)}, padding, name, provenance)
 
 
-def _check_layers(layers: Sequence[tuple[str, Conv2d]]) -> None:
+def _check_layers(layers: Sequence[tuple[str, Node]]) -> None:
     if len(layers) < 3:
         raise ModelError(f"expected at least 3 convolutions before the head of an FSRCNN, got {len(layers)}")
     d, s = (layer.out_channels for _, layer in layers[:2])
@@ -127,9 +133,7 @@ def _check_layers(layers: Sequence[tuple[str, Conv2d]]) -> None:
             )
 
 
-def _carry_biases(
-    layers: Sequence[Conv2d], head: ForeignHead, stride: int
-) -> tuple[list[Conv2d], ForeignHead]:
+def _carry_biases(layers: Sequence[Node], head: ForeignHead, stride: int) -> tuple[list[Node], ForeignHead]:
     """Give the head one more input, constantly 1, to carry a bias per phase: it has only one of its own."""
     first, second, *inner, last = layers
     taps = np.zeros((1, *head.weight.shape[1:]), np.float32)
@@ -137,7 +141,7 @@ def _carry_biases(
     taps[0, 0, here, here] = head.bias.reshape(stride, stride)
     wider = [
         _add_output(first, 0),  # d is one number in an FSRCNN, so both ends of the trunk are widened
-        replace(second, weight=np.pad(second.weight, ((0, 0), (0, 1), (0, 0), (0, 0)))),
+        _add_input(second),
         *inner,
         _add_output(last, 1),
     ]
@@ -145,13 +149,18 @@ def _carry_biases(
     return wider, replace(head, weight=weight, bias=np.zeros(1, np.float32))
 
 
-def _add_output(layer: Conv2d, value: float) -> Conv2d:
+def _add_output(layer: Node, value: float) -> Node:
     return replace(
         layer,
         weight=np.pad(layer.weight, ((0, 1), (0, 0), (0, 0), (0, 0))),
         bias=np.append(layer.bias, np.float32(value)),
-        slope=None if layer.slope is None else np.append(layer.slope, np.float32(1)),
+        slope=np.append(layer.slope, np.float32(1)),
     )
+
+
+def _add_input(layer: Node) -> Node:
+    weight = np.pad(layer.weight, ((0, 0), (0, 1), (0, 0), (0, 0)))
+    return replace(layer, weight=weight, source=layer.source._replace(count=layer.source.count + 1))
 
 
 def _fit(head: ForeignHead, stride: int) -> Head:

@@ -5,9 +5,6 @@ import numpy.typing as npt
 
 _F64 = npt.NDArray[np.float64]
 
-#: How far it reads around a pixel, in input pixels.
-BICUBIC_REACH = 2
-
 
 def cubic(x: _F64) -> _F64:
     """Evaluate Keys' cubic convolution kernel with a = -0.5; its support is [-2, 2]."""

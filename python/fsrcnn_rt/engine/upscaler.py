@@ -28,7 +28,6 @@ from fsrcnn_rt.engine.arrays import (
     swapped,
     to_compute,
 )
-from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.options import Colour, EngineOptions, Options
 from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
@@ -49,8 +48,9 @@ from fsrcnn_rt.engine.sizes import (
 )
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Loss, Weights, loss_of, loss_of_video
-from fsrcnn_rt.errors import ScaleError
-from fsrcnn_rt.model import HEAD_KERNEL, SHIPPED, Conv2d, Model, find, load
+from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.model import SHIPPED, Model, chain, find, load
+from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -643,8 +643,16 @@ def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options
 
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
+    network = model.architecture
+    plain = chain((node.out, node.kernel) for node in network.nodes) == network.nodes
+    # What the core takes: one convolution after the other, and 9x9 heads that cut nothing off at the end.
+    if not plain or network.enlarged or network.plus_bicubic:
+        raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
+    for scale, head in network.heads.items():
+        if head.kernel != 9 or head.output_padding < 0:
+            raise ModelError(f"model {model.name!r}: the head of x{scale} cannot be computed: {head}")
     return _core.Network(
-        [(layer.weight, layer.bias, _slope(layer)) for layer in model.layers],
+        [(node.weight, node.bias, node.slope) for node in model.nodes],
         {
             scale: (
                 head.weight,
@@ -652,20 +660,13 @@ def _packed(model: Model, isa: str) -> _core.Network:
                 head.pad,
                 head.output_padding,
                 # Farther than the kernel reaches there is nothing to see.
-                -1 if head.border == "full" else min(head.border, HEAD_KERNEL),
+                -1 if head.border == "full" else min(head.border, head.kernel),
             )
             for scale, head in model.heads.items()
         },
         model.padding,
         isa,
     )
-
-
-def _slope(layer: Conv2d) -> npt.NDArray[np.float32]:
-    """Slope below zero, per channel: every activation is a PReLU to the core."""
-    if layer.slope is not None:
-        return layer.slope
-    return np.full(layer.out_channels, 0 if layer.activation == "relu" else 1, np.float32)
 
 
 def _is_pil(image: object) -> TypeGuard[Image]:

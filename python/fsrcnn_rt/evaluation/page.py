@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.engine.arrays import AnyArray, extend_colour, from_pil
-from fsrcnn_rt.engine.bicubic import BICUBIC_REACH
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import one_line
 from fsrcnn_rt.evaluation.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 from fsrcnn_rt.evaluation.protocol import Figures, list_images, mean
+from fsrcnn_rt.model.network import BICUBIC_REACH
 from fsrcnn_rt.pictures import files as pictures
 
 __all__ = ["Crop", "PictureError", "Source", "find_sources", "read_pair", "write_page"]
@@ -223,7 +223,7 @@ def write_page(sources: Sequence[Source], scale: int, upscaler: Upscaler, crop: 
     text = {
         "generator": f"fsrcnn-rt {__version__}",
         "title": f"Bicubic and {model.name} ×{scale}",
-        "summary": f"{count}FSRCNN({model.d}, {model.s}, {model.m}) on {threads}, {upscaler.isa}",
+        "summary": f"{count}{model.family} on {threads}, {upscaler.isa}",
         "notes": notes,
     }
     template = resources.files("fsrcnn_rt.evaluation").joinpath("page.html").read_text("utf-8")

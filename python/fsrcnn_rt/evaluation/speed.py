@@ -91,7 +91,7 @@ def measure_fps(
         fps=1 / median,
         median_ms=1e3 * median,
         real_time=1 / median >= REAL_TIME_FPS,
-        gflops=2e-9 * upscaler.model.macs_per_pixel * width * height / median,
+        gflops=2e-9 * upscaler.model.macs_per_pixel(scale) * width * height / median,
         calls=len(times),
         isa=upscaler.isa,
         threads=upscaler.threads,

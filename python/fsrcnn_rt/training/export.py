@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from fsrcnn_rt.model import HEAD_KERNEL, Conv2d, Head, Model
+from fsrcnn_rt.model import Model, fsrcnn
 from fsrcnn_rt.training.config import Recipe
-from fsrcnn_rt.training.network import HEAD_PADS, Weights, layer_shapes
+from fsrcnn_rt.training.network import HEAD_PADS, Weights
 
 __all__ = ["to_model"]
 
@@ -23,17 +23,13 @@ def to_model(weights: Weights, recipe: Recipe, figures: Mapping[str, float]) -> 
     ``weights`` are the collapsed ones, in the names of the model file; ``figures`` is the validation PSNR in
     dB by scale ("x3": 31.4).
     """
-    arrays = {name: value.detach().contiguous().numpy().copy() for name, value in weights.items()}
-    layers = [
-        Conv2d(arrays[f"trunk.{i}.weight"], arrays[f"trunk.{i}.bias"], arrays[f"trunk.{i}.slope"])
-        for i in range(len(layer_shapes(recipe.d, recipe.s, recipe.m)))
-    ]
-    heads = {}
-    for scale, pad in HEAD_PADS.items():
-        if f"head.x{scale}.weight" in arrays:
-            weight, bias = arrays[f"head.x{scale}.weight"], arrays[f"head.x{scale}.bias"]
-            heads[scale] = Head(weight, bias, pad, scale - HEAD_KERNEL + 2 * pad)
-    return Model(layers, heads, "replicate", recipe.name, _provenance(recipe, figures))
+    arrays = {
+        name.replace("trunk.", "node."): value.detach().contiguous().numpy().copy()
+        for name, value in weights.items()
+    }
+    scales = [scale for scale in HEAD_PADS if f"head.x{scale}.weight" in arrays]
+    network = fsrcnn.architecture(fsrcnn.Shape(recipe.d, recipe.s, recipe.m), scales)
+    return network.with_weights(arrays, recipe.name, _provenance(recipe, figures))
 
 
 def _provenance(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, object]:

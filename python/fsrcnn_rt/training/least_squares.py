@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fsrcnn_rt.model import HEAD_KERNEL
+from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
 from fsrcnn_rt.training.data import PatchSampler
 from fsrcnn_rt.training.network import HEAD_PADS, Weights, features, tap_reach
 

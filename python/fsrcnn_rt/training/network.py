@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fsrcnn_rt import _core
-from fsrcnn_rt.model import HEAD_KERNEL
+from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
 
 __all__ = [
     "HEAD_PADS",

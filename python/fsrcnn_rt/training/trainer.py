@@ -23,7 +23,7 @@ from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation.metrics import psnr
 from fsrcnn_rt.evaluation.protocol import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import HEAD_KERNEL
+from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
 from fsrcnn_rt.training.config import Recipe, Stage
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
 from fsrcnn_rt.training.export import to_model
