@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args
 
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions
 from fsrcnn_rt.engine.runtime import available_isas
 from fsrcnn_rt.engine.sizes import MOST, Box, Goal, goals_of
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import CONTENTS, LEVELS
+from fsrcnn_rt.errors import UsageError
 from fsrcnn_rt.model import SCALES, SHIPPED
 
 #: As a name, stdin or stdout.
@@ -84,6 +86,31 @@ class ArgumentParser(argparse.ArgumentParser):
 def is_video(name: str) -> bool:
     """Whether an input or output of this name is video, and not a picture."""
     return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def add_input_options(add: Callable[..., object], metavar: str, what: str) -> None:
+    """Add the inputs, which :func:`inputs_asked` reads, and what is read of folders."""
+    common: dict[str, Any] = {"metavar": metavar, "complete": [FILES]}
+    add("inputs", nargs="*", help=what, **common)
+    add("-i", dest="more_inputs", action="append", default=[], help="the same, as an option", **common)
+    add("-r", "--recursive", action="store_true", help="what is in all folders below, too")
+
+
+def add_naming_options(add: Callable[..., object], formats: Sequence[str]) -> None:
+    """Add what :func:`naming_asked` reads; ``formats``: some that -f takes."""
+    output = "file, - for stdout; for several, folder that gets a mirrored tree"
+    add("-o", "--output", metavar="PATH", complete=[FILES], help=output)
+    add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
+    examples = ", ".join(formats[:3])
+    add(
+        "-f",
+        "--format",
+        metavar="EXT",
+        complete=formats,
+        help=f"{examples}, ... (default: as the input)",
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
 
 def add_goal_options(add: Callable[..., object], default: int, *, several: bool = False) -> None:
@@ -165,6 +192,17 @@ def engine_of(options: argparse.Namespace, **changed: Any) -> Upscaler:
     """
     asked = {name: value for name, value in vars(options).items() if name in ENGINE_OPTIONS} | changed
     return Upscaler(asked.pop("model"), **asked)
+
+
+def inputs_asked(options: argparse.Namespace) -> list[str]:
+    """List the inputs; ``UsageError`` where there are none, or one is a command."""
+    inputs = [*options.inputs, *options.more_inputs]
+    if not inputs:
+        raise UsageError("no input (see --help)")
+    for name in inputs:
+        if name in COMMANDS:
+            raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
+    return inputs
 
 
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:

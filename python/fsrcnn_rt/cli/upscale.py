@@ -7,16 +7,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
 
 from fsrcnn_rt.cli.arguments import (
-    FILES,
     PIPE,
     ArgumentParser,
     add_engine_options,
     add_goal_options,
+    add_input_options,
+    add_naming_options,
     engine_of,
     goals_asked,
+    inputs_asked,
 )
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.errors import UsageError, one_line
@@ -37,16 +38,7 @@ def inputs_of(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str]) -> int:
     """Upscale pictures; returns 0, or 1 where some failed. Raises ``UsageError`` before any work."""
     options = parser().parse_intermixed_args(list(argv))
-    inputs = [*options.inputs, *options.more_inputs]
-    if not inputs:
-        raise UsageError("no input (see fsrcnn-rt --help)")
-    for name in inputs:
-        if name in COMMANDS:
-            raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
-
-    if options.overwrite and options.skip_existing:
-        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
-
+    inputs = inputs_asked(options)
     to_stdout = options.output == PIPE or (options.output is None and PIPE in inputs)
     if to_stdout and options.json:
         raise UsageError("--json prints on stdout, which carries the picture (see -o)")
@@ -60,14 +52,7 @@ def main(argv: Sequence[str]) -> int:
     from fsrcnn_rt.pictures.encoding import WriteOptions
 
     load, proc, save = options.threads
-    existing: Literal["refuse", "skip", "overwrite"] = "overwrite" if options.overwrite else "refuse"
-    naming = plan.Naming(
-        options.output,
-        options.suffix,
-        options.format,
-        "skip" if options.skip_existing else existing,
-        Path(options.model).stem,
-    )
+    naming = plan.naming_asked(options)
     write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
     with _stdin(inputs) as stdin:
         try:
@@ -79,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError(f"{error.filename}: {one_line(error)}") from error
         except ValueError as error:
             raise UsageError(one_line(error)) from error
+        plan.make_folders(planned)
         threads = upscaler.threads
         workers = batch.Workers(load or -(-threads // 4), threads, save or threads)
         report = Report(
@@ -139,40 +125,11 @@ def parser() -> ArgumentParser:
         add_help=False,
     )
     add = parser.add_argument_group("input").add_argument
-    add(
-        *("inputs",),
-        nargs="*",
-        metavar="INPUT",
-        complete=[FILES],
-        help="picture, folder of pictures, pattern such as '*.png', or - for stdin",
-    )
-    add(
-        "-i",
-        dest="more_inputs",
-        action="append",
-        default=[],
-        metavar="INPUT",
-        complete=[FILES],
-        help="the same, as an option",
-    )
-    add("-r", "--recursive", action="store_true", help="the pictures in all folders below, too")
+    add_input_options(add, "INPUT", "picture, folder of pictures, pattern such as '*.png', or - for stdin")
     add("--first-frame", action="store_true", help="of an animation or several pages only the first")
 
     add = parser.add_argument_group("output").add_argument
-    add(
-        "-o",
-        "--output",
-        metavar="PATH",
-        complete=[FILES],
-        help="file, - for stdout; for several, folder that gets a mirrored tree",
-    )
-    add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
-    add(
-        *("-f", "--format"),
-        metavar="EXT",
-        complete=("avif", "bmp", "gif", "jpg", "png", "tiff", "webp"),
-        help="png, jpg, webp, ... (default: as the input)",
-    )
+    add_naming_options(add, ("png", "jpg", "webp", "avif", "bmp", "gif", "tiff"))
     add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
     add(
         "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
@@ -182,8 +139,6 @@ def parser() -> ArgumentParser:
     add("--background", type=_colour, metavar="COLOUR", help="lay what is transparent on it: white, #1e90ff")
     add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
     add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
-    add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
     add = parser.add_argument_group("how").add_argument
     add_goal_options(add, 3, several=True)
