@@ -386,8 +386,8 @@ def test_nothing_is_begun_after_an_interruption(folder, model, monkeypatch):
         picture(folder / f"{i}.png")
     jobs = [Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}) for i in range(8)]
     reading, begun, lines = threading.Event(), [], []
-    line = batch._Line
-    monkeypatch.setattr(batch, "_Line", lambda *arguments: lines.append(line(*arguments)) or lines[0])
+    line = batch._Pipeline
+    monkeypatch.setattr(batch, "_Pipeline", lambda *arguments: lines.append(line(*arguments)) or lines[0])
 
     def spied(name):
         original = getattr(pictures, name)

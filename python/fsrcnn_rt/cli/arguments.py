@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn, get_args
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions
 from fsrcnn_rt.engine.runtime import available_isas
-from fsrcnn_rt.engine.sizes import MOST, Box, Goal, goals_of
+from fsrcnn_rt.engine.sizes import MAX_SCALE, Box, Goal, goals_of
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import CONTENTS, LEVELS
 from fsrcnn_rt.errors import UsageError
@@ -120,7 +120,7 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
         *("-s", "--scale"),
         metavar=metavar,
         complete=SCALES,
-        help=f"scale above 1 and up to {MOST}, as 3 or 1.5{', or several: 2,3,4' if several else ''} "
+        help=f"scale above 1 and up to {MAX_SCALE}, as 3 or 1.5{', or several: 2,3,4' if several else ''} "
         f"(default: {default})",
     )
     add("--size", type=_size, metavar="WxH", help="as large as fits into so many pixels, instead of a scale")

@@ -81,10 +81,10 @@ def main(argv: Sequence[str]) -> int:
 
     named = _labelled(images)
     results = _evaluate(methods, named, options.ifc, on_error)
-    how = next(iter(models.values()))
-    columns = (results, options.scales, _machine(how))
+    upscaler = next(iter(models.values()))
+    columns = (results, options.scales, _machine(upscaler))
     rows = {"verbose": options.verbose, "with_ifc": options.ifc}
-    as_json = partial(tables.as_json, results, how)
+    as_json = partial(tables.as_json, results, upscaler)
     _write(outputs, ".md", partial(tables.as_markdown, *columns, **rows))
     _write(outputs, ".json", as_json)
     print(as_json() if options.json else tables.as_text(*columns, **rows))
@@ -114,16 +114,16 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
     if not results:
         return 1
-    how = next(iter(models.values()))
+    upscaler = next(iter(models.values()))
     arguments = (results, options.scales, options.verbose)
 
     def as_json() -> str:
-        machine = {"version": fsrcnn_rt.__version__, "isa": how.isa, "threads": how.threads}
+        machine = {"version": fsrcnn_rt.__version__, "isa": upscaler.isa, "threads": upscaler.threads}
         return json.dumps(machine | robustness_table.as_json(results), indent=1)
 
-    _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
+    _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(upscaler)}")
     _write(outputs, ".json", as_json)
-    print(as_json() if options.json else f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
+    print(as_json() if options.json else f"{robustness_table.as_text(*arguments)}\n{_machine(upscaler)}")
     if sheet := outputs.get(".png"):
         from fsrcnn_rt.evaluation.sheet import draw_cases
 
@@ -172,7 +172,7 @@ def _measure(
 ) -> tuple[list[robustness.Result], list[Path]]:
     """Measure drawings, photographs and clips, with a progress bar where stderr is a terminal.
 
-    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is told.
+    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is offers.
     """
     from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -215,8 +215,8 @@ def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
     return {labels[str(folder)]: paths for folder, paths in images.items()}
 
 
-def _machine(how: Upscaler) -> str:
-    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
+def _machine(upscaler: Upscaler) -> str:
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {upscaler.isa}, threads {upscaler.threads}"
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
@@ -264,8 +264,8 @@ def _methods(models: dict[str, Upscaler], scales: Sequence[int]) -> Methods:
     for scale in scales:
         offering = {name: model.upscale for name, model in models.items() if scale in model.scales}
         if not offering:
-            told = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
-            raise ValueError(f"scale={scale} is not offered by any model: {told}")
+            offers = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
+            raise ValueError(f"scale={scale} is not offered by any model: {offers}")
         methods[scale] = {BICUBIC: bicubic, **offering}
     for name, model in models.items():
         if not set(model.scales) & set(scales):

@@ -30,17 +30,19 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(what_is_missing(error)) from error
     try:
         difference = compare(proto, model, options.scale)
-        told = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"
+        comparison = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"
         if not difference <= TOLERANCE:
-            raise CommandError(f"{options.output} not written: it {told}, which is more than {TOLERANCE}")
+            raise CommandError(
+                f"{options.output} not written: it {comparison}, which is more than {TOLERANCE}"
+            )
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        told = "not compared with the core: onnxruntime is not installed"
+        comparison = "not compared with the core: onnxruntime is not installed"
     with atomic_write(options.output) as file:
         file.write(proto.SerializeToString())
     form = f"{options.channels}, {'sub-pixel' if options.subpixel else 'transposed convolution'}"
-    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {told}")
+    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {comparison}")
     return 0
 
 

@@ -140,7 +140,7 @@ def parser() -> ArgumentParser:
     add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
     add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
 
-    add = parser.add_argument_group("how").add_argument
+    add = parser.add_argument_group("size, model and speed").add_argument
     add_goal_options(add, 3, several=True)
     add(
         "--larger",
@@ -157,7 +157,7 @@ def parser() -> ArgumentParser:
         help="threads, or load:proc:save, so many pictures read, upscaled and written at a time",
     )
 
-    add = parser.add_argument_group("what it tells").add_argument
+    add = parser.add_argument_group("messages").add_argument
     add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
     add("-q", "--quiet", action="store_true", help="nothing but errors")
     add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")

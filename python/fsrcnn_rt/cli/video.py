@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = parser().parse_intermixed_args(argv)
-    upscaler = engine_of(options)  # whatever is wrong with these options is told before any file is opened
+    upscaler = engine_of(options)  # whatever is wrong with these options is details before any file is opened
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
@@ -191,8 +191,8 @@ def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> N
             done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
-        told = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
-        print(f"{job.source} -> {job.output} ({told})", file=sys.stderr)
+        details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
+        print(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 
 def _widen_pipe(number: int) -> None:
