@@ -423,8 +423,8 @@ def test_help_is_short_and_loads_little(folder):
     assert [line for line in lines if line.endswith(":")] == [
         "input:",
         "output:",
-        "how:",
-        "what it tells:",
+        "size, model and speed:",
+        "messages:",
         "commands:",
     ]
     assert len(lines) <= 72

@@ -71,8 +71,8 @@ def goals_of(scale: object, size: object, default: int) -> tuple[list[Goal], boo
 
     ``default``: the scale where neither is given. ``scale`` is a number or a sequence of them, ``size`` is
     (width, height) or a :class:`Box`. ``TypeError`` for what is neither, :class:`~fsrcnn_rt.ScaleError` for a
-    factor that is not above 1 and up to :data:`MAX_SCALE`, or is there twice; ``ValueError`` for both arguments at
-    once, and for sides below 1.
+    factor that is not above 1 and up to :data:`MAX_SCALE`, or is there twice; ``ValueError`` for both
+    arguments at once, and for sides below 1.
     """
     if size is not None:
         if scale is not None:
@@ -110,8 +110,8 @@ def name_of(goal: Goal) -> str:
 def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
     """Size of what becomes of a picture of the size ``source``, as :func:`fitted` has it.
 
-    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MAX_SCALE` times as
-    large.
+    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MAX_SCALE` times
+    as large.
     """
     width, height = source
     size = fitted(goal, source, step)
@@ -175,8 +175,8 @@ def exact_scale(source: Size, size: Size, offered: Sequence[int]) -> int | None:
 def passes(source: Size, size: Size, offered: Sequence[int]) -> tuple[int, ...]:
     """Scales of a network whose product is the smallest that reaches ``size``; of these, the fewest.
 
-    They ascend, as a pass costs by the pixels that go in. Every size of up to :data:`MAX_SCALE` times is reached,
-    whatever the network offers, though not every one without going far beyond.
+    They ascend, as a pass costs by the pixels that go in. Every size of up to :data:`MAX_SCALE` times is
+    reached, whatever the network offers, though not every one without going far beyond.
     """
     chains = [
         chain
