@@ -36,7 +36,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
     from typing_extensions import Unpack
 
@@ -172,18 +172,13 @@ def upscale_video(
     ):
         try:
             with av.open(str(temporary), "w") as target:
+                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
                 copies = add_streams(target, container, stream, first, encoding)
                 encoder = copies.pop(stream.index)
-                start(target, encoder)
-                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
-                for frame in results:
-                    _copy_packets(target, others, copies)
-                    target.mux(encoder.encode(frame))
-                    done = done._replace(frames=done.frames + 1, seconds=_end(frame) - _start(first))
+                for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
+                    done = done._replace(frames=count, seconds=seconds)
                     if progress:
                         progress(done)
-                _copy_packets(target, others, copies)
-                target.mux(encoder.encode(None))
         except av.FFmpegError as error:  # those of the input have become an OSError by now
             raise _os_error(error, f"{output} cannot be written", output) from error
     if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
@@ -192,6 +187,25 @@ def upscale_video(
             stacklevel=2,
         )
     return done
+
+
+def _encode(
+    target: OutputContainer,
+    encoder: VideoStream,
+    frames: Iterator[av.VideoFrame],
+    others: Packets,
+    copies: dict[int, Any],
+) -> Iterator[float]:
+    """Write frames and, as they come beside them, the packets of the ``others``; tell what each ends at."""
+    start(target, encoder)
+    begin: float | None = None
+    for frame in frames:
+        begin = _start(frame) if begin is None else begin
+        _copy_packets(target, others, copies)
+        target.mux(encoder.encode(frame))
+        yield _end(frame) - begin
+    _copy_packets(target, others, copies)
+    target.mux(encoder.encode(None))
 
 
 class _Enlarger:
@@ -364,7 +378,7 @@ def _resume(
     yield from frames
 
 
-def _copy_packets(target: av.container.OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
+def _copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
     while packets:
         packet = packets.popleft()
         if packet.stream_index in streams:
