@@ -10,7 +10,7 @@ import pytest
 from fsrcnn_rt.model import Head, Model, save_model
 from PIL import Image
 
-SCRIPT = Path(__file__).parents[1] / "weights" / "figures.py"
+SCRIPT = Path(__file__).parents[2] / "weights" / "figures.py"
 SVG = "{http://www.w3.org/2000/svg}"
 
 LOG = """stage,step,seconds,learning_rate,loss,psnr_x2,psnr_x3,psnr_x4

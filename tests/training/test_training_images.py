@@ -13,7 +13,7 @@ pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
 
 from fsrcnn_rt.training.config import read_recipe  # noqa: E402
 
-RECIPES = sorted((Path(__file__).parents[1] / "weights").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "weights").glob("*.toml"))
 
 # Pictures are compared at a quarter of their size, by the middle of the test picture at sizes between 0.4 and
 # 2 of its own. What shows something else correlates by 0.86 at most, the woman by 0.96.
