@@ -232,5 +232,5 @@ def test_errors_are_one_line(arguments, capsys):
     assert cli.main(["completion", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("fsrcnn-rt completion: ")
+    assert err.startswith("fsrcnn-rt: completion: ")
     assert err.count("\n") == 1

@@ -41,7 +41,7 @@ class Argument(NamedTuple):
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which takes no abbreviated options.
+    """An argument parser that raises its errors, and takes no abbreviated options.
 
     ``arguments`` lists what was added to it and its groups. ``add_argument`` takes ``complete``, the words
     for the shell's completion, :data:`FILES` among them; what is of the type ``Path`` is completed by files.
@@ -64,8 +64,8 @@ class ArgumentParser(argparse.ArgumentParser):
         return self._recording(super().add_mutually_exclusive_group(**options))
 
     def error(self, message: str) -> NoReturn:
-        """Print ``message`` in one line on stderr and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        """Raise ``UsageError``, which is told as any other."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
     def _recording(self, group: Any) -> Any:
         add = group.add_argument

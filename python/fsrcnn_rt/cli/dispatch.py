@@ -47,7 +47,7 @@ def _main(arguments: list[str]) -> int:
         if any(_is_video(name) for name in inputs):
             return _subcommand("video", arguments)
         return upscale.main(arguments)
-    except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
+    except SystemExit as exit_:  # argparse, after --help and --version
         return exit_.code if isinstance(exit_.code, int) else 2
     except (UsageError, CommandError) as error:
         complain(error)
