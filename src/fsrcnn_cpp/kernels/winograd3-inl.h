@@ -190,29 +190,31 @@ void winograd3(const ConvArgs& args) {
         }
       }
     }
-    const auto finish = [&](int first, int count) {
-      for (int o = 0; o < count; ++o) {
-        for (int m = 0; m < kTileVectors; ++m) {
-          output_transform(products + o * kChunkTiles + m * kLanes, product_stride, args.bias[first + o],
-                           args.slope[first + o], args.dst_rows,
-                           (first + o) * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
+    const float* round_weights = args.weights;
+    for (int block = 0, done = 0; done < oc; block += by_block ? 1 : blocks) {
+      const int end = by_block ? block + 1 : blocks;
+      int made = 0;
+      for (int p = 0; p < kPoints; p += turn) {
+        const int count = kPoints - p < turn ? kPoints - p : turn;
+        const float* w = round_weights;
+        made = 0;
+        for (int b = block; b < end; ++b) {
+          const int size = block_size(oc, kMaxBlock, b);
+          winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size,
+                                    products + p * product_stride + made * kChunkTiles, channels, product_stride, count,
+                                    size);
+          w += static_cast<ptrdiff_t>(kPoints) * channels * size;
+          made += size;
         }
       }
-    };
-    for (int p = 0; p < kPoints; p += turn) {
-      const int count = kPoints - p < turn ? kPoints - p : turn;
-      const float* w = args.weights;
-      for (int block = 0, first = 0; block < blocks; ++block) {
-        const int size = block_size(oc, kMaxBlock, block);
-        float* const to_products = products + p * product_stride + (by_block ? 0 : first * kChunkTiles);
-        winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size, to_products,
-                                  channels, product_stride, count, size);
-        if (by_block) finish(first, size);
-        w += static_cast<ptrdiff_t>(kPoints) * channels * size;
-        first += size;
+      round_weights += static_cast<ptrdiff_t>(kPoints) * channels * made;
+      for (int o = 0; o < made; ++o, ++done) {
+        for (int m = 0; m < kTileVectors; ++m) {
+          output_transform(products + o * kChunkTiles + m * kLanes, product_stride, args.bias[done], args.slope[done],
+                           args.dst_rows, done * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
+        }
       }
     }
-    if (!by_block) finish(0, oc);
   }
 }
 
