@@ -29,6 +29,7 @@ int run_checks(int argc, char** argv) {
     }
   }
   check_plans();
+  check_arena();
   bool found = false;
   for (const KernelTable* table : available_tables()) {
     if (!isa.empty() && isa != table->isa) continue;

@@ -138,7 +138,8 @@ void check_concurrent_calls(const KernelTable& table);
 void check_fork(const KernelTable& table);
 void check_refused_threads(const KernelTable& table);
 void check_allocations(const KernelTable& table);
-/// Of the plan, which knows no kernels.
+/// Of what knows no kernels.
 void check_plans();
+void check_arena();
 
 }  // namespace fsrcnn
