@@ -42,7 +42,7 @@ def peers(options: Options) -> Table:
         "float32 luma, one picture a call, the same weights (zeros outside the picture), the same number of "
         'threads, in every form an expert would export. "sub-pixel": the transposed convolution rewritten as '
         'a convolution and a pixel shuffle. "split": convolutions cut where only parts of them are read, so '
-        'that nothing is sliced. "dense groups": convolutions in groups as others. "strided": SRCNN\'s '
+        'that nothing is sliced. "strided": SRCNN\'s '
         "last convolution to one channel as one of stride 4 to 16 channels and a pixel shuffle. The bicubic "
         "filter is outside: nobody adds the bicubic picture to IDN's, and SRCNN's is handed enlarged to the "
         "others, while we enlarge it every time. GFLOP/s counts the network by its definition. Every runtime "

@@ -6,10 +6,11 @@ how it differs from the network as its authors published it:
 - "sub-pixel": the transposed convolution is a convolution to scale**2 channels and a pixel shuffle.
 - "split": a convolution of which only parts are read, or to which parts are added, is one convolution a part,
   so that no activation is ever sliced.
-- "dense groups": a convolution in groups is an ordinary one whose other weights are 0.
 - "strided": the last convolution, to one channel, makes blocks of 4x4 pixels as 16 channels, by a stride of 4
   and a kernel larger by 3, and a pixel shuffle follows. Runtimes that compute 16 channels at a time save most
   of what one channel wastes. Sides of the enlarged picture must be multiples of 4.
+
+Groups written as ordinary convolutions with zeros were nowhere faster, so there is no such form.
 """
 
 from __future__ import annotations
@@ -23,12 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from fsrcnn_rt import Model
 from fsrcnn_rt.convert.network import sub_pixel_convolution
-from fsrcnn_rt.model import Channels, Node
+from fsrcnn_rt.model import Channels
 
 F32: TypeAlias = npt.NDArray[np.float32]
-Form = Literal[
-    "plain", "strided", "deconvolution", "sub-pixel", "sub-pixel, split", "sub-pixel, split, dense groups"
-]
+Form = Literal["plain", "strided", "deconvolution", "sub-pixel", "sub-pixel, split"]
 FORMS: tuple[Form, ...] = get_args(Form)
 _BLOCK = 4  # pixels on each side that a strided last convolution makes at once
 
@@ -114,12 +113,7 @@ def forms(model: Model) -> tuple[Form, ...]:
     if model.enlarged:
         return "plain", "strided"
     branches = any(node.adds for node in model.nodes)
-    groups = any(node.groups > 1 for node in model.nodes)
-    return tuple(
-        form
-        for form in ("deconvolution", "sub-pixel", "sub-pixel, split", "sub-pixel, split, dense groups")
-        if (branches or "split" not in form) and (groups or "dense" not in form)
-    )
+    return ("deconvolution", "sub-pixel", *(("sub-pixel, split",) if branches else ()))
 
 
 def graph(model: Model, scale: int, form: Form) -> Graph:
@@ -136,7 +130,7 @@ def graph(model: Model, scale: int, form: Form) -> Graph:
         raise ValueError(f"model {model.name!r} does more than a network from luma to luma")
     if form not in forms(model):
         raise ValueError(f"form={form!r} is none of {', '.join(forms(model))}")
-    lowering = _Lowering(model, split="split" in form, dense="dense" in form)
+    lowering = _Lowering(model, split="split" in form)
     features = lowering.read(Channels(len(model.nodes), 0, model.nodes[-1].out_channels))
     head = model.heads[scale]
     if form == "deconvolution":
@@ -159,21 +153,17 @@ def graph(model: Model, scale: int, form: Form) -> Graph:
 class _Lowering:
     """Steps of a model's nodes. A result may lie in several parts, each with its range of channels."""
 
-    def __init__(self, model: Model, *, split: bool, dense: bool) -> None:
+    def __init__(self, model: Model, *, split: bool) -> None:
         self.steps: list[Step] = []
         self._parts: list[list[tuple[int, int, int]]] = [[(0, 1, 0)]]  # (first, end, number) by result
         for i, node in enumerate(model.nodes):
             source = self.read(node.source)
-            weight, groups = (_dense(node), 1) if dense else (node.weight, node.groups)
-            cuts = _cuts(model, i) if split and groups == 1 else [0, node.out_channels]
+            cuts = _cuts(model, i) if split and node.groups == 1 else [0, node.out_channels]
             parts = []
             for first, end in pairwise(cuts):
                 part = slice(first, end)
-                self.add(
-                    Convolve(
-                        source, weight[part], node.bias[part], node.slope[part], groups, node.kernel // 2
-                    )
-                )
+                weight, bias, slope = node.weight[part], node.bias[part], node.slope[part]
+                self.add(Convolve(source, weight, bias, slope, node.groups, node.kernel // 2))
                 if node.adds:
                     self.add(Add((self.newest, self._join(_within(node.adds, first, end)))))
                 parts.append((first, end, self.newest))
@@ -229,16 +219,6 @@ def _within(adds: Sequence[Channels], first: int, end: int) -> list[Channels]:
             ranges.append(Channels(of, start + a - position, b - a))
         position += count
     return ranges
-
-
-def _dense(node: Node) -> F32:
-    """Weights of the ordinary convolution that computes what a convolution in groups does."""
-    out, count = node.weight.shape[0] // node.groups, node.weight.shape[1]
-    weight = np.zeros((node.weight.shape[0], count * node.groups, *node.weight.shape[2:]), np.float32)
-    for group in range(node.groups):
-        rows = slice(group * out, (group + 1) * out)
-        weight[rows, group * count : (group + 1) * count] = node.weight[rows]
-    return weight
 
 
 def _strided(last: Convolve) -> Convolve:

@@ -17,7 +17,7 @@ from report import Row
 
 # One colour a runtime, distinct also to those who do not see red and green.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-_MARKERS = dict(zip(FORMS, "oDvsP^", strict=True))
+_MARKERS = dict(zip(FORMS, "oDvsP", strict=True))
 
 
 def read_psnr(file: Path) -> dict[str, float]:
