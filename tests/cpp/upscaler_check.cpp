@@ -35,6 +35,7 @@ int run_checks(int argc, char** argv) {
     if (!isa.empty() && isa != table->isa) continue;
     found = true;
     check_numbers(*table);
+    check_arguments(*table);
     check_graphs(*table);
     check_bits(*table);
     check_resized_bits(*table);

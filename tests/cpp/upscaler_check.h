@@ -128,6 +128,7 @@ inline constexpr Setup kSetups[] = {
     {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
     {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}}};
 // By subject, for one table.
+void check_arguments(const KernelTable& table);
 void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);
 void check_resized_bits(const KernelTable& table);
