@@ -20,17 +20,17 @@ def main(argv: Sequence[str]) -> int:
     for name in SHIPPED:
         try:
             model = load(name)
-            made = model.provenance
-            told = [f"trained on {', '.join(made['data'])}, seed {made['seed']}"]
-            for what, values in made["figures"].items():
+            provenance = model.provenance
+            details = [f"trained on {', '.join(provenance['data'])}, seed {provenance['seed']}"]
+            for what, values in provenance["figures"].items():
                 figures = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
-                told.append(f"{what}: {figures}")
+                details.append(f"{what}: {figures}")
             if name in NETWORKS:
                 scales = ", ".join(f"x{scale}" for scale in model.scales)
                 print(f"model     {name}: {model.family}, {scales}")
-                print(*(f"{'':10}{line}" for line in told), sep="\n")
+                print(*(f"{'':10}{line}" for line in details), sep="\n")
             else:
-                print(f"{'':10}{name}: {'; '.join(told)}")
+                print(f"{'':10}{name}: {'; '.join(details)}")
         except ModelError as error:
             print(f"model     {name}: {error}")
     return 0
