@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, as_chain, convolution, sub_pixel_head
 from fsrcnn_rt.errors import ModelError
 from fsrcnn_rt.model import Array, Node, Padding
 from fsrcnn_rt.model.network import head_reach
@@ -132,7 +132,7 @@ class _Graph:
             told = json.loads(provenance)
         except (ValueError, RecursionError):
             told = {}
-        layers = [(layer.name, layer.conv) for layer in self._layers]
+        layers = as_chain((layer.name, layer.conv) for layer in self._layers)
         return ForeignNetwork(
             layers, self._head, padding, self._scale, told if isinstance(told, dict) else {}
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, as_chain, convolution, sub_pixel_head
 from fsrcnn_rt.errors import ModelError
 from fsrcnn_rt.model import Array, Node
 
@@ -66,12 +66,12 @@ def _network(layers: list[tuple[str, Node]], name: str, weight: Array, bias: Arr
     if weight.ndim == 4 and weight.shape[2] == weight.shape[3]:
         if weight.shape[:2] == (d, 1):
             return ForeignNetwork(
-                layers, ForeignHead(name, weight, _bias(name, bias, 1), pad=4, border=0), "zeros"
+                as_chain(layers), ForeignHead(name, weight, _bias(name, bias, 1), pad=4, border=0), "zeros"
             )
         phases, stride = len(weight), isqrt(len(weight))
         if stride > 1 and weight.shape[1] == d and stride**2 == phases and weight.shape[2] % 2:
             head = sub_pixel_head(name, weight, _bias(name, bias, phases))
-            return ForeignNetwork(layers, head, "zeros", scale=stride)
+            return ForeignNetwork(as_chain(layers), head, "zeros", scale=stride)
     raise ModelError(
         f"{name}: expected weights of shape ({d}, 1, k, k) of a transposed convolution, or "
         f"(s * s, {d}, k, k) before a pixel shuffle, got {weight.shape}"
