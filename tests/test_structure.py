@@ -22,7 +22,7 @@ ROOMS = {
     room: height
     for height, rooms in enumerate(
         (
-            *("_core errors files", "model", "engine", "pictures video convert", "export", "evaluation"),
+            *("_core errors files", "model", "engine", "pictures video convert", "evaluation"),
             *("training", "cli", "__main__ __init__"),
         )
     )

@@ -42,10 +42,14 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
     if filters[3][0].shape[1] < 1 or w1 % filters[3][0].shape[1]:
         raise ModelError(f"{names[3]}: expected groups of {w1} channels, got {filters[3][0].shape}")
     shape = idn.Shape(out[1], blocks, (w1, w2, w3, w4, w5, w6), w1 // filters[3][0].shape[1])
-    nodes = [
-        (name, Node(*_fitting(name, one, node.weight), np.full(node.out, idn.SLOPE, np.float32), *node[2:]))
-        for name, one, node in zip(names, filters, shape.nodes, strict=True)
-    ]
+    nodes = []
+    for name, (weight, bias), node in zip(names, filters, shape.nodes, strict=True):
+        if weight.shape != node.weight:
+            raise ModelError(
+                f"{name}: expected weights of shape {node.weight} there in an IDN, got {weight.shape}"
+            )
+        slope = np.full(node.out, idn.SLOPE, np.float32)
+        nodes.append((name, Node(weight, bias, slope, node.groups, node.source, node.adds)))
     weight, bias = _filters("upsample", blobs["upsample"], inputs=0)
     # Which scale it is decides no more than where the kernel lies, so any will do until it is known.
     pad = idn.head(scale).pad if scale else 0
@@ -70,15 +74,9 @@ def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Arr
     return weight, bias
 
 
-def _fitting(name: str, one: tuple[Array, Array], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    if one[0].shape != shape:
-        raise ModelError(f"{name}: expected weights of shape {shape} there in an IDN, got {one[0].shape}")
-    return one
-
-
 def _blobs(path: Path) -> dict[str, list[Array]]:
     """Give the weights of every layer that has some, by its name."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     net = _message()()
     with path.open("rb") as file:
@@ -111,7 +109,11 @@ def _array(name: str, blob: Any) -> Array:
 @lru_cache(maxsize=1)
 def _message() -> type[Any]:
     """Make the class of the message, with the fields of Caffe's that are read here."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from google.protobuf import (  # type: ignore[import-untyped, unused-ignore]
+        descriptor_pb2,
+        descriptor_pool,
+        message_factory,
+    )
 
     file = descriptor_pb2.FileDescriptorProto(name="caffemodel", package="caffemodel", syntax="proto2")
     kinds = descriptor_pb2.FieldDescriptorProto
@@ -132,4 +134,5 @@ def _message() -> type[Any]:
     add("Net", layer=(100, many, "Layer"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.Net"))
+    made: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.Net"))
+    return made
