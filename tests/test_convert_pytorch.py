@@ -141,7 +141,7 @@ FAULTS = {
         "x3.pth",
         [],
         1,
-        "mid_part.2: expected weights of shape (3, 3, 3, 3)",
+        "mid_part.2: expected weights of 3 channels there, got shape (3, 8, 1, 1)",
     ),
     "a bias alone": (
         lambda: state_file("x3.pth", lambda s: move(s, "mid_part.4.weight", "last_part.weight")),
@@ -151,11 +151,11 @@ FAULTS = {
         "mid_part.4: expected a weight, got a bias alone",
     ),
     "a sub-pixel head that does not fit": (
-        lambda: state_file("x3.pth", sub_pixel=5),
+        lambda: state_file("x3.pth", sub_pixel=7),
         "x3.pth",
         [],
         1,
-        "last_part: expected a head that fits 9x9 pixels of the output at x3, got one of 15x15",
+        "last_part: expected a head that fits 17x17 pixels of the output at x3, got one of 21x21",
     ),
     "a sub-pixel head and a pad": (
         lambda: state_file("x3.pth", sub_pixel=3),

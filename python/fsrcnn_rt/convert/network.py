@@ -55,11 +55,17 @@ def convolution(weight: Array, bias: Array, slope: Array | float, made: int = 0)
 
 
 def as_chain(layers: Iterable[tuple[str, Node]]) -> list[tuple[str, Node]]:
-    """Have each node read what the one before it makes."""
-    return [
-        (name, replace(node, source=node.source._replace(of=made)))
-        for made, (name, node) in enumerate(layers)
-    ]
+    """Have each node read all that the one before it makes; :class:`ModelError` where that is not as much."""
+    chained: list[tuple[str, Node]] = []
+    for made, (name, node) in enumerate(layers):
+        if made and node.source.count != chained[-1][1].out_channels:
+            there = chained[-1][1].out_channels
+            raise ModelError(
+                f"{name}: expected weights of {there} channels there, got shape {node.weight.shape} "
+                "(out, in, height, width)"
+            )
+        chained.append((name, replace(node, source=node.source._replace(of=made))))
+    return chained
 
 
 def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
@@ -118,6 +124,9 @@ def to_model(
     if colour is None and network.colour is None and planes == 3:
         raise ValueError("colour: the file has three channels and does not tell whether 'ycbcr' or 'rgb'")
     chosen: Colour = colour or network.colour or "y"
+    if (chosen == "y") != (planes == 1):
+        of = "one channel" if chosen == "y" else "three channels"
+        raise ValueError(f"colour={chosen!r} is of {of}, and the file has {planes}")
     more = {"enlarged": network.enlarged, "plus_bicubic": network.plus_bicubic}
     try:
         return Model(nodes, {scale: head}, padding, name, provenance, chosen, **more)
