@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import product
 from multiprocessing import get_context
 
 import numpy as np
-from fsrcnn_rt import Model, Upscaler
-from networks import F32, GRAPH_KINDS, Graph, graph, shipped, zero_padded
+from fsrcnn_rt import Model, ModelError, Upscaler
+from fsrcnn_rt.evaluation.protocol import bicubic
+from graphs import F32, Graph, forms, graph
+from networks import alone, shipped
 from ours import Size, fma_peak, gflops, picture, prepare
 from report import Row
 from runtimes import RUNTIMES, Prepared
@@ -25,7 +27,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 @dataclass(frozen=True)
 class Job:
-    """What one child process measures: one runtime, both graphs of every model, every kernel set of ours."""
+    """What one child process measures: one runtime, all forms of every model, every kernel set of ours."""
 
     runtime: str
     models: tuple[str, ...]
@@ -61,16 +63,32 @@ def run(job: Job) -> Outcome:
 def _measure(job: Job) -> Outcome:
     # A runtime that takes more threads than it was told still gets no more processors.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.threads])
+    # What libraries print is not part of a table.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     outcome = Outcome([], [])
     for name in job.models:
-        model = zero_padded(shipped(name))
-        upscalers = [Upscaler(model, guard=False, threads=job.threads, isa=isa) for isa in job.isas]
+        model = alone(shipped(name))
+        try:
+            upscalers = [Upscaler(model, guard=False, threads=job.threads, isa=isa) for isa in job.isas]
+        except ModelError as error:
+            upscalers = []
+            outcome.skipped.append(f"fsrcnn-rt: {error}")
+        plane: F32 = picture(job.size, "luma float32")
+        outputs = [upscaler.upscale(plane, job.scale) for upscaler in upscalers]
+        if model.enlarged:
+            # The others are given the enlarged picture; we enlarge it ourselves every time.
+            plane = bicubic(plane, job.scale).astype(np.float32)
         ready: list[tuple[Graph, Prepared]] = []
-        for kind in GRAPH_KINDS:
-            candidate = graph(model, job.scale, kind)
-            what = f"{job.runtime}, {kind} graph of {name}"
+        for form in forms(model):
+            what = f"{job.runtime}, {name}, {form}"
             try:
-                ready.append((candidate, _prepare(job, candidate, upscalers)))
+                candidate = graph(model, job.scale, form)
+                prepared = RUNTIMES[job.runtime].prepare(candidate, plane, job.threads)
+                theirs = prepared.to_numpy(prepared.run())
+                # Without ours, all forms are at least held to the first one.
+                outputs = outputs or [theirs.copy()]
+                _check(theirs, outputs)
+                ready.append((candidate, prepared))
             except Exception as error:  # whatever a runtime throws is no reason to lose the others
                 print(f"{what}: {error}", file=sys.stderr)
                 outcome.skipped.append(f"{what}: {_reason(error)}")
@@ -88,18 +106,13 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, DifferentError) else f"fails with {type(error).__name__}"
 
 
-def _prepare(job: Job, candidate: Graph, upscalers: list[Upscaler]) -> Prepared:
-    plane: F32 = picture(job.size, "luma float32")
-    prepared = RUNTIMES[job.runtime].prepare(candidate, plane, job.threads)
-    theirs = prepared.to_numpy(prepared.run())
-    for upscaler in upscalers:
-        ours = upscaler.upscale(plane, job.scale)
-        if theirs.shape != ours.shape:
-            raise DifferentError(f"the output is {theirs.shape}, not {ours.shape}")
-        error = float(np.abs(theirs - ours).max() / max(1, np.abs(ours).max()))
+def _check(theirs: F32, outputs: Sequence[F32]) -> None:
+    for expected in outputs:
+        if theirs.shape != expected.shape:
+            raise DifferentError(f"the output is {theirs.shape}, not {expected.shape}")
+        error = float(np.abs(theirs - expected).max() / max(1, np.abs(expected).max()))
         if not error <= _TOLERANCE:
             raise DifferentError(f"the output differs by {error:.1e} of full scale")
-    return prepared
 
 
 def _time(
@@ -112,32 +125,43 @@ def _time(
     times = alternate(
         [call for _, prepared in ready for call in (*ours, prepared.run)], job.seconds * turn * len(ready)
     )
-    rows: list[Row] = []
     for upscaler in upscalers:
         peaks[upscaler.isa].append(fma_peak(upscaler.isa, job.threads))
-    for (i, (candidate, _)), (j, upscaler) in product(enumerate(ready), enumerate(upscalers)):
-        mine, theirs = times[i * turn + j], times[i * turn + turn - 1]
-        ratio = spread(ratios(theirs, mine))
-        our_time, their_time = spread(mine).median, spread(theirs).median
-        peak = max(filter(None, peaks[upscaler.isa]), default=None)
-        rate = gflops(model, job.scale, job.size, our_time)
-        rows.append(
-            {
-                "model": model.name,
-                "runtime": job.runtime,
-                "graph": candidate.kind,
-                "threads": job.threads,
-                "our isa": upscaler.isa,
-                "its ms": 1e3 * their_time,
-                "our ms": 1e3 * our_time,
-                "its ms / ours": ratio.median,
-                "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}",
-                "least / least": min(theirs) / min(mine),
-                "its GFLOP/s": gflops(model, job.scale, job.size, their_time),
-                "our GFLOP/s": rate,
-                "peak GFLOP/s": peak,
-                "ours / peak": rate / peak if peak else None,
-                "rounds": len(mine),
-            }
-        )
+    rows: list[Row] = []
+    for i, (candidate, _) in enumerate(ready):
+        theirs = times[i * turn + turn - 1]
+        their_time = spread(theirs).median
+        row: Row = {
+            "model": model.name,
+            "runtime": job.runtime,
+            "graph": candidate.form,
+            "threads": job.threads,
+            "its ms": 1e3 * their_time,
+            "its GFLOP/s": gflops(model, job.scale, job.size, their_time),
+            "rounds": len(theirs),
+        }
+        rows += [
+            row | _beside(upscaler, theirs, times[i * turn + j], peaks[upscaler.isa], job)
+            for j, upscaler in enumerate(upscalers)
+        ] or [row]
     return rows
+
+
+def _beside(
+    upscaler: Upscaler, theirs: list[float], mine: list[float], peaks: list[float | None], job: Job
+) -> Row:
+    """What a row tells of ours beside its peer."""
+    ratio = spread(ratios(theirs, mine))
+    time = spread(mine).median
+    rate = gflops(upscaler.model, job.scale, job.size, time)
+    peak = max(filter(None, peaks), default=None)
+    return {
+        "our isa": upscaler.isa,
+        "our ms": 1e3 * time,
+        "its ms / ours": ratio.median,
+        "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}",
+        "least / least": min(theirs) / min(mine),
+        "our GFLOP/s": rate,
+        "peak GFLOP/s": peak,
+        "ours / peak": rate / peak if peak else None,
+    }

@@ -17,7 +17,7 @@ _FLAGS = (
     "asimd", "asimdhp", "asimddp", "sve", "sve2", "bf16", "i8mm",
 )  # fmt: skip
 _PACKAGES = (
-    "fsrcnn-rt", "numpy", "onnxruntime", "openvino", "ncnn", "torch", "opencv-contrib-python-headless",
+    "fsrcnn-rt", "numpy", "onnxruntime", "openvino", "ncnn", "MNN", "torch", "opencv-contrib-python-headless",
     "opencv-contrib-python", "opencv-python-headless", "opencv-python",
 )  # fmt: skip
 
@@ -38,10 +38,10 @@ def describe() -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
-    """List the versions of this package and of the peers that are installed."""
+def versions(*packages: str) -> dict[str, str]:
+    """List the versions of packages that are installed, by default of this one and all peers."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages or _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,61 +1,55 @@
-"""The networks that are timed: the shipped ones or random ones of their shape, and as graphs for peers."""
+"""The networks that are timed: the shipped ones, or random ones of their shape."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import fsrcnn_rt
 import numpy as np
-import numpy.typing as npt
-from fsrcnn_rt.convert.network import sub_pixel_convolution
-from fsrcnn_rt.model import Head, Model, Node, Padding, fsrcnn
+from fsrcnn_rt.model import SCALES, SHIPPED, Architecture, Model, fsrcnn, idn, srcnn
 
-F32: TypeAlias = npt.NDArray[np.float32]
-GraphKind = Literal["deconvolution", "sub-pixel"]
-GRAPH_KINDS: tuple[GraphKind, ...] = ("deconvolution", "sub-pixel")
-SHAPES = {"fsrcnn": (56, 12, 4), "fsrcnn-s": (32, 5, 1)}
-SCALES = (2, 3, 4)
+__all__ = ["NETWORKS", "SCALES", "alone", "random_model", "shipped"]
 
-
-@dataclass(frozen=True)
-class Graph:
-    """A network as a runtime is given it: convolutions that pad with zeros, then one way to enlarge.
-
-    "deconvolution": ``head`` follows the convolutions. "sub-pixel": the last convolution gives ``scale**2``
-    channels, which a pixel shuffle turns into the picture; the result is exactly the same.
-    """
-
-    kind: GraphKind
-    scale: int
-    convolutions: tuple[Node, ...]
-    head: Head | None
+NETWORKS: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "fsrcnn": fsrcnn.architecture(fsrcnn.Shape(56, 12, 4)),
+        "fsrcnn-s": fsrcnn.architecture(fsrcnn.Shape(32, 5, 1)),
+        "fsrcnn-48-12-2": fsrcnn.architecture(fsrcnn.Shape(48, 12, 2)),
+        "state-1": fsrcnn.architecture(fsrcnn.STATE1),
+        "state-2": fsrcnn.architecture(fsrcnn.STATE2),
+        "srcnn-9-1-5": srcnn.architecture(srcnn.Shape((9, 1, 5))),
+        "srcnn-9-5-5": srcnn.architecture(srcnn.Shape((9, 5, 5))),
+        "idn": idn.architecture(),
+    }
+)
 
 
 def shipped(name: str) -> Model:
-    """Load the shipped model; an installation without it gives random weights of the same shape."""
-    try:
-        return fsrcnn_rt.load(name)
-    except fsrcnn_rt.ModelError:
-        return random_model(*SHAPES[name], name=f"{name} (random weights)")
+    """Load the shipped model; what does not ship, or not with this installation, gets random weights."""
+    if name in SHIPPED:
+        try:
+            return fsrcnn_rt.load(name)
+        except fsrcnn_rt.ModelError:
+            pass
+    return random_model(NETWORKS[name], f"{name} (random weights)")
 
 
-def zero_padded(model: Model) -> Model:
-    """Change what lies outside the picture to zeros, which every runtime can do inside its convolutions."""
-    return replace(model, padding="zeros")
+def random_model(network: Architecture, name: str) -> Model:
+    """Give a network random weights whose activations stay around 1, and the slopes of its family.
+
+    These are PReLUs as in FSRCNN, ReLUs in SRCNN, LeakyReLUs in IDN, for which runtimes have faster ways.
+    """
+    model = network.with_random_weights(np.random.default_rng(0), name)
+    if not (network.enlarged or network.plus_bicubic):
+        return model
+    slope = 0 if network.enlarged else idn.SLOPE
+    return replace(
+        model, nodes=[replace(node, slope=np.full_like(node.slope, slope)) for node in model.nodes]
+    )
 
 
-def random_model(d: int, s: int, m: int, *, name: str, padding: Padding = "replicate") -> Model:
-    """Make an FSRCNN(d, s, m) with random weights whose activations stay around 1."""
-    network = fsrcnn.architecture(fsrcnn.Shape(d, s, m), SCALES, padding)
-    return network.with_random_weights(np.random.default_rng(0), name)
-
-
-def graph(model: Model, scale: int, kind: GraphKind) -> Graph:
-    """Rewrite ``model``, which pads with zeros, for one scale."""
-    if model.padding != "zeros":
-        raise ValueError(f"padding={model.padding!r} is not 'zeros'")
-    head = model.heads[scale]
-    if kind == "deconvolution":
-        return Graph(kind, scale, tuple(model.nodes), head)
-    return Graph(kind, scale, (*model.nodes, sub_pixel_convolution(head, scale)), None)
+def alone(model: Model) -> Model:
+    """Leave of a model what every runtime can do: zeros outside the picture, no bicubic picture to add."""
+    return replace(model, padding="zeros", plus_bicubic=False)

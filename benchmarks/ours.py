@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -45,6 +46,17 @@ def fma_peak(isa: str, threads: int, seconds: float = 0.3) -> float | None:
     """Measure the best GFLOP/s of a float32 multiply-add loop; None where there is no such loop."""
     # The scalar twin is there to be read, not to be fast, and has no loop of its own.
     return None if isa == "reference" else _core.fma_peak(isa, threads, seconds)
+
+
+def picture_size(text: str) -> Size:
+    """Read a size of the command line."""
+    try:
+        width, height = map(int, text.split("x"))
+    except ValueError:
+        width = height = 0
+    if min(width, height) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a width and a height such as 640x360")
+    return width, height
 
 
 def label(size: Size) -> str:

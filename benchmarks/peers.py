@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py --markdown out.md --json out.json --plot plot.svg
     python benchmarks/peers.py scales frames --seconds 1
+    python benchmarks/peers.py peers --model srcnn-9-1-5 --model srcnn-9-5-5 --model idn
 
 Without names every experiment is run. Peers that are not installed are left out, and named.
 """
@@ -19,8 +20,8 @@ import plot
 from experiments import EXPERIMENTS, MODELS, Options
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from machine import Others, describe, versions
-from networks import SCALES
-from ours import Size, label
+from networks import NETWORKS, SCALES
+from ours import label, picture_size
 from report import Table, as_json, as_markdown
 from runtimes import RUNTIMES
 
@@ -89,14 +90,6 @@ def _psnr(
         parser.error(f"--plot needs PSNR, by --psnr or --images: {error}")
 
 
-def _size(text: str) -> Size:
-    try:
-        width, height = map(int, text.split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a width and a height such as 640x360") from None
-    return width, height
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Measure fsrcnn-rt against other runtimes and against the machine's peak.",
@@ -104,9 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(EXPERIMENTS)} (default: all)")
-    add("--model", action="append", choices=MODELS, help="repeatable (default: all)")
+    add(
+        "--model", action="append", choices=tuple(NETWORKS), help=f"repeatable (default: {', '.join(MODELS)})"
+    )
     add("--runtime", action="append", choices=tuple(RUNTIMES), help="peer, repeatable (default: all)")
-    add("--size", type=_size, default=(240, 240), metavar="WxH", help="size of the input (default: 240x240)")
+    add(
+        "--size",
+        type=picture_size,
+        default=(240, 240),
+        metavar="WxH",
+        help="size of the input (default: 240x240)",
+    )
     add("--scale", type=int, default=3, choices=SCALES, help="scale (default: 3)")
     add("--threads", type=int, action="append", metavar="N", help="repeatable (default: all)")
     add("--isa", metavar="NAME", help="our kernel set (default: the fastest)")

@@ -11,12 +11,13 @@ from typing import Any
 
 from fsrcnn_rt import Upscaler
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
+from graphs import FORMS
 from networks import shipped
 from report import Row
 
 # One colour a runtime, distinct also to those who do not see red and green.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-_MARKERS = {"sub-pixel": "s", "deconvolution": "v"}
+_MARKERS = dict(zip(FORMS, "oDvsP", strict=True))
 
 
 def read_psnr(file: Path) -> dict[str, float]:
@@ -56,13 +57,17 @@ def draw(
         for runtime, colour in zip(runtimes, _COLOURS[1:], strict=False):
             for kind, marker in _MARKERS.items():
                 chosen = [row for row in rows if (row["runtime"], row["graph"]) == (runtime, kind)]
+                if not chosen:
+                    continue
                 times = [row["its ms"] for row in chosen]
                 levels = [psnr[str(row["model"])] for row in chosen]
                 axes.plot(
                     times, levels, marker, color=colour, markersize=7, alpha=0.8, label=f"{runtime}, {kind}"
                 )
         for model, level in psnr.items():
-            ours = sorted(float(row["our ms"] or 0) for row in rows if row["model"] == model)
+            ours = sorted(
+                float(row["our ms"] or 0) for row in rows if row["model"] == model and "our ms" in row
+            )
             if not ours:
                 continue
             time = ours[len(ours) // 2]

@@ -12,7 +12,7 @@ Row: TypeAlias = dict[str, Value]
 
 @dataclass
 class Table:
-    """What one experiment gives. The columns are the keys of the rows."""
+    """What one experiment gives. The columns are the keys of all rows, in which a row may have gaps."""
 
     title: str
     note: str
@@ -46,12 +46,12 @@ def as_markdown(machine: Mapping[str, str], versions: Mapping[str, str], tables:
 
 
 def _grid(rows: list[Row]) -> str:
-    columns = list(rows[0])
-    numeric = [all(isinstance(row[column], int | float | None) for row in rows) for column in columns]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    numeric = [all(isinstance(row.get(column), int | float | None) for row in rows) for column in columns]
     lines = [
         "| " + " | ".join(columns) + " |",
         "|" + "|".join("---:" if is_number else "---" for is_number in numeric) + "|",
-        *("| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows),
+        *("| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows),
     ]
     return "\n".join(lines)
 

@@ -217,7 +217,7 @@ def test_narrow_networks_take_what_guided_chroma_reads(image):
     weight, *rest = net.nodes[0]
     net.nodes[0] = (np.ascontiguousarray(weight[..., 2:3, 2:3]), *rest)
     samples = image / np.float32(255)
-    network = _core.Network(net.layers, net.heads, net.padding, _core.available_isas()[-1])
+    network = _core.Network(net.nodes, net.heads, net.padding, _core.available_isas()[-1])
     result = np.empty((76, 104, 4), np.float32)
     network.run(samples, {4: result}, 2, strip_width=8)
     assert_allclose(result, oracle.upscale_samples(net, samples, 4), atol=1e-5)

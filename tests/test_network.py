@@ -31,7 +31,7 @@ def kernels(request):
 
 def build(net, kernels):
     isa, algorithm = kernels
-    network = _core.Network(net.layers, net.heads, net.padding, isa, algorithm=algorithm)
+    network = _core.Network(net.nodes, net.heads, net.padding, isa, algorithm=algorithm)
     assert network.isa == isa
     return network
 
@@ -202,7 +202,7 @@ def test_rows_one_after_another_make_the_whole(kernels, channels, threads):
 
 @pytest.mark.parametrize("rows", [(0, 0), (-4, 8), (0, 20), (2, 8), (0, 10), (8, 4)])
 def test_rows_that_are_no_blocks(net, rows):
-    network = _core.Network(net.layers, net.heads, net.padding, "reference")
+    network = _core.Network(net.nodes, net.heads, net.padding, "reference")
     with pytest.raises(ValueError, match=r"no blocks of 4 rows of 19"):
         run(network, np.zeros((19, 5), np.uint8), 2, rows=rows)
 
@@ -322,7 +322,7 @@ def fault(change):
     rng = np.random.default_rng(0)
     net = oracle.random_net(rng, 4, 2, 1)
     arguments = {
-        "layers": list(net.layers),
+        "nodes": [list(node) for node in net.nodes],
         "heads": dict(net.heads),
         "padding": "zeros",
         "isa": "reference",
@@ -333,7 +333,7 @@ def fault(change):
     }
     change(arguments)
     network = _core.Network(
-        *(arguments[key] for key in ("layers", "heads", "padding", "isa")), algorithm=arguments["algorithm"]
+        *(arguments[key] for key in ("nodes", "heads", "padding", "isa")), algorithm=arguments["algorithm"]
     )
     network.run(*(arguments[key] for key in ("src", "dst", "threads")))
 
@@ -346,19 +346,28 @@ def read_only(array):
 @pytest.mark.parametrize(
     "change",
     {
-        "no layers": lambda a: a.update(layers=[]),
-        "channels do not chain": lambda a: a["layers"].pop(1),
-        "even kernel": lambda a: a["layers"].__setitem__(
-            0, (np.ones((4, 1, 4, 4), "f4"), *a["layers"][0][1:])
-        ),
-        "float64 weights": lambda a: a["layers"].__setitem__(
-            0, (a["layers"][0][0].astype("f8"), *a["layers"][0][1:])
-        ),
-        "short bias": lambda a: a["layers"].__setitem__(
-            0, (a["layers"][0][0], a["layers"][0][1][:3], a["layers"][0][2])
-        ),
+        "no nodes": lambda a: a.update(nodes=[]),
+        "channels do not chain": lambda a: a["nodes"].pop(1),
+        "even kernel": lambda a: a["nodes"][0].__setitem__(0, np.ones((4, 1, 4, 4), "f4")),
+        "float64 weights": lambda a: a["nodes"][0].__setitem__(0, a["nodes"][0][0].astype("f8")),
+        "short bias": lambda a: a["nodes"][0].__setitem__(1, a["nodes"][0][1][:3]),
+        "a source that is not made yet": lambda a: a["nodes"][1].__setitem__(4, (2, 0, 4)),
+        "a source before the first": lambda a: a["nodes"][1].__setitem__(4, (-1, 0, 4)),
+        "channels that are not there": lambda a: a["nodes"][1].__setitem__(4, (1, 1, 4)),
+        "channels before the first": lambda a: a["nodes"][1].__setitem__(4, (1, -1, 4)),
+        "no groups": lambda a: a["nodes"][1].__setitem__(3, 0),
+        "groups that are too wide": lambda a: a["nodes"][1].__setitem__(3, 2),
+        "adds that are too narrow": lambda a: a["nodes"][1].__setitem__(5, [(1, 0, 1)]),
+        "adds that are too wide": lambda a: a["nodes"][1].__setitem__(5, [(1, 0, 2), (1, 0, 1)]),
+        "adds of what is not made yet": lambda a: a["nodes"][1].__setitem__(5, [(2, 0, 2)]),
         "no heads": lambda a: a["heads"].clear(),
         "head that gives another size": lambda a: a["heads"].update({2: (*a["heads"][2][:2], 3, 1, 0)}),
+        "head of even kernel": lambda a: a["heads"].update(
+            {2: (np.ones((4, 1, 8, 8), "f4"), *a["heads"][2][1:])}
+        ),
+        "head of two planes": lambda a: a["heads"].update(
+            {2: (np.ones((4, 2, 9, 9), "f4"), *a["heads"][2][1:])}
+        ),
         "unknown padding": lambda a: a.update(padding="reflect"),
         "unknown isa": lambda a: a.update(isa="mmx"),
         "unknown algorithm": lambda a: a.update(algorithm="fft"),

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
-    **dict.fromkeys(["common", "aligned_buffer", "arena", "thread_pool"], 0),
-    **dict.fromkeys(["model", "pixel_io", "finish", "resize", "fma_peak"], 2),
-    **{"packing": 3, "network": 4, "gradient": 4, "strip": 5, "upscaler": 6, "bindings": 7},
+    **dict.fromkeys(["common", "aligned_buffer", "arena", "ring", "thread_pool", "tiles"], 0),
+    **dict.fromkeys(["model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
+    **{"planes": 3, "packing": 3, "plan": 3, "gradient": 4, "network": 4, "stream": 5, "finisher": 6},
+    **{"strip": 7, "upscaler": 8, "bindings": 9},
 }
 
 # Heights of the package's rooms: a room may import only what is below it.

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from fsrcnn_rt import Upscaler, _core, cli, load
+from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.engine import runtime
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
+from fsrcnn_rt.model import fsrcnn, idn, srcnn
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 tomllib = pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
 
-from fsrcnn_rt.training.config import ConfigError, parse_recipe, read_recipe  # noqa: E402
+from fsrcnn_rt.training.config import ConfigError, lay_out, parse_recipe, read_recipe  # noqa: E402
 from fsrcnn_rt.training.data import (  # noqa: E402
     LazyPair,
     PatchSampler,
@@ -31,14 +32,9 @@ from fsrcnn_rt.training.degrade import damaged, shrink  # noqa: E402
 from fsrcnn_rt.training.drawings import SIDE, draw  # noqa: E402
 from fsrcnn_rt.training.export import to_model  # noqa: E402
 from fsrcnn_rt.training.least_squares import solve_head  # noqa: E402
-from fsrcnn_rt.training.network import (  # noqa: E402
-    HEAD_PADS,
-    TrainableFsrcnn,
-    features,
-    loss_and_gradients,
-    subpixel_weight,
-    tap_reach,
-)
+from fsrcnn_rt.training.loss import Losses  # noqa: E402
+from fsrcnn_rt.training.network import apply, enlarge, subpixel_weight, tap_reach  # noqa: E402
+from fsrcnn_rt.training.trainable import Trainable  # noqa: E402
 from fsrcnn_rt.training.trainer import Training  # noqa: E402
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -48,9 +44,11 @@ name = "tiny"
 seed = 7
 
 [network]
+family = "fsrcnn"
 d = 6
 s = 3
 m = 1
+first = 5
 expansion = 8
 
 [data]
@@ -66,6 +64,7 @@ validation_images = 2
 
 [training]
 evaluate_every = 4
+precision = "float32"
 optimizer = "adam"
 average = 0.9
 clip = 1.0
@@ -151,6 +150,18 @@ def changed(**changes):
     return document
 
 
+FSRCNN = tomllib.loads(RECIPE)["network"]
+STATE1 = {"family": "state1", "n1": 5, "n2": 4, "kernels": [9, 5], "expansion": 8}
+SRCNN = {"family": "srcnn", "n1": 5, "n2": 4, "kernels": [9, 3, 5], "expansion": 8}
+IDN = {
+    "family": "idn",
+    "features": 8,
+    "blocks": 2,
+    "widths": [6, 4, 8, 8, 6, 10],
+    "groups": 2,
+    "expansion": 0,
+}
+
 DAMAGE = {"shares": {"jpeg": 0.5, "noise": 0.5}, "quality": [30, 60], "crf": [20, 30], "sigma": [2, 9]}
 
 
@@ -179,6 +190,25 @@ def test_recipes_of_the_repository_are_valid(path):
     assert {scale for stage in recipe.stages for scale in stage.scales} == {2, 3, 4}
 
 
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (FSRCNN, fsrcnn.Shape(6, 3, 1)),
+        (FSRCNN | {"first": 9}, fsrcnn.Shape(6, 3, 1, first=9)),
+        (STATE1, fsrcnn.State1(5, 4, (9, 5, 9))),
+        (SRCNN, srcnn.Shape((9, 3, 5), 5, 4)),
+        (IDN, idn.Shape(8, 2, (6, 4, 8, 8, 6, 10), 2)),
+    ],
+)
+def test_family_and_its_numbers(network, shape):
+    document = changed(network=network)
+    del document["stage"][1]
+    recipe = parse_recipe(document)
+    assert recipe.network == shape
+    assert type(recipe.network) is type(shape)
+    assert recipe.expansion == network["expansion"]
+
+
 def test_rate_is_a_number_or_a_pair(recipe):
     assert recipe.stages[0].learning_rate == (2e-3, 1e-3)
     assert recipe.stages[1].learning_rate == (1e-4, 1e-4)
@@ -194,6 +224,26 @@ def test_rate_is_a_number_or_a_pair(recipe):
         (changed(seed=True), "^seed: expected an integer"),
         (changed(network__d="many"), r"^network\.d: expected an integer of at least 1, got 'many'$"),
         (changed(network__t=1), r"^network\.t: unknown key$"),
+        (
+            changed(network__family="vdsr"),
+            r"^network\.family: expected 'fsrcnn' or 'state1' or .*, got 'vdsr'$",
+        ),
+        (changed(network={"family": "srcnn"}), r"^network\.kernels is missing$"),
+        (changed(network__first=4), r"^network: node\.0: kernel=4 is not odd and at most 9$"),
+        (
+            changed(network=SRCNN | {"kernels": [9, 5]}),
+            r"kernels: expected a list of 3 integers of at least 1",
+        ),
+        (changed(network=SRCNN), "^stage 'heads': least_squares: true needs family 'fsrcnn' or 'state1'$"),
+        (
+            changed(network=IDN | {"groups": 3}),
+            r"^network: node\.3: groups=3 does not divide 6 channels to 4$",
+        ),
+        (changed(training__precision="int8"), r"^training\.precision: expected 'float32' or 'bfloat16'"),
+        (
+            changed(training__precision="bfloat16"),
+            r"^training\.precision: 'bfloat16' is for family 'idn' alone$",
+        ),
         (changed(network=3), "^network: expected a table, got 3$"),
         (changed(data__augmentation=[]), r"^data\.augmentation: expected a list of numbers"),
         (changed(data__augmentation=[1.5]), r"^data\.augmentation: expected .* got \[1\.5\]$"),
@@ -241,10 +291,10 @@ def test_recipe_is_changed_by_options(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
     recipe = read_recipe(path, CHANGES)
-    assert (recipe.optimizer, recipe.m, recipe.name) == ("soap", 3, "other")
+    assert (recipe.optimizer, recipe.network.m, recipe.name) == ("soap", 3, "other")
     assert [(stage.steps, stage.scales) for stage in recipe.stages] == [(9, (3,)), (9, (4, 2))]
     unchanged = read_recipe(path)
-    assert (unchanged.optimizer, unchanged.d) == ("adam", recipe.d)
+    assert (unchanged.optimizer, unchanged.network.d) == ("adam", recipe.network.d)
 
 
 @pytest.mark.parametrize(
@@ -421,13 +471,8 @@ def test_validation_is_damaged_as_training_is(data):
 # --------------------------------------------------------------------------------------------- network
 
 
-def upscale(weights, x, scale):
-    weight, bias = weights[f"head.x{scale}.weight"], weights[f"head.x{scale}.bias"]
-    return apply_subpixel(features(weights, x), weight, bias, scale, HEAD_PADS[scale])
-
-
 def apply_subpixel(x, weight, bias, stride, pad):
-    before, after = tap_reach(stride, pad)
+    before, after = tap_reach(weight.shape[-1], stride, pad)
     x = torch.nn.functional.pad(x, (before, after, before, after), mode="replicate")
     phases = torch.nn.functional.conv2d(x, subpixel_weight(weight, stride, pad), bias.expand(stride * stride))
     return torch.nn.functional.pixel_shuffle(phases, stride)
@@ -438,7 +483,7 @@ def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
     random = torch.Generator().manual_seed(3)
     x = torch.randn(2, 5, 7, 6, generator=random)
     weight, bias = torch.randn(5, 1, 9, 9, generator=random), torch.randn(1, generator=random)
-    reach = max(tap_reach(stride, pad))
+    reach = max(tap_reach(9, stride, pad))
     padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
     output_padding = stride - 9 + 2 * pad
     expected = torch.nn.functional.conv_transpose2d(padded, weight, bias, stride, pad, output_padding)
@@ -465,9 +510,9 @@ def expanded_by_definition(parameters, x, scale):
     convolve = torch.nn.functional.conv2d
     for index in range(4):
         get = {
-            key.split("/")[2]: value for key, value in parameters.items() if key.startswith(f"trunk/{index}/")
+            key.split("/")[2]: value for key, value in parameters.items() if key.startswith(f"node/{index}/")
         }
-        outer, inner = (parameters[f"trunk/{index}/weight/{part}"] for part in ("outer", "inner"))
+        outer, inner = (parameters[f"node/{index}/weight/{part}"] for part in ("outer", "inner"))
         reach = inner.shape[-1] // 2
         padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate") if reach else x
         y = convolve(convolve(padded, inner), outer[:, :, None, None])
@@ -492,7 +537,7 @@ def test_collapsed_network_is_the_expanded_one(recipe, model_from_parameters):
 @pytest.fixture
 def model_from_parameters():
     """An expanded network with parameters of everyday size, and a picture."""
-    network = TrainableFsrcnn(6, 3, 1, [3], expansion=8, seed=1)
+    network = Trainable(fsrcnn.Shape(6, 3, 1), [3], expansion=8, seed=1)
     random = torch.Generator().manual_seed(6)
     with torch.no_grad():
         for name, value in network.values.items():
@@ -512,27 +557,166 @@ def test_gradients_reach_what_the_weights_were_made_of(model_from_parameters):
     expected = error[inner].square().mean()
     names, values = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(expected, values)
-    value = loss_and_gradients(
-        *(_core.Gradients(runtime.resolve_isa(None)), network.weights()),
-        *(lr[:, 0].numpy(), hr[:, 0].numpy(), 3, "mse", 2, 0.5),
-    )
+    losses = Losses(lay_out(fsrcnn.Shape(6, 3, 1)), runtime.resolve_isa(None))
+    value = losses.backward(network.weights(), lr[:, 0].numpy(), hr[:, 0].numpy(), 3, "mse", 2, 0.5)
     assert value == pytest.approx(float(expected.detach()), rel=1e-5)
     for name, parameter, gradient in zip(names, values, gradients, strict=True):
         scale = float(gradient.abs().max())
         torch.testing.assert_close(parameter.grad, 0.5 * gradient, rtol=0, atol=1e-4 * scale, msg=name)
 
 
-def test_features_are_those_of_the_oracle(net):
-    weights = {}
-    for index, arrays in enumerate(net.layers):
-        for part, array in zip(("weight", "bias", "slope"), arrays, strict=True):
-            weights[f"trunk.{index}.{part}"] = torch.from_numpy(array)
+SMALL = {
+    "fsrcnn": fsrcnn.Shape(6, 3, 1),
+    "state 1": fsrcnn.State1(5, 4),
+    "state 2": fsrcnn.Shape(6, 3, 2, first=9),
+    "srcnn": srcnn.Shape((9, 3, 5), 5, 4),
+    "idn": idn.Shape(8, 2, (6, 4, 8, 8, 6, 10), groups=2),
+}
+
+
+@pytest.fixture(params=SMALL)
+def shape(request):
+    """The shape of a small network of every family."""
+    return SMALL[request.param]
+
+
+def randomised(network, deviation=0.3):
+    """Move the parameters away from where they begin, so that every one of them counts."""
+    random = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for name, value in network.values.items():
+            share = 0.03 if name.startswith("head") and "weight" in name else deviation
+            value.add_(torch.randn(value.shape, generator=random) * share)
+    return network
+
+
+def oracle_net(model):
+    """The model as the oracle takes it."""
+    heads = {
+        scale: (head.weight, head.bias, head.pad, head.output_padding, -1)
+        for scale, head in model.heads.items()
+    }
+    nodes = [(n.weight, n.bias, n.slope, n.groups, n.source, list(n.adds)) for n in model.nodes]
+    return oracle.Net(nodes, heads, model.padding, model.planes, model.enlarged, model.plus_bicubic)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_network_is_that_of_the_oracle(shape, scale):
+    network = lay_out(shape)
+    model = network.with_random_weights(np.random.default_rng(5))
+    weights = {name: torch.from_numpy(array) for name, array in model.tensors.items()}
     luma = np.random.default_rng(8).uniform(size=(9, 14)).astype(np.float32)
-    expected = luma[None].astype(np.float64)
-    for weight, bias, slope in net.layers:
-        expected = oracle.prelu(oracle.conv2d(expected, weight, bias, "replicate"), slope)
-    result = features(weights, torch.from_numpy(luma)[None, None])[0].numpy()
-    assert result == pytest.approx(expected, abs=2e-5)
+    result = apply(network, weights, torch.from_numpy(luma)[None, None], scale)[0, 0].numpy()
+    assert result == pytest.approx(oracle.forward(oracle_net(model), luma, scale), abs=2e-5)
+
+
+def test_bfloat16_is_near_float32():
+    """The bicubic picture keeps its precision, what is added to it has 8 bits."""
+    network = Trainable(SMALL["idn"], [3], expansion=0, seed=1)
+    weights = randomised(network, 0.01).weights()
+    x = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        exact, rough = (
+            apply(lay_out(SMALL["idn"]), weights, x, 3, t) for t in (torch.float32, torch.bfloat16)
+        )
+    added = float((exact - enlarge(x, 3)).abs().max())
+    assert rough.dtype == torch.float32
+    assert 0 < float((exact - rough).abs().max()) < 0.05 * added
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("size", [(7, 12), (1, 3)])
+def test_bicubic_picture_is_that_of_the_oracle(scale, size, rng):
+    luma = rng.uniform(size=size)
+    result = enlarge(torch.from_numpy(luma).float()[None, None], scale)[0, 0].numpy()
+    assert result == pytest.approx(oracle.bicubic(luma, scale), abs=1e-6)
+
+
+def loss_by_definition(network, weights, lr, hr, scale, loss, border, overshoot):
+    """In float64, from what the network makes."""
+    result = apply(network, weights, torch.from_numpy(lr)[:, None], scale)[:, 0].detach().numpy()
+    step = 1 if network.enlarged else scale
+    read = [oracle.bicubic(patch, scale) if network.enlarged else patch for patch in lr]
+    total = count = 0
+    for n in range(len(hr)):
+        for y in range(scale * border, hr.shape[1] - scale * border):
+            for x in range(scale * border, hr.shape[2] - scale * border):
+                v, u = y // step, x // step
+                near = read[n][max(0, v - 2) : v + 3, max(0, u - 2) : u + 3]
+                more = 0.15 * (near.max() - near.min())
+                beyond = max(0.0, result[n, y, x] - near.max() - more, near.min() - more - result[n, y, x])
+                error = abs(result[n, y, x] - hr[n, y, x])
+                power = 1 if loss == "l1" else 2
+                total += error**power + overshoot * beyond**power
+                count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse"])
+def test_loss_and_gradients_of_every_family(shape, loss, rng):
+    """The value against its definition, the gradients against differences of it, overshoot included."""
+    network = lay_out(shape, [2])
+    trained = randomised(Trainable(shape, [2], expansion=0, seed=1), 0.05)
+    lr = rng.uniform(size=(2, 10, 10)).astype(np.float32)
+    hr = rng.uniform(size=(2, 20, 20)).astype(np.float32)
+    losses = Losses(network, runtime.resolve_isa(None))
+    value = losses.backward(trained.weights(), lr, hr, 2, loss, 2, 0.5, 4.0)
+    assert value == pytest.approx(
+        loss_by_definition(network, trained.weights(), lr, hr, 2, loss, 2, 4.0), rel=1e-4
+    )
+
+    random = torch.Generator().manual_seed(9)
+    directions = {
+        n: torch.randn(v.shape, generator=random) * v.detach().abs().mean()
+        for n, v in trained.named_parameters()
+    }
+    expected = sum(float((p.grad * directions[n]).sum()) for n, p in trained.named_parameters())
+    step = 1e-3
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                parameter.add_(directions[name], alpha=sign * step)
+        sides.append(loss_by_definition(network, trained.weights(), lr, hr, 2, loss, 2, 4.0))
+        with torch.no_grad():
+            for name, parameter in trained.named_parameters():
+                parameter.add_(directions[name], alpha=-sign * step)
+    assert 0.5 * (sides[0] - sides[1]) / (2 * step) == pytest.approx(expected, rel=0.02, abs=1e-3 * value)
+
+
+def test_the_core_computes_what_pytorch_does(shape, rng):
+    """Chains train by the core: value and gradients are those of the network in PyTorch."""
+    network = lay_out(shape, [3])
+    if shape is SMALL["idn"]:
+        assert Losses(network, "reference")._engine is None
+        return
+    lr = rng.uniform(size=(2, 12, 12)).astype(np.float32)
+    hr = rng.uniform(size=(2, 36, 36)).astype(np.float32)
+    found = []
+    for by_core in (True, False):
+        trained = randomised(Trainable(shape, [3], expansion=8, seed=1), 0.05)
+        losses = Losses(network, runtime.resolve_isa(None))
+        assert losses._engine is not None
+        if not by_core:
+            losses._engine = None
+        value = losses.backward(trained.weights(), lr, hr, 3, "mse", 2)
+        found.append((value, {name: p.grad for name, p in trained.named_parameters()}))
+    (ours, of_ours), (theirs, of_theirs) = found
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    for name, gradient in of_theirs.items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(of_ours[name], gradient, rtol=0, atol=1e-4 * scale, msg=name)
+
+
+@pytest.mark.parametrize("expansion", [0, 8])
+def test_networks_on_the_bicubic_picture_begin_with_it(expansion, rng):
+    """PSNR starts at bicubic's: nothing is to be learned before it gets better."""
+    x = torch.from_numpy(imresize(rng.uniform(size=(5, 6)), 3).astype(np.float32))[None, None]
+    for name, deviation in ("idn", 0.01), ("srcnn", 0.05):
+        weights = Trainable(SMALL[name], [2, 3, 4], expansion, seed=1).weights()
+        for scale in (2, 3, 4):
+            result = apply(lay_out(SMALL[name]), weights, x, scale).detach()
+            assert float((result - enlarge(x, scale)).std()) < deviation, (name, scale)
 
 
 # -------------------------------------------------------------------------------------------- training
@@ -541,26 +725,61 @@ def test_features_are_those_of_the_oracle(net):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_least_squares_finds_the_head_that_made_the_pictures(rng, scale):
     """Where the truth is a head's output, that head is found, bias included."""
-    network = TrainableFsrcnn(4, 3, 1, [scale], expansion=0, seed=1)
-    weights = {name: value.detach() for name, value in network.weights().items()}
+    shape = fsrcnn.Shape(4, 3, 1)
+    network = lay_out(shape)
+    trained = Trainable(shape, [scale], expansion=0, seed=1)
+    weights = {name: value.detach() for name, value in trained.weights().items()}
     weights[f"head.x{scale}.weight"] = torch.from_numpy(rng.normal(0, 0.05, (4, 1, 9, 9)).astype(np.float32))
     weights[f"head.x{scale}.bias"] = torch.tensor([0.3])
 
     class Sampler:
         def draw(self, random):
             lr = random.uniform(size=(4, 1, 24, 24)).astype(np.float32)
-            return lr, upscale(weights, torch.from_numpy(lr), scale).numpy()
+            return lr, apply(network, weights, torch.from_numpy(lr), scale).numpy()
 
-    weight, bias = solve_head(weights, scale, Sampler(), rng)
+    weight, bias = solve_head(network, weights, scale, Sampler(), rng)
     found = weights | {f"head.x{scale}.weight": weight, f"head.x{scale}.bias": bias}
     assert weight.shape == (4, 1, 9, 9)
     assert bias.shape == (1,)
     lr, hr = Sampler().draw(rng)
-    before, after = tap_reach(scale, {2: 4, 3: 3, 4: 4}[scale])
+    before, after = tap_reach(9, scale, {2: 4, 3: 3, 4: 4}[scale])
     inner = (..., slice(before + 4, -after - 4), slice(before + 4, -after - 4))
     torch.testing.assert_close(
-        upscale(found, torch.from_numpy(lr), scale)[inner], torch.from_numpy(hr)[inner], rtol=0, atol=2e-3
+        apply(network, found, torch.from_numpy(lr), scale)[inner],
+        torch.from_numpy(hr)[inner],
+        rtol=0,
+        atol=2e-3,
     )
+
+
+def of_family(network, **training):
+    """A recipe of one stage for a network."""
+    document = change_stage(0, steps=60, learning_rate=[2e-3, 0.0], scales=[3, 2], scale_weights=[1.0, 1.0])
+    document["network"] = network
+    document["training"] |= training
+    del document["stage"][1]
+    return parse_recipe(document)
+
+
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [(STATE1, "float32"), (SRCNN, "float32"), (IDN, "float32"), (IDN | {"expansion": 8}, "bfloat16")],
+)
+def test_every_family_trains_and_resumes(data, network, precision, tmp_path):
+    """It learns, a training in pieces makes the same bits, and the model is what the recipe names."""
+    recipe = of_family(network, precision=precision, optimizer="soap", evaluate_every=30)
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, done = train(recipe, data, tmp_path / "whole")
+    assert done
+    parts, _ = train(recipe, data, tmp_path / "parts", limits=(5, None))
+    for name, value in whole.average.items():
+        assert torch.equal(value, parts.average[name]), name
+    for scale in ("psnr_x3", "psnr_x2"):
+        assert float(whole._rows[-1][scale]) > float(whole._rows[1][scale]) + 0.1, scale
+    model = to_model(whole.average, recipe, whole.figures)
+    assert model.architecture == lay_out(recipe.network, (2, 3))
+    assert model.scales == (2, 3)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "soap", "sgd"])
@@ -599,6 +818,98 @@ def test_checkpoint_of_another_recipe_is_refused(data, recipe, tmp_path):
     (tmp_path / "x.checkpoint").write_bytes(b"PK broken")
     with pytest.raises(ValueError, match="not a checkpoint"):
         Training(recipe, data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv").resume()
+
+
+def test_what_is_ahead_may_change(data, tmp_path):
+    """A stage of a constant rate is made longer or cut short, and others follow; the past stays."""
+    endless = change_stage(0, steps=1000, learning_rate=1e-3)
+    del endless["stage"][1]
+    train(parse_recipe(endless), data, tmp_path, limits=(6,))
+    cut = change_stage(0, steps=6, learning_rate=1e-3)
+    falling = {**cut["stage"][0], "name": "falling", "steps": 4, "learning_rate": [1e-3, 0.0]}
+    cut["stage"][1] = falling
+
+    def resumed(document):
+        training = Training(parse_recipe(document), data, tmp_path / "x.checkpoint", tmp_path / "x.log.csv")
+        training.resume()
+        return training
+
+    for document in (
+        cut | {"stage": [{**cut["stage"][0], "steps": 5}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "learning_rate": 2e-3}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "learning_rate": [1e-3, 0.0]}, falling]},
+        cut | {"stage": [{**cut["stage"][0], "patch": 9}, falling]},
+        cut | {"stage": [cut["stage"][0], {**falling, "scales": [2]}]},
+    ):
+        with pytest.raises(ValueError, match="written by another recipe"):
+            resumed(document)
+    training = resumed(cut)
+    assert training.run()
+    assert [(row["stage"], row["step"]) for row in training._rows[-3:]] == [
+        ("trunk", "5"), ("falling", "0"), ("falling", "4")
+    ]  # fmt: skip
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    uncut, _ = train(parse_recipe(cut), data, whole)
+    for name, value in uncut.average.items():
+        assert torch.equal(value, training.average[name]), name
+
+
+def test_killed_training_goes_on_from_its_checkpoint(data, tmp_path):
+    """SIGKILL amid the steps: what was written last is whole, and the end is that of a whole run."""
+    document = change_stage(0, steps=40)
+    document["training"]["evaluate_every"] = 2
+    del document["stage"][1]
+    whole, _ = train(parse_recipe(document), data, tmp_path)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    code = (
+        "import sys, json, torch; from pathlib import Path\n"
+        "from fsrcnn_rt.training.config import parse_recipe\n"
+        "from fsrcnn_rt.training.trainer import Training\n"
+        "torch.set_num_threads(1); folder = Path(sys.argv[3])\n"
+        "paths = Path(sys.argv[2]), folder / 'x.checkpoint', folder / 'x.log.csv'\n"
+        "training = Training(parse_recipe(json.loads(sys.argv[1])), *paths)\n"
+        "training.run(report=lambda line: print(line, flush=True))\n"
+    )
+    arguments = [sys.executable, "-c", code, json.dumps(document), str(data), str(folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if " step 8 " in line:
+                process.kill()
+                break
+    training = Training(parse_recipe(document), data, folder / "x.checkpoint", folder / "x.log.csv")
+    training.resume()
+    assert 0 < training._total < 40
+    training.run()
+    for name, value in whole.average.items():
+        assert torch.equal(value, training.average[name]), name
+
+
+def test_soap_turns_no_side_that_is_too_long(monkeypatch):
+    """The other side is turned still; columns of one gradient then move alike, rows do not."""
+    from fsrcnn_rt.training import soap
+
+    def steps(longest):
+        monkeypatch.setattr(soap, "LONGEST_SIDE", longest)
+        random = torch.Generator().manual_seed(3)
+        parameter = torch.nn.Parameter(torch.zeros(3, 5))
+        optimizer = soap.Soap([parameter], lr=0.1)
+        for _ in range(25):
+            parameter.grad = torch.randn(3, 1, generator=random).expand(3, 5) + 0.1
+            optimizer.step()
+        return parameter.detach(), optimizer.state[parameter]
+
+    _, state = steps(5)
+    assert {"left", "right", "left_basis", "right_basis"} <= state.keys()
+    result, state = steps(4)
+    assert "right" not in state
+    assert "left_basis" in state
+    torch.testing.assert_close(result, result[:, :1].expand(3, 5))
+    assert float(result[:, 0].std()) > 0.01
+    untouched, state = steps(2)
+    assert "left" not in state
+    assert not torch.allclose(result, untouched)
 
 
 def test_heads_stage_leaves_the_trunk_as_it_is(data, recipe, tmp_path):

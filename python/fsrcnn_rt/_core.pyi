@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _F32 = npt.NDArray[np.float32]
+_Channels = tuple[int, int, int]
 
 def available_isas() -> list[str]:
     """Names of the kernel sets this processor runs, slowest first: reference, baseline, avx2, avx512."""
@@ -36,11 +37,11 @@ class Gradients:
     ) -> tuple[float, list[tuple[_F32, _F32, _F32]]]:
         """Return the mean loss of a batch and its gradient for weight, bias and slope of every layer.
 
-        ``layers``: as of ``Network``; the last is the head in sub-pixel form, (scale**2, ic, k, k), whose
-        slope is not used. ``lr``: (N, P, P), ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of
-        what lies more than ``border`` LR pixels from the edges, which are replicated. ``overshoot``: what the
-        same loss of leaving the range of the 5x5 pixels around, widened by 0.15 of it, counts on top.
-        Releases the GIL.
+        ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)), each of which reads the one before; the
+        last is the head in sub-pixel form, (scale**2, ic, k, k), whose slope is not used. ``lr``: (N, P, P),
+        ``hr``: (N, scale * P, scale * P). ``loss``: "l1" or "mse" of what lies more than ``border`` LR pixels
+        from the edges, which are replicated. ``overshoot``: what the same loss of leaving the range of the
+        5x5 pixels around, widened by 0.15 of it, counts on top. Releases the GIL.
         ``threads`` do not change the bits.
         """
 
@@ -49,18 +50,28 @@ class Network:
 
     def __init__(
         self,
-        layers: Sequence[tuple[_F32, _F32, _F32]],
+        nodes: Sequence[tuple[_F32, _F32, _F32, int, _Channels, Sequence[_Channels]]],
         heads: Mapping[int, tuple[_F32, _F32, int, int, int]],
         padding: str,
         isa: str,
         *,
+        planes: int = 1,
+        enlarged: bool = False,
+        plus_bicubic: bool = False,
         algorithm: str = "winograd",
     ) -> None:
         """Pack a network.
 
-        ``layers``: (weight (oc, ic, k, k), bias (oc,), slope (oc,)) per convolution; slope 0 is ReLU, 1 none.
-        ``heads``: stride -> (weight (ic, 1, 9, 9), bias (1,), pad, output_padding, border); border -1: full.
-        ``padding``: "zeros" or "replicate". ``isa``: a name of ``available_isas()``.
+        Results are numbered: 0 is the input, i + 1 what node i makes. A range of channels is (of, first,
+        count): ``count`` channels of result ``of``, from ``first`` on.
+        ``nodes``: (weight (oc, ic / groups, k, k), bias (oc,), slope (oc,), groups, source, adds) per
+        convolution; slope 0 is ReLU, 1 none. ``source`` is the range of ic channels that it reads; ``adds``
+        are none, or ranges that side by side are as wide as its output, to which they are added after PReLU.
+        All are of results made before. ``heads``: stride -> (weight (ic, 1, k, k), bias (1,), pad,
+        output_padding, border), which read the last result; k - 2 * pad + output_padding is the stride, and a
+        negative output_padding cuts off; border -1: full. ``padding``: "zeros" or "replicate". ``isa``: a
+        name of ``available_isas()``. ``plus_bicubic``: the result is the sum of the heads' and the bicubic
+        picture.
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
         """
 

@@ -11,7 +11,7 @@
 #include "fma_peak.h"
 #include "gradient.h"
 #include "kernels/dispatch.h"
-#include "resize.h"
+#include "planes.h"
 #include "upscaler.h"
 
 namespace py = pybind11;
@@ -37,16 +37,55 @@ std::vector<float> to_vector(const FloatArray& array) { return {array.data(), ar
 
 int dim(const FloatArray& array, int axis) { return static_cast<int>(array.shape(axis)); }
 
-ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const FloatArray& slope) {
+ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const FloatArray& slope, int groups = 1) {
   if (weight.ndim() != 4 || weight.shape(2) != weight.shape(3)) {
-    throw py::value_error("weight is not (oc, ic, k, k)");
+    throw py::value_error("weight is not (oc, ic / groups, k, k)");
   }
-  return {dim(weight, 1), dim(weight, 0), dim(weight, 2), to_vector(weight), to_vector(bias), to_vector(slope)};
+  return {.ic = dim(weight, 1) * groups,
+          .oc = dim(weight, 0),
+          .kernel = dim(weight, 2),
+          .weight = to_vector(weight),
+          .bias = to_vector(bias),
+          .slope = to_vector(slope),
+          .groups = groups};
 }
 
-Head to_head(int stride, const FloatArray& weight, const FloatArray& bias, int pad, int output_padding, int border) {
-  if (weight.ndim() != 4 || bias.size() != 1) throw py::value_error("head is not weight (ic, 1, 9, 9), bias (1,)");
-  return {stride, pad, output_padding, border, dim(weight, 0), to_vector(weight), *bias.data()};
+using RangeTuple = std::tuple<int, int, int>;  // of, first, count
+using NodeTuple = std::tuple<FloatArray, FloatArray, FloatArray, int, RangeTuple, std::vector<RangeTuple>>;
+using HeadTuple = std::tuple<FloatArray, FloatArray, int, int, int>;
+
+Channels to_channels(const RangeTuple& range) {
+  return {.of = std::get<0>(range), .first = std::get<1>(range), .count = std::get<2>(range)};
+}
+
+Node to_node(const NodeTuple& tuple) {
+  const auto& [weight, bias, slope, groups, source, adds] = tuple;
+  Node node{.conv = to_layer(weight, bias, slope, groups), .source = to_channels(source), .adds = {}};
+  for (const RangeTuple& range : adds) node.adds.push_back(to_channels(range));
+  return node;
+}
+
+Head to_head(int stride, const HeadTuple& tuple) {
+  const auto& [weight, bias, pad, output_padding, border] = tuple;
+  if (weight.ndim() != 4 || weight.shape(1) != 1 || weight.shape(2) != weight.shape(3) || bias.size() != 1) {
+    throw py::value_error("head is not weight (ic, 1, k, k), bias (1,)");
+  }
+  return {.stride = stride,
+          .pad = pad,
+          .output_padding = output_padding,
+          .border = border,
+          .ic = dim(weight, 0),
+          .kernel = dim(weight, 2),
+          .weight = to_vector(weight),
+          .bias = *bias.data()};
+}
+
+Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
+               bool plus_bicubic) {
+  Model model{.nodes = {}, .heads = {}, .padding = parse_padding(padding), .plus_bicubic = plus_bicubic};
+  for (const NodeTuple& node : nodes) model.nodes.push_back(to_node(node));
+  for (const auto& [stride, head] : heads) model.heads.push_back(to_head(stride, head));
+  return model;
 }
 
 std::string describe_shape(const py::array& array) { return py::str(array.attr("shape")).cast<std::string>(); }
@@ -62,7 +101,7 @@ SampleRange to_range(SampleType type, int bits) {
 }
 
 template <typename Byte>
-BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* name, int bits) {
+BasicImageView<Byte> to_view(const py::array& array, Byte* data, const std::string& name, int bits) {
   BasicImageView<Byte> view{};
   const py::dtype dtype = array.dtype();
   if (dtype.equal(py::dtype::of<uint8_t>())) {
@@ -72,16 +111,11 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* nam
   } else if (dtype.equal(py::dtype::of<float>())) {
     view.type = SampleType::f32;
   } else {
-    throw py::type_error(std::string(name) + ": dtype " + py::str(dtype).cast<std::string>() +
-                         " is not uint8, uint16 or float32");
-  }
-  // As numpy counts it, which looks at the strides, too.
-  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
-    throw py::value_error(std::string(name) + " is not aligned for its dtype");
+    throw py::type_error(name + ": dtype " + py::str(dtype).cast<std::string>() + " is not uint8, uint16 or float32");
   }
   const bool has_channels = array.ndim() == 3;
   if ((array.ndim() != 2 && !has_channels) || array.size() == 0 || (has_channels && array.shape(2) > 4)) {
-    throw py::value_error(std::string(name) + ": shape " + describe_shape(array) +
+    throw py::value_error(name + ": shape " + describe_shape(array) +
                           " is not (height, width) or (height, width, 1..4), none of them 0");
   }
   view.range = to_range(view.type, bits);
@@ -95,156 +129,81 @@ BasicImageView<Byte> to_view(const py::array& array, Byte* data, const char* nam
   return view;
 }
 
-// First and last byte that a view touches.
-template <typename Byte>
-std::pair<const unsigned char*, const unsigned char*> extent(const BasicImageView<Byte>& v) {
-  const unsigned char* low = v.data;
-  const unsigned char* high = v.data + sample_bytes(v.type) - 1;
-  const auto stretch = [&](std::ptrdiff_t count, std::ptrdiff_t stride) {
-    (stride < 0 ? low : high) += (count - 1) * stride;
-  };
-  stretch(v.height, v.row_stride);
-  stretch(v.width, v.pixel_stride);
-  stretch(v.channels, v.channel_stride);
-  return {low, high};
+ImageView to_source(const py::array& array, int bits) {
+  return to_view(array, static_cast<const unsigned char*>(array.data()), "src", bits);
+}
+
+/// Of the rank of the source.
+MutableImageView to_destination(const py::array& array, const std::string& name, int bits, const py::array& src) {
+  if (!array.writeable()) throw py::value_error(name + " is not writeable");
+  if (array.ndim() != src.ndim()) {
+    throw py::value_error(name + ": shape " + describe_shape(array) + " does not fit src " + describe_shape(src));
+  }
+  return to_view(array, static_cast<unsigned char*>(const_cast<void*>(array.data())), name, bits);
+}
+
+ImageView to_plane(const py::array& src, int bits) {
+  if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
+  return to_source(src, bits);
+}
+
+Finish to_finish(double strength, bool guard, bool guided) {
+  return {.strength = static_cast<float>(strength), .guard = guard, .guided = guided};
 }
 
 class Network {
  public:
-  Network(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
-          const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads, const std::string& padding,
-          const std::string& isa, const std::string& algorithm)
-      : upscaler_(to_model(layers, heads, padding), table_by_name(isa), parse_algorithm(algorithm)) {}
+  Network(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
+          const std::string& isa, int planes, bool enlarged, bool plus_bicubic, const std::string& algorithm)
+      : upscaler_(to_model(nodes, heads, padding, plus_bicubic), table_by_name(isa), parse_algorithm(algorithm)),
+        planes_(upscaler_.kernels()) {
+    if (planes != 1 || enlarged) throw py::value_error("networks of enlarged pictures are not supported");
+  }
 
   std::string isa() const { return upscaler_.kernels().isa; }
 
   void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width, int bits,
            const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows, double strength, bool guard,
            bool guided) const {
-    require_threads(threads);
-    const Finish finish = to_finish(strength, guard, guided);
-    if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
-    if (dst.empty()) throw py::value_error("dst is empty");
-    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
+    const ImageView source = to_source(src, bits);
     const auto [begin, end] = rows.value_or(std::pair<std::ptrdiff_t, std::ptrdiff_t>(0, source.height));
-    if (begin < 0 || begin >= end || end > source.height || begin % kWinogradTile != 0 ||
-        (end % kWinogradTile != 0 && end != source.height)) {
-      throw py::value_error("rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
-                            std::to_string(kWinogradTile) + " rows of " + std::to_string(source.height));
-    }
-    Target targets[kMaxStride];
-    std::size_t count = 0;
+    std::vector<Target> targets;
     for (const auto& [scale, array] : dst) {
-      const std::string name = "dst[" + std::to_string(scale) + "]";
-      if (!upscaler_.has_scale(scale)) throw py::value_error(name + ": the model has no head for this scale");
-      const MutableImageView view = to_dst(array, name, bits, src, source);
-      if (view.height != source.height * scale || view.width != source.width * scale) refuse_shape(array, name, src);
-      targets[count++] = {scale, view};
+      targets.push_back({scale, to_destination(array, "dst[" + std::to_string(scale) + "]", bits, src)});
     }
     py::gil_scoped_release release;
-    upscaler_.run(source, std::span<const Target>(targets, count), finish, begin, end, threads, strip_width);
+    upscaler_.run(source, targets, to_finish(strength, guard, guided), begin, end, threads, strip_width);
   }
 
   void resize(const py::array& src, const py::array& dst, const std::vector<int>& scales, int threads,
               std::ptrdiff_t strip_width, int bits, double strength, bool guard, bool guided) const {
-    require_threads(threads);
-    const Finish finish = to_finish(strength, guard, guided);
-    if (strip_width < 0) throw py::value_error("strip_width=" + std::to_string(strip_width) + " is negative");
-    if (scales.empty() || scales.size() > static_cast<std::size_t>(kMaxChain)) {
-      throw py::value_error("scales has " + std::to_string(scales.size()) + " scales, not 1 to " +
-                            std::to_string(kMaxChain));
-    }
-    std::ptrdiff_t product = 1;
-    for (const int scale : scales) {
-      if (!upscaler_.has_scale(scale)) {
-        throw py::value_error("scales: the model has no head for " + std::to_string(scale));
-      }
-      product *= scale;
-    }
-    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
-    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
-    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
-      return size >= of && size <= of * product && of * product <= kMaxTaps / 4 * size;
-    };
-    if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
+    const ImageView source = to_source(src, bits);
+    const MutableImageView view = to_destination(dst, "dst", bits, src);
     py::gil_scoped_release release;
-    upscaler_.run_resized(source, view, finish, scales, threads, strip_width);
+    upscaler_.run_resized(source, view, to_finish(strength, guard, guided), scales, threads, strip_width);
   }
 
   void bicubic_resize(const py::array& src, const py::array& dst, const std::pair<double, double>& from,
                       const std::pair<double, double>& to, int threads, int bits,
                       const std::pair<double, double>& siting) const {
-    require_threads(threads);
-    if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
-    const auto grows = [](double of, double size) { return of > 0 && size >= of && size < 1e15; };
-    if (!grows(from.first, to.first) || !grows(from.second, to.second)) {
-      throw py::value_error("source_size and result_size are not sizes, of which the second is no smaller");
-    }
-    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
-    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
+    const ImageView source = to_plane(src, bits);
+    const MutableImageView view = to_destination(dst, "dst", bits, src);
     py::gil_scoped_release release;
-    upscaler_.run_bicubic_resized(source, view, {from.first, from.second}, {to.first, to.second},
-                                  {siting.first, siting.second}, threads);
+    planes_.resize(source, view, {from.first, from.second}, {to.first, to.second}, {siting.first, siting.second},
+                   threads);
   }
 
   void bicubic(const py::array& src, const py::array& dst, int scale, int threads, int bits,
                const std::pair<double, double>& siting) const {
-    require_threads(threads);
-    if (scale < 1 || scale > kMaxStride) throw py::value_error("scale=" + std::to_string(scale) + " is not 1 to 4");
-    if (src.ndim() != 2) throw py::value_error("src: shape " + describe_shape(src) + " is not (height, width)");
-    const ImageView source = to_view(src, static_cast<const unsigned char*>(src.data()), "src", bits);
-    const MutableImageView view = to_dst(dst, "dst", bits, src, source);
-    const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
-      return size <= of * scale && size > (of - 1) * scale;
-    };
-    if (!fits(view.height, source.height) || !fits(view.width, source.width)) refuse_shape(dst, "dst", src);
+    const ImageView source = to_plane(src, bits);
+    const MutableImageView view = to_destination(dst, "dst", bits, src);
     py::gil_scoped_release release;
-    upscaler_.run_bicubic(source, view, scale, {siting.first, siting.second}, threads);
+    planes_.enlarge(source, view, scale, {siting.first, siting.second}, threads);
   }
 
  private:
-  static void require_threads(int threads) {
-    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
-  }
-
-  static Finish to_finish(double strength, bool guard, bool guided) {
-    if (!(strength >= 0 && strength <= 1.5)) {
-      throw py::value_error("strength=" + py::str(py::cast(strength)).cast<std::string>() + " is not 0 to 1.5");
-    }
-    return {static_cast<float>(strength), guard, guided};
-  }
-
-  [[noreturn]] static void refuse_shape(const py::array& array, const std::string& name, const py::array& src) {
-    throw py::value_error(name + ": shape " + describe_shape(array) + " does not fit src " + describe_shape(src));
-  }
-
-  /// A destination of the dtype, rank and channels of the source, and apart from it.
-  static MutableImageView to_dst(const py::array& array, const std::string& name, int bits, const py::array& src,
-                                 const ImageView& source) {
-    if (!array.writeable()) throw py::value_error(name + " is not writeable");
-    const MutableImageView view =
-        to_view(array, static_cast<unsigned char*>(const_cast<void*>(array.data())), name.c_str(), bits);
-    if (view.type != source.type) throw py::type_error(name + ": dtype is not that of src");
-    if (array.ndim() != src.ndim() || view.channels != source.channels) refuse_shape(array, name, src);
-    const auto [src_low, src_high] = extent(source);
-    const auto [low, high] = extent(view);
-    if (low <= src_high && src_low <= high) throw py::value_error(name + " overlaps src");
-    return view;
-  }
-
-  static Model to_model(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers,
-                        const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>& heads,
-                        const std::string& padding) {
-    Model model{{}, {}, parse_padding(padding)};
-    for (const auto& [weight, bias, slope] : layers) model.layers.push_back(to_layer(weight, bias, slope));
-    for (const auto& [stride, head] : heads) {
-      const auto& [weight, bias, pad, output_padding, border] = head;
-      model.heads.push_back(to_head(stride, weight, bias, pad, output_padding, border));
-    }
-    return model;
-  }
-
   Upscaler upscaler_;
+  PlaneUpscaler planes_;
 };
 
 FloatArray to_array(const std::vector<float>& values, const std::vector<py::ssize_t>& shape) {
@@ -318,11 +277,10 @@ PYBIND11_MODULE(_core, m) {
       .def("run", &Gradients::run, py::arg("layers"), py::arg("lr"), py::arg("hr"), py::arg("loss"), py::arg("border"),
            py::arg("threads"), py::arg("overshoot") = 0.0f);
   py::class_<Network>(m, "Network")
-      .def(py::init<const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>&,
-                    const std::map<int, std::tuple<FloatArray, FloatArray, int, int, int>>&, const std::string&,
-                    const std::string&, const std::string&>(),
-           py::arg("layers"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(),
-           py::arg("algorithm") = "winograd")
+      .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
+                    const std::string&, int, bool, bool, const std::string&>(),
+           py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(), py::arg("planes") = 1,
+           py::arg("enlarged") = false, py::arg("plus_bicubic") = false, py::arg("algorithm") = "winograd")
       .def_property_readonly("isa", &Network::isa)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,

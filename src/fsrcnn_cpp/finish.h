@@ -22,9 +22,6 @@ struct Finish {
 /// guard lets that pass.
 inline constexpr float kGuardPart = 0.27f, kGuardSlack = 0.01f;
 
-/// Rows of a window around a pixel: those that are kBicubicReach or less away.
-inline constexpr int kWindowRows = 2 * kBicubicReach + 1;
-
 /// Measures the surroundings of a row of pixels. Of every plane there are kWindowRows rows, of which the middle one is
 /// that row: column x lies at index x, and kBicubicReach columns on either side are readable, as are kMaxLanes more.
 class Survey {

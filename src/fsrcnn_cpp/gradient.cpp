@@ -93,22 +93,32 @@ struct Sums {
 /// Takes one patch after the other through the layers and back.
 class Pass {
  public:
-  /// Over memory from `arena`, finite numbers all of it.
-  Pass(const KernelTable& kernels, const std::vector<Layer>& layers, Geometry geometry, Arena& arena)
-      : kernels_(kernels), layers_(layers), geometry_(geometry) {
-    std::ptrdiff_t most = 1;
+  Pass(const KernelTable& kernels, const std::vector<Layer>& layers, Geometry geometry)
+      : kernels_(kernels), layers_(layers), geometry_(geometry), inputs_(layers.size()), outputs_(layers.size()) {
+    std::size_t outputs = 0, taps = 0;
     for (const Layer& layer : layers) {
-      inputs_.push_back(arena.take(geometry.plane() * layer.conv->ic));
-      outputs_.push_back(arena.take(geometry.plane() * layer.conv->oc));
-      most = std::max<std::ptrdiff_t>(most, layer.conv->oc);
+      outputs = std::max(outputs, static_cast<std::size_t>(layer.conv->oc));
+      taps = std::max(taps, static_cast<std::size_t>(layer.columns()));
     }
-    gradient_ = arena.take(geometry.plane() * most);
-    next_gradient_ = arena.take(geometry.plane() * most);
-    ones_ = arena.take(geometry.plane());
-    low_ = arena.take(geometry.side * geometry.side);
-    high_ = arena.take(geometry.side * geometry.side);
+    a_.reserve(outputs);
+    b_.reserve(taps);
   }
 
+  void carve(Arena& arena) {
+    std::ptrdiff_t most = 1;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      inputs_[i] = arena.take(geometry_.plane() * layers_[i].conv->ic);
+      outputs_[i] = arena.take(geometry_.plane() * layers_[i].conv->oc);
+      most = std::max<std::ptrdiff_t>(most, layers_[i].conv->oc);
+    }
+    gradient_ = arena.take(geometry_.plane() * most);
+    next_gradient_ = arena.take(geometry_.plane() * most);
+    ones_ = arena.take(geometry_.plane());
+    low_ = arena.take(geometry_.side * geometry_.side);
+    high_ = arena.take(geometry_.side * geometry_.side);
+  }
+
+  /// Allocates nothing and cannot fail.
   void run(const PatchBatch& batch, std::ptrdiff_t index, Loss loss, double pixels, Sums& sums) {
     std::fill_n(ones_, geometry_.plane(), 1.0f);
     forward(batch.lr + index * batch.side * batch.side);
@@ -224,8 +234,12 @@ class Pass {
       }
     }
     b_.push_back(ones_);
-    kernels_.correlate(
-        {a_.data(), b_.data(), layer.conv->oc, static_cast<int>(b_.size()), g.span(0), sums.weights[index].data()});
+    kernels_.correlate({.a = a_.data(),
+                        .b = b_.data(),
+                        .rows = layer.conv->oc,
+                        .columns = static_cast<int>(b_.size()),
+                        .n = g.span(0),
+                        .dst = sums.weights[index].data()});
   }
 
   void convolve(const PackedConv& conv, const float* src, std::ptrdiff_t width, float* dst) const {
@@ -275,8 +289,8 @@ class Pass {
   const std::vector<Layer>& layers_;
   Geometry geometry_;
   std::vector<float*> inputs_, outputs_;  // of every layer; outputs before PReLU
-  float *gradient_, *next_gradient_, *ones_;
-  float *low_, *high_;  // [side][side]
+  float *gradient_ = nullptr, *next_gradient_ = nullptr, *ones_ = nullptr;
+  float *low_ = nullptr, *high_ = nullptr;  // [side][side]
   std::vector<const float*> a_, b_;
 };
 
@@ -318,17 +332,18 @@ double GradientEngine::run(const std::vector<ConvLayer>& layers, const PatchBatc
   std::vector<Sums> sums;
   for (std::ptrdiff_t i = 0; i < std::min(batch.count, kSums); ++i) sums.emplace_back(prepared);
 
-  Arena measure(nullptr);
-  Pass(kernels_, prepared, geometry, measure);
   threads = std::min(threads, static_cast<int>(sums.size()));
   if (planes_.size() < static_cast<std::size_t>(threads)) planes_.resize(threads);
-  for (AlignedBuffer& planes : planes_) {
-    if (planes.size() < measure.used()) planes = AlignedBuffer(measure.used());
+  std::vector<Pass> passes;
+  passes.reserve(threads);
+  for (int i = 0; i < threads; ++i) {
+    passes.emplace_back(kernels_, prepared, geometry);
+    // What margins hold is multiplied by a gradient of zero: it must be finite.
+    planes_[i].fit([&](Arena& arena) { passes.back().carve(arena); }, 1000.0f);
   }
-  std::atomic<std::size_t> next_planes{0}, next_sum{0};
+  std::atomic<std::size_t> next_pass{0}, next_sum{0};
   ThreadPool::instance().run(threads, [&] {
-    Arena arena(planes_[next_planes.fetch_add(1)].data());
-    Pass pass(kernels_, prepared, geometry, arena);
+    Pass& pass = passes[next_pass.fetch_add(1)];
     for (std::size_t i; (i = next_sum.fetch_add(1)) < sums.size();) {
       for (std::ptrdiff_t p = i; p < batch.count; p += sums.size()) pass.run(batch, p, loss, pixels, sums[i]);
     }

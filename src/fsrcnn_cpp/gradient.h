@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "aligned_buffer.h"
+#include "arena.h"
 #include "kernels/kernels.h"
 #include "model.h"
 
@@ -43,7 +43,7 @@ class GradientEngine {
 
  private:
   const KernelTable& kernels_;
-  std::vector<AlignedBuffer> planes_;  // one a thread
+  std::vector<Scratch> planes_;  // one a thread
 };
 
 }  // namespace fsrcnn

@@ -195,8 +195,9 @@ PackedConv pack_conv(const ConvLayer& layer, int before, const KernelTable& kern
   float* weights = packed.weights.data();
   float* slope = packed.slope.data();
   for (int g = 0; g < groups; ++g) {
-    weights = pack_group({ic, oc, kernel, layer.weight.data() + static_cast<std::size_t>(g) * oc * ic * kernel * kernel},
-                         kernels.max_block, weights);
+    weights =
+        pack_group({ic, oc, kernel, layer.weight.data() + static_cast<std::size_t>(g) * oc * ic * kernel * kernel},
+                   kernels.max_block, weights);
     for (int o = g * oc; o < (g + 1) * oc; ++o) packed.bias.data()[o * taps] = layer.bias[o];
     if (taps > 1) slope = std::fill_n(slope, oc * taps, 1.0f);
     slope = std::copy_n(layer.slope.begin() + g * oc, oc, slope);

@@ -15,14 +15,14 @@ enum class Algorithm { direct, winograd };
 
 /// A convolution with its kernel and what that needs. A head is one, too: its channels are the phases of the output.
 struct PackedConv {
-  ConvKernel run;          // of one group: `convolve` calls it for all
-  int ic, oc, groups;      // channels of all groups together
-  int kernel;              // taps a side
-  int before;              // rows and columns of them that lie before the output's own
-  int rows_read;           // by a call
-  int rows_made;           // 1 or kWinogradTile
-  int column_reach;        // columns that may be read around the picture, whole tiles included
-  std::ptrdiff_t scratchpad;         // floats
+  ConvKernel run;                      // of one group: `convolve` calls it for all
+  int ic, oc, groups;                  // channels of all groups together
+  int kernel;                          // taps a side
+  int before;                          // rows and columns of them that lie before the output's own
+  int rows_read;                       // by a call
+  int rows_made;                       // 1 or kWinogradTile
+  int column_reach;                    // columns that may be read around the picture, whole tiles included
+  std::ptrdiff_t scratchpad;           // floats
   AlignedBuffer weights, bias, slope;  // of one group after the other
 
   /// Rows and columns of taps that lie after the output's own.

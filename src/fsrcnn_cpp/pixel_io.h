@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "arena.h"
+#include "bicubic.h"
 #include "kernels/kernels.h"
 
 namespace fsrcnn {
@@ -29,24 +30,6 @@ struct BasicImageView {
 };
 using ImageView = BasicImageView<const unsigned char>;
 using MutableImageView = BasicImageView<unsigned char>;
-
-/// How far the bicubic filter reads around a pixel.
-inline constexpr int kBicubicReach = 2;
-
-/// Its kernel: Keys' cubic convolution, a = -0.5.
-double keys(double x);
-
-/// Where a sample lies in its cell of the picture: 0.5 is the centre, 0.25 the left (or top) of the two luma samples
-/// that a subsampled chroma sample stands for.
-struct Siting {
-  double x = 0.5, y = 0.5;
-};
-
-/// One row of a plane by the bicubic filter: phase row `phase_y` of what it becomes, in `scale` planes of n columns.
-/// `rows`: five rows, of which the middle one is enlarged; column x lies at index x, and kBicubicReach columns on
-/// either side are readable. `scratch`: n + 2 * kBicubicReach floats.
-void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, std::ptrdiff_t n,
-                 float* scratch, float* const* planes);
 
 /// What chroma is guided by: bicubic luma, scale x scale phase planes, and the slopes of Cb and Cr over luma.
 struct Guide {
@@ -93,30 +76,6 @@ class RowSink {
   const KernelTable& kernels_;
   float* column_filtered_ = nullptr;      // one row, filtered down the columns
   float* upscaled_[3 * kMaxStride] = {};  // [extra][phase_x]
-};
-
-/// Upscales a plane by the bicubic filter alone: the chroma of planar YUV. The destination may be up to scale - 1 rows
-/// and columns short of scale times the source, as rounded-up chroma is.
-class BicubicPlane {
- public:
-  BicubicPlane(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, const KernelTable& kernels)
-      : src_(src), dst_(dst), scale_(scale), siting_(siting), kernels_(kernels) {}
-
-  void carve(Arena& arena);
-  /// Stores what source rows y0 .. y1 - 1 become.
-  void run(std::ptrdiff_t y0, std::ptrdiff_t y1) const;
-
- private:
-  static constexpr int kRows = 2 * kBicubicReach + 1;
-
-  ImageView src_;
-  MutableImageView dst_;
-  int scale_;
-  Siting siting_;
-  const KernelTable& kernels_;
-  float* rows_[kRows] = {};  // source row y in slot y % kRows, kBicubicReach columns of edge on either side
-  float* column_filtered_ = nullptr;
-  float* phases_[kMaxStride] = {};
 };
 
 }  // namespace fsrcnn

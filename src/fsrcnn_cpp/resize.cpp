@@ -1,52 +1,37 @@
 #include "resize.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "common.h"
 
 namespace fsrcnn {
 
-void AxisFilter::make(std::ptrdiff_t src, std::ptrdiff_t dst, double src_length, double dst_length, double siting) {
-  if (src == src_ && dst == dst_ && src_length == src_length_ && dst_length == dst_length_ && siting == siting_) return;
-  src_ = src, dst_ = dst, src_length_ = src_length, dst_length_ = dst_length, siting_ = siting;
-  const double stretch = std::max(1.0, src_length / dst_length);
-  const int all_taps = static_cast<int>(std::ceil(4 * stretch));
-  taps = static_cast<int>(std::min<std::ptrdiff_t>(all_taps, src));
-  first.resize(static_cast<std::size_t>(dst));
-  weights.assign(static_cast<std::size_t>(dst * taps), 0.0f);
-  double sums[kMaxTaps];
-  for (std::ptrdiff_t i = 0; i < dst; ++i) {
-    const double centre = (static_cast<double>(i) + siting) * src_length / dst_length - siting;
-    const std::ptrdiff_t begin = static_cast<std::ptrdiff_t>(std::floor(centre - 2 * stretch)) + 1;
-    const std::ptrdiff_t start = std::clamp<std::ptrdiff_t>(begin, 0, src - taps);
-    std::fill(sums, sums + taps, 0.0);
-    double total = 0;
-    for (int t = 0; t < all_taps; ++t) {
-      const double weight = keys((centre - static_cast<double>(begin + t)) / stretch);
-      sums[std::clamp<std::ptrdiff_t>(begin + t, 0, src - 1) - start] += weight;
-      total += weight;
-    }
-    first[static_cast<std::size_t>(i)] = start;
-    for (int t = 0; t < taps; ++t)
-      weights[static_cast<std::size_t>(i * taps + t)] = static_cast<float>(sums[t] / total);
+ResizeSink::Widths ResizeSink::widest(const Tiling& tiling, const ResizeFilters& filters) {
+  Widths widths;
+  for (std::ptrdiff_t strip = 0; strip < tiling.strips(); ++strip) {
+    const Range columns = tiling.tile(strip).columns;
+    widths.tile = std::max(widths.tile, columns.size());
+    widths.down = std::max(widths.down, filters.down_x.reads(columns.begin, columns.end).size());
+    if (filters.extra_x.taps == 0) continue;
+    widths.extra = std::max(widths.extra, filters.extra_x.reads(columns.begin, columns.end).size());
   }
+  return widths;
 }
 
-void ResizeSink::carve(Arena& arena, std::ptrdiff_t width, std::ptrdiff_t down_width, std::ptrdiff_t extra_width) {
+void ResizeSink::carve(Arena& arena, const Widths& widths) {
   // Rows that are read side by side: an odd number of cache lines between them spreads them over the cache.
   const auto stride = [](std::ptrdiff_t floats) {
     return (ceil_div(floats + kMaxLanes, kCacheLineFloats) | 1) * kCacheLineFloats;
   };
-  down_stride_ = stride(std::max(down_width, extra_width));
-  along_stride_ = stride(width);
-  small_stride_ = stride(extra_width + 2 * kBicubicReach + kMaxLanes);
-  source_.carve(arena, extra_width + 2 * kBicubicReach);
+  down_stride_ = stride(std::max(widths.down, widths.extra));
+  along_stride_ = stride(widths.tile);
+  small_stride_ = stride(widths.extra + 2 * kBicubicReach + kMaxLanes);
+  source_.carve(arena, widths.extra + 2 * kBicubicReach);
   small_ = arena.take(small_rows() * small_planes() * small_stride_);
   if (finish_.guided) {
-    survey_.carve(arena, extra_width);
-    low_ = arena.take(extra_width + kMaxLanes);
-    high_ = arena.take(extra_width + kMaxLanes);
+    survey_.carve(arena, widths.extra);
+    low_ = arena.take(widths.extra + kMaxLanes);
+    high_ = arena.take(widths.extra + kMaxLanes);
   }
   down_ = arena.take(planes() * kResampleRows * down_stride_);
   along_ = arena.take(planes() * kResampleRows * along_stride_);
@@ -71,7 +56,8 @@ void ResizeSink::load_small_until(std::ptrdiff_t end) {
 void ResizeSink::load_small(std::ptrdiff_t y) {
   // Counted from the first column that the tile reads: what it reads and what surrounds that, as far as there is a
   // picture, and its edge beyond.
-  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.x0), width = filters_.extra_x.end(tile_.x1 - 1) - x;
+  const std::ptrdiff_t x = filters_.extra_x.first_of(tile_.columns.begin),
+                       width = filters_.extra_x.end(tile_.columns.end - 1) - x;
   const std::ptrdiff_t begin = std::max(-x, static_cast<std::ptrdiff_t>(-kBicubicReach));
   const std::ptrdiff_t end = std::min(src_.width - x, width + kBicubicReach);
   if (src_.extras() > 0) source_.load_extras(y, x + begin, end - begin, small_row(y, 0) + begin, small_stride_);
@@ -84,7 +70,7 @@ void ResizeSink::load_small(std::ptrdiff_t y) {
 }
 
 void ResizeSink::find_slopes(std::ptrdiff_t y) {
-  const std::ptrdiff_t width = filters_.extra_x.end(tile_.x1 - 1) - filters_.extra_x.first_of(tile_.x0);
+  const std::ptrdiff_t width = filters_.extra_x.reads(tile_.columns.begin, tile_.columns.end).size();
   const auto window = [&](int plane, const float** rows) {
     for (int i = 0; i < kWindowRows; ++i) {
       rows[i] = small_row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, src_.height - 1), plane);
@@ -102,11 +88,11 @@ void ResizeSink::find_slopes(std::ptrdiff_t y) {
 void ResizeSink::add(const float* const* luma) {
   const std::ptrdiff_t y = y_ + waiting_;
   const AxisFilter& down = filters_.down_y;
-  const std::ptrdiff_t luma_width = filters_.down_x.end(tile_.x1 - 1) - filters_.down_x.first_of(tile_.x0);
+  const std::ptrdiff_t luma_width = filters_.down_x.reads(tile_.columns.begin, tile_.columns.end).size();
   kernels_.blend(luma, down.weights_of(y), down.taps, luma_width, row(down_, down_stride_, 0, waiting_));
   if (small_planes() > 0) {
     const AxisFilter& extra = filters_.extra_y;
-    const std::ptrdiff_t width = filters_.extra_x.end(tile_.x1 - 1) - filters_.extra_x.first_of(tile_.x0);
+    const std::ptrdiff_t width = filters_.extra_x.reads(tile_.columns.begin, tile_.columns.end).size();
     load_small_until(extra.end(y));
     for (int plane = 0; plane < small_planes(); ++plane) {
       const float* taps[kMaxTaps];
@@ -119,7 +105,7 @@ void ResizeSink::add(const float* const* luma) {
 
 void ResizeSink::finish() {
   if (waiting_ == 0) return;
-  const std::ptrdiff_t width = tile_.x1 - tile_.x0;
+  const std::ptrdiff_t width = tile_.columns.size();
   for (int plane = 0; plane < planes(); ++plane) {
     const AxisFilter& filter = plane == 0 ? filters_.down_x : filters_.extra_x;
     const float* src_rows[kResampleRows];
@@ -128,8 +114,14 @@ void ResizeSink::finish() {
       src_rows[r] = row(down_, down_stride_, plane, std::min(r, waiting_ - 1));
       dst_rows[r] = row(along_, along_stride_, plane, r);
     }
-    kernels_.resample({src_rows, filter.first_of(tile_.x0), filter.first.data() + tile_.x0, filter.weights_of(tile_.x0),
-                       filter.taps, width, dst_rows, scratchpad_});
+    kernels_.resample({.src_rows = src_rows,
+                       .origin = filter.first_of(tile_.columns.begin),
+                       .first = filter.first.data() + tile_.columns.begin,
+                       .weights = filter.weights_of(tile_.columns.begin),
+                       .taps = filter.taps,
+                       .width = width,
+                       .dst_rows = dst_rows,
+                       .scratchpad = scratchpad_});
   }
   for (int r = 0; r < waiting_; ++r) {
     const auto filtered = [&](int plane) { return row(along_, along_stride_, plane, r); };
@@ -146,9 +138,14 @@ void ResizeSink::finish() {
     if (dst_.has_colour()) kernels_.ycbcr_to_rgb(luma, filtered(1), filtered(2), width);
     const float* rows[4];
     for (int plane = 0; plane < dst_.channels; ++plane) rows[plane] = filtered(plane);
-    kernels_.store[static_cast<int>(dst_.type)]({rows, 1, dst_.channels, width,
-                                                 dst_.row(y_ + r) + tile_.x0 * dst_.pixel_stride, dst_.pixel_stride,
-                                                 dst_.channel_stride, dst_.range});
+    kernels_.store[static_cast<int>(dst_.type)]({.planes = rows,
+                                                 .phases = 1,
+                                                 .channels = dst_.channels,
+                                                 .width = width,
+                                                 .dst = dst_.row(y_ + r) + tile_.columns.begin * dst_.pixel_stride,
+                                                 .pixel_stride = dst_.pixel_stride,
+                                                 .channel_stride = dst_.channel_stride,
+                                                 .range = dst_.range});
   }
   y_ += waiting_;
   waiting_ = 0;

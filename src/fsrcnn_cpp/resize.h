@@ -8,47 +8,20 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
-#include "aligned_buffer.h"
 #include "arena.h"
+#include "bicubic.h"
 #include "finish.h"
 #include "kernels/kernels.h"
 #include "pixel_io.h"
+#include "tiles.h"
 
 namespace fsrcnn {
-
-/// More than these no output has; rows and columns may thus become fewer by a factor of up to 32.
-inline constexpr int kMaxTaps = 128;
-
-/// Which inputs every output along one axis sums, and with which weights. What a tap would read beyond the edge, the
-/// weight of the edge has: nothing reads outside.
-struct AxisFilter {
-  /// Outputs `0 .. dst - 1` of `src` inputs. Output i lies at (i + siting) * src_length / dst_length - siting. The
-  /// lengths are those of the axis in any unit; where planes are rounded up they are not the numbers of samples.
-  void make(std::ptrdiff_t src, std::ptrdiff_t dst, double src_length, double dst_length, double siting);
-  std::ptrdiff_t end(std::ptrdiff_t output) const { return first[static_cast<std::size_t>(output)] + taps; }
-  const float* weights_of(std::ptrdiff_t output) const { return weights.data() + output * taps; }
-  std::ptrdiff_t first_of(std::ptrdiff_t output) const { return first[static_cast<std::size_t>(output)]; }
-
-  int taps = 0;
-  std::vector<std::ptrdiff_t> first;  // by output, ascending
-  std::vector<float> weights;         // [output][taps]
-
- private:
-  std::ptrdiff_t src_ = 0, dst_ = 0;
-  double src_length_ = 0, dst_length_ = 0, siting_ = 0;
-};
 
 /// The filters of a picture: of the plane that comes larger than it goes, and of the planes that come as they are.
 struct ResizeFilters {
   AxisFilter down_x, down_y;
   AxisFilter extra_x, extra_y;
-};
-
-/// Outputs x0 .. x1 - 1 of rows y0 .. y1 - 1.
-struct Tile {
-  std::ptrdiff_t x0, x1, y0, y1;
 };
 
 /// One worker's way from rows of luma to a tile of the result.
@@ -67,12 +40,16 @@ class ResizeSink {
     finish_.guided = finish.guided && src.has_colour();
   }
 
-  /// Carves room for tiles of up to `width` columns, which read up to `down_width` columns of luma and `extra_width`
-  /// of the picture.
-  void carve(Arena& arena, std::ptrdiff_t width, std::ptrdiff_t down_width, std::ptrdiff_t extra_width);
+  /// Columns of a tile, at most, and how many of luma and of the picture it reads.
+  struct Widths {
+    std::ptrdiff_t tile = 0, down = 0, extra = 0;
+  };
+  /// Those of all tiles; of the picture none are read where the filters have none for it.
+  static Widths widest(const Tiling& tiling, const ResizeFilters& filters);
+  void carve(Arena& arena, const Widths& widths);
   void begin(const Tile& tile);
-  /// The next row of the tile. `luma`: the rows that its taps read, each from the column down_x.first_of(tile.x0).
-  /// Up to kMaxLanes floats beyond those that the tile reads must be readable.
+  /// The next row of the tile. `luma`: the rows that its taps read, each from the column
+  /// down_x.first_of(tile.columns.begin). Up to kMaxLanes floats beyond those that the tile reads must be readable.
   void add(const float* const* luma);
   /// Stores what is left; called behind the last row.
   void finish();

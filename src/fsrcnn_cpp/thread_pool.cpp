@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <exception>
 
 namespace fsrcnn {
 namespace {
@@ -58,9 +59,13 @@ ThreadPool& ThreadPool::instance() {
   return *pool;
 }
 
+/// As far as the system gives threads: with fewer helpers the same work is done, later.
 void ThreadPool::grow(int workers) {
-  while (static_cast<int>(workers_.size()) < workers) {
-    workers_.emplace_back([this] { work(); });
+  try {
+    while (static_cast<int>(workers_.size()) < workers) {
+      workers_.emplace_back([this] { work(); });
+    }
+  } catch (const std::exception&) {
   }
 }
 

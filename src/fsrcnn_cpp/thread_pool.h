@@ -21,10 +21,12 @@ class ThreadPool {
 
   /// Runs `body()` on the calling thread and on up to `threads - 1` workers at once, and returns when every started
   /// body has returned. A worker that comes too late starts none, so the body must share its work through an atomic
-  /// counter. The body must not throw. Several threads may call `run` at the same time; they share the workers.
+  /// counter. The body must not throw. Several threads may call `run` at the same time; they share the workers. Where
+  /// the system refuses threads, there are fewer workers, or none.
   template <typename Body>
   void run(int threads, const Body& body) {
-    run_erased(threads, [](const void* b) { (*static_cast<const Body*>(b))(); }, &body);
+    run_erased(
+        threads, [](const void* b) { (*static_cast<const Body*>(b))(); }, &body);
   }
 
  private:

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
 
-#include "aligned_buffer.h"
-#include "arena.h"
+#include "arguments.h"
 #include "common.h"
 #include "resize.h"
-#include "thread_pool.h"
 
 namespace fsrcnn {
 namespace {
@@ -16,305 +16,212 @@ namespace {
 // What a strip keeps should stay in the caches, but its neighbour computes the columns at the seam once more. Speed is
 // flat from 0.4 to 2.5 MB where a megabyte of second-level cache is backed by a third level, and falls off below.
 constexpr std::ptrdiff_t kStripBytes = 1664 * 1024;
+// Deep networks compute so much at the seam that it must be small beside the strip, whatever fits.
+constexpr std::ptrdiff_t kSeams = 4;
 constexpr std::ptrdiff_t kMinStripWidth = 64;
-// A band recomputes a few rows that its neighbour also computes, so bands are tall unless the picture is small.
-constexpr std::ptrdiff_t kBandRows = 256;
-constexpr std::ptrdiff_t kMinBandRows = 8;
-// Columns of a strip where there is no network: those of every plane and row in work fit the second-level cache.
-constexpr std::ptrdiff_t kBicubicColumns = 2048;
+// The same of bands.
+constexpr std::ptrdiff_t kBandRows = 256, kBandSeams = 8;
 
-constexpr double kCentre = Siting{}.x;
+/// A chain of passes, each of which feeds the next, down to a size.
+struct Chain {
+  /// What a pass must compute for a tile of the result: blocks of columns, and from which row on.
+  struct Part {
+    Range columns;
+    std::ptrdiff_t y0;
+  };
+  using Parts = std::array<Part, kMaxChain>;
 
-/// A picture cut into strips of columns and bands of rows, and how many workers share them.
-struct Tiling {
-  /// `height`: rows that make the work, of which bands are made.
-  Tiling(const MutableImageView& dst, std::ptrdiff_t strip_count, std::ptrdiff_t rows, int threads)
-      : height(dst.height), width(dst.width), strips(strip_count) {
-    const std::ptrdiff_t most = std::min(height, ceil_div(rows, kMinBandRows));
-    workers = std::min<std::ptrdiff_t>(threads, strips * most);
-    bands = workers == 1 ? 1 : std::min(most, workers * std::max<std::ptrdiff_t>(1, rows / (workers * kBandRows)));
+  Parts parts(const Tile& tile, const ResizeFilters& filters) const {
+    Parts parts{};
+    Range needed = filters.down_x.reads(tile.columns.begin, tile.columns.end);
+    std::ptrdiff_t y = filters.down_y.first_of(tile.y0), enlarged = width;
+    for (std::size_t i = scales.size(); i-- > 0;) {
+      enlarged /= scales[i];
+      const std::ptrdiff_t end = std::min(enlarged, round_up(ceil_div(needed.end, scales[i]), kBlock));
+      parts[i] = {{align_down(needed.begin / scales[i], 0), end}, align_down(y / scales[i], 0)};
+      needed = {std::max<std::ptrdiff_t>(0, parts[i].columns.begin - extent.before),
+                std::min(enlarged, end + extent.after)};
+      y = std::max<std::ptrdiff_t>(0, parts[i].y0 - extent.before);
+    }
+    return parts;
   }
 
-  Tile tile(std::ptrdiff_t index) const {
-    const std::ptrdiff_t strip = index % strips, band = index / strips;
-    return {width * strip / strips, width * (strip + 1) / strips, height * band / bands, height * (band + 1) / bands};
-  }
-
-  /// Calls `work(worker, next_tile)` for each worker; `next_tile(tile)` gives tiles until it returns false.
-  template <typename Work>
-  void run(const Work& work) const {
-    std::atomic<int> next_worker{0};
-    std::atomic<std::ptrdiff_t> next_index{0};
-    ThreadPool::instance().run(static_cast<int>(workers), [&] {
-      work(next_worker++, [&](Tile& next) {
-        const std::ptrdiff_t index = next_index++;
-        if (index >= strips * bands) return false;
-        next = tile(index);
-        return true;
-      });
-    });
-  }
-
-  std::ptrdiff_t height, width, strips, bands, workers;
+  std::span<const int> scales;
+  Extent extent;         // of what goes into a pass
+  std::ptrdiff_t width;  // of what comes out of the last one
 };
+
+/// One worker's chain.
+struct Resizer {
+  std::array<Pass, kMaxChain> passes;
+  std::optional<RowSource> source;
+  std::optional<ResizeSink> sink;
+  Scratch scratch;  // of both
+
+  void run(const Tile& tile, const Chain& chain, const ResizeFilters& filters) {
+    const Chain::Parts parts = chain.parts(tile, filters);
+    PictureRows picture(*source);
+    Rows* rows = &picture;
+    for (std::size_t i = 0; i < chain.scales.size(); ++i) {
+      passes[i].begin(parts[i].columns, parts[i].y0, *rows);
+      rows = &passes[i];
+    }
+    const std::size_t last = chain.scales.size() - 1;
+    const std::ptrdiff_t at =
+        filters.down_x.first_of(tile.columns.begin) - parts[last].columns.begin * chain.scales[last];
+    sink->begin(tile);
+    for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
+      const float* taps[kMaxTaps];
+      for (int t = 0; t < filters.down_y.taps; ++t) taps[t] = passes[last].row(filters.down_y.first_of(y) + t) + at;
+      sink->add(taps);
+    }
+    sink->finish();
+  }
+};
+
+std::string name_of(int scale) { return "dst[" + std::to_string(scale) + "]"; }
 
 }  // namespace
 
-/// What one thread needs for any size: a strip for each network pass, each of which feeds the next.
-struct Upscaler::Resizer {
-  std::array<Strip, kMaxChain> passes;
-  AlignedBuffer memory;  // of the sink
-};
-
 struct Upscaler::Context {
-  std::vector<Strip> strips;                // one a thread
-  std::vector<AlignedBuffer> bicubic_rows;  // one a thread
-  std::vector<Resizer> resizers;            // one a thread
-  ResizeFilters filters, plane_filters;     // as the last call had them
-};
-
-struct Upscaler::FreeList {
-  const unsigned generation;  // of ThreadPool::fork_generation
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Context>> contexts;
+  std::vector<Strip> strips;      // one a thread
+  std::vector<Resizer> resizers;  // one a thread
+  ResizeFilters filters;          // as the last call had them
 };
 
 Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm)
-    : network_(model, kernels, algorithm), free_list_(new FreeList{ThreadPool::fork_generation(), {}, {}}) {}
+    : network_(model, kernels, algorithm) {}
 
-Upscaler::~Upscaler() { delete free_list_.load(); }
+Upscaler::~Upscaler() = default;
 
-std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width) const {
-  std::ptrdiff_t floats_per_column = 0;
-  for (std::size_t i = 0; i < network_.stages.size(); ++i) {
-    const int rows = i + 1 == network_.stages.size() ? kWinogradTile + 2 : network_.stages[i + 1].conv->rows_read;
-    floats_per_column += static_cast<std::ptrdiff_t>(network_.stages[i].oc()) * rows;
-  }
-  const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / floats_per_column;
-  const std::ptrdiff_t widest = std::max(kMinStripWidth, fits);
+std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, std::ptrdiff_t asked) const {
+  if (asked > 0) return std::min(round_up(std::min(asked, width), kBlock), width);
+  const Extent& extent = network_.plan.rings[0].extent;
+  const std::ptrdiff_t floor = std::max(kMinStripWidth, kSeams * (extent.before + extent.after));
+  const std::ptrdiff_t fits = kStripBytes / static_cast<std::ptrdiff_t>(sizeof(float)) / network_.floats_per_column();
+  const std::ptrdiff_t widest = std::max(floor, fits);
   // Strips of one width: the last one is not left with a sliver.
-  return round_up(ceil_div(width, ceil_div(width, widest)), kMaxLanes);
+  return std::min(width, round_up(ceil_div(width, ceil_div(width, widest)), kMaxLanes));
 }
 
-Upscaler::FreeList& Upscaler::free_list() const {
-  FreeList* list = free_list_.load(std::memory_order_acquire);
-  const unsigned generation = ThreadPool::fork_generation();
-  if (list->generation == generation) return *list;
-  // A forked child: the parent's list may have been copied locked, so it is left alone.
-  auto* fresh = new FreeList{generation, {}, {}};
-  if (free_list_.compare_exchange_strong(list, fresh)) return *fresh;
-  delete fresh;
-  return *list;
-}
-
-std::unique_ptr<Upscaler::Context> Upscaler::take_context() const {
-  FreeList& list = free_list();
-  std::lock_guard lock(list.mutex);
-  if (list.contexts.empty()) return std::make_unique<Context>();
-  std::unique_ptr<Context> context = std::move(list.contexts.back());
-  list.contexts.pop_back();
-  return context;
-}
-
-void Upscaler::give_back(std::unique_ptr<Context> context) const {
-  FreeList& list = free_list();
-  std::lock_guard lock(list.mutex);
-  list.contexts.push_back(std::move(context));
+std::ptrdiff_t Upscaler::band_rows() const {
+  const Extent& extent = network_.plan.rings[0].extent;
+  return std::max<std::ptrdiff_t>(kBandRows, kBandSeams * (extent.before + extent.after));
 }
 
 void Upscaler::run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
                    std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const {
-  const std::ptrdiff_t rows = end - begin;
-  strip_width = strip_width == 0 ? choose_strip_width(src.width) : round_up(strip_width, kBlock);
-  strip_width = std::min(strip_width, src.width);
-
-  const std::ptrdiff_t strips = ceil_div(src.width, strip_width);
-  const std::ptrdiff_t workers = std::min<std::ptrdiff_t>(threads, strips * ceil_div(rows, kMinBandRows));
-  const std::ptrdiff_t bands =
-      workers == 1
-          ? 1
-          : std::min(ceil_div(rows, kMinBandRows), workers * std::max<std::ptrdiff_t>(1, rows / (workers * kBandRows)));
-
-  std::unique_ptr<Context> context = take_context();
-  if (static_cast<std::ptrdiff_t>(context->strips.size()) < workers) context->strips.resize(workers);
-  for (std::ptrdiff_t i = 0; i < workers; ++i) context->strips[i].prepare(network_, finish, src, targets, strip_width);
-
-  std::atomic<int> next_worker{0};
-  std::atomic<std::ptrdiff_t> next_task{0};
-  ThreadPool::instance().run(static_cast<int>(workers), [&] {
-    Strip& strip = context->strips[next_worker++];
-    for (std::ptrdiff_t task; (task = next_task++) < strips * bands;) {
-      const std::ptrdiff_t x0 = task % strips * strip_width;
-      const std::ptrdiff_t band = task / strips;
-      const auto band_start = [&](std::ptrdiff_t b) { return begin + align_down(rows * b / bands, 0); };
-      const std::ptrdiff_t y1 = band + 1 == bands ? end : band_start(band + 1);
-      strip.run(x0, std::min(src.width, x0 + strip_width), band_start(band), y1);
+  check_threads(threads);
+  check_strength(finish);
+  check_strip_width(strip_width);
+  check_source(src);
+  if (begin < 0 || begin >= end || end > src.height || begin % kBlock != 0 ||
+      (end % kBlock != 0 && end != src.height)) {
+    refuse("rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
+           std::to_string(kBlock) + " rows of " + std::to_string(src.height));
+  }
+  if (targets.empty() || targets.size() > network_.heads.size()) {
+    refuse("dst has " + std::to_string(targets.size()) + " scales");
+  }
+  for (const Target& target : targets) {
+    const std::string name = name_of(target.scale);
+    if (!network_.head(target.scale)) refuse(name + ": the model has no head for this scale");
+    check_destination(target.image, name, src);
+    if (target.image.height != src.height * target.scale || target.image.width != src.width * target.scale) {
+      refuse_size(target.image, name, src);
     }
-  });
-  give_back(std::move(context));
+  }
+
+  strip_width = choose_strip_width(src.width, strip_width);
+  const Tiling tiling({.width = src.width,
+                       .strip_width = strip_width,
+                       .begin = begin,
+                       .end = end,
+                       .row_step = kBlock,
+                       .rows = end - begin,
+                       .band_rows = band_rows()},
+                      threads);
+  const ContextPool<Context>::Lease context(contexts_);
+  grow_to(context->strips, tiling.workers());
+  for (std::size_t i = 0; i < tiling.workers(); ++i) {
+    context->strips[i].prepare(network_, finish, src, targets, strip_width);
+  }
+  tiling.run(
+      [&](std::size_t worker, const Tile& tile) { context->strips[worker].run(tile.columns, tile.y0, tile.y1); });
 }
 
 void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish,
                            std::span<const int> scales, int threads, std::ptrdiff_t strip_width) const {
-  const int count = static_cast<int>(scales.size());
-  std::ptrdiff_t height = src.height, width = src.width;  // of what goes into the last pass, and then comes out of it
-  for (int i = 0; i + 1 < count; ++i) height *= scales[i], width *= scales[i];
-  strip_width = strip_width == 0 ? choose_strip_width(width) : round_up(strip_width, kBlock);
-  const std::ptrdiff_t strips = std::min(dst.width, ceil_div(width, strip_width));
-  const Tiling tiling(dst, strips, height, threads);
-  height *= scales[count - 1], width *= scales[count - 1];
+  check_threads(threads);
+  check_strength(finish);
+  check_strip_width(strip_width);
+  const std::size_t count = scales.size();
+  if (count < 1 || count > static_cast<std::size_t>(kMaxChain)) {
+    refuse("scales has " + std::to_string(count) + " scales, not 1 to " + std::to_string(kMaxChain));
+  }
+  std::ptrdiff_t product = 1;
+  for (const int scale : scales) {
+    if (!network_.head(scale)) refuse("scales: the model has no head for " + std::to_string(scale));
+    product *= scale;
+  }
+  check_source(src);
+  check_destination(dst, "dst", src);
+  const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
+    return size >= of && size <= of * product && of * product <= kMaxTaps / 4 * size;
+  };
+  if (!fits(dst.height, src.height) || !fits(dst.width, src.width)) refuse_size(dst, "dst", src);
 
-  std::unique_ptr<Context> context = take_context();
+  // Of what goes into the last pass.
+  const std::ptrdiff_t height = src.height * (product / scales.back()), width = src.width * (product / scales.back());
+  const std::ptrdiff_t strips = ceil_div(width, choose_strip_width(width, strip_width));
+  const Tiling tiling({.width = dst.width,
+                       .strip_width = ceil_div(dst.width, strips),
+                       .begin = 0,
+                       .end = dst.height,
+                       .row_step = 1,
+                       .rows = height,
+                       .band_rows = band_rows()},
+                      threads);
+  const Chain chain{.scales = scales, .extent = network_.plan.rings[0].extent, .width = src.width * product};
+
+  const ContextPool<Context>::Lease context(contexts_);
   ResizeFilters& filters = context->filters;
   const auto length = [](std::ptrdiff_t size) { return static_cast<double>(size); };
-  filters.down_x.make(width, dst.width, length(width), length(dst.width), kCentre);
-  filters.down_y.make(height, dst.height, length(height), length(dst.height), kCentre);
-  filters.extra_x.make(src.width, dst.width, length(src.width), length(dst.width), kCentre);
-  filters.extra_y.make(src.height, dst.height, length(src.height), length(dst.height), kCentre);
+  const auto make = [&](AxisFilter& filter, std::ptrdiff_t from, std::ptrdiff_t to) {
+    filter.make(from, to, length(from), length(to), Siting{}.x);
+  };
+  make(filters.down_x, src.width * product, dst.width);
+  make(filters.down_y, src.height * product, dst.height);
+  make(filters.extra_x, src.width, dst.width);
+  make(filters.extra_y, src.height, dst.height);
 
-  // What every pass must compute for a tile, from the last to the first: blocks of columns, and from which row on.
-  struct Part {
-    std::ptrdiff_t x0, x1, y0;
-  };
-  const auto parts_of = [&](const Tile& tile) {
-    std::array<Part, kMaxChain> parts{};
-    std::ptrdiff_t begin = filters.down_x.first_of(tile.x0), end = filters.down_x.end(tile.x1 - 1);
-    std::ptrdiff_t y = filters.down_y.first_of(tile.y0), enlarged = width;
-    for (int i = count; i-- > 0;) {
-      enlarged /= scales[i];
-      const std::ptrdiff_t x1 = std::min(enlarged, round_up(ceil_div(end, scales[i]), kBlock));
-      parts[i] = {align_down(begin / scales[i], 0), x1, align_down(y / scales[i], 0)};
-      const Extent& extent = network_.extents[0];
-      begin = std::max<std::ptrdiff_t>(0, parts[i].x0 - extent.before);
-      end = std::min(enlarged, x1 + extent.after);
-      y = std::max<std::ptrdiff_t>(0, parts[i].y0 - extent.before);
-    }
-    return parts;
-  };
-  std::ptrdiff_t widest[kMaxChain] = {}, widest_tile = 0, widest_down = 0, widest_extra = 0;
-  for (std::ptrdiff_t strip = 0; strip < strips; ++strip) {
-    const Tile tile = tiling.tile(strip);
-    const std::array<Part, kMaxChain> parts = parts_of(tile);
-    for (int i = 0; i < count; ++i) widest[i] = std::max(widest[i], parts[i].x1 - parts[i].x0);
-    const auto reads = [&](const AxisFilter& filter) { return filter.end(tile.x1 - 1) - filter.first_of(tile.x0); };
-    widest_tile = std::max(widest_tile, tile.x1 - tile.x0);
-    widest_down = std::max(widest_down, reads(filters.down_x));
-    widest_extra = std::max(widest_extra, reads(filters.extra_x));
+  std::array<std::ptrdiff_t, kMaxChain> widest{};
+  for (std::ptrdiff_t strip = 0; strip < tiling.strips(); ++strip) {
+    const Chain::Parts parts = chain.parts(tiling.tile(strip), filters);
+    for (std::size_t i = 0; i < count; ++i) widest[i] = std::max(widest[i], parts[i].columns.size());
   }
-
-  std::vector<Resizer>& resizers = context->resizers;
-  if (static_cast<std::ptrdiff_t>(resizers.size()) < tiling.workers) resizers.resize(tiling.workers);
+  const ResizeSink::Widths widths = ResizeSink::widest(tiling, filters);
   Finish of_pass = finish, of_result = finish;
   of_pass.strength = std::max(1.0f, finish.strength);
   of_result.strength = std::min(1.0f, finish.strength);
-  const ResizeSink sink(src, dst, filters, of_result, network_.kernels);
-  for (std::ptrdiff_t worker = 0; worker < tiling.workers; ++worker) {
-    Resizer& resizer = resizers[worker];
-    for (int i = 0; i < count; ++i) {
-      resizer.passes[i].prepare_luma(network_, of_pass, src, i == 0 ? nullptr : &resizer.passes[i - 1], scales[i],
-                                     i + 1 == count ? filters.down_y.taps : 0, widest[i]);
+  grow_to(context->resizers, tiling.workers());
+  for (std::size_t worker = 0; worker < tiling.workers(); ++worker) {
+    Resizer& resizer = context->resizers[worker];
+    std::ptrdiff_t enlarged = 1;
+    for (std::size_t i = 0; i < count; ++i) {
+      resizer.passes[i].prepare(network_, of_pass, src.height * enlarged, src.width * enlarged, scales[i],
+                                i + 1 == count ? filters.down_y.taps : 0, widest[i]);
+      enlarged *= scales[i];
     }
-    Arena size(nullptr);
-    ResizeSink(sink).carve(size, widest_tile, widest_down, widest_extra);
-    if (resizer.memory.size() < size.used()) resizer.memory = AlignedBuffer(size.used());
+    resizer.source.emplace(src, network_.kernels);
+    resizer.sink.emplace(src, dst, filters, of_result, network_.kernels);
+    const Extent& extent = chain.extent;
+    resizer.scratch.fit([&](Arena& arena) {
+      resizer.source->carve(arena, widest[0] + extent.before + extent.after + kMaxLanes);
+      resizer.sink->carve(arena, widths);
+    });
   }
-  tiling.run([&](std::ptrdiff_t worker, const auto& next_tile) {
-    Resizer& resizer = resizers[worker];
-    ResizeSink mine(sink);
-    Arena arena(resizer.memory.data());
-    mine.carve(arena, widest_tile, widest_down, widest_extra);
-    for (Tile tile; next_tile(tile);) {
-      const std::array<Part, kMaxChain> parts = parts_of(tile);
-      for (int i = 0; i < count; ++i) resizer.passes[i].begin(parts[i].x0, parts[i].x1, parts[i].y0);
-      Strip& last = resizer.passes[count - 1];
-      const std::ptrdiff_t at = filters.down_x.first_of(tile.x0) - parts[count - 1].x0 * scales[count - 1];
-      mine.begin(tile);
-      for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
-        const float* rows[kMaxTaps];
-        for (int t = 0; t < filters.down_y.taps; ++t) rows[t] = last.luma_row(filters.down_y.first_of(y) + t) + at;
-        mine.add(rows);
-      }
-      mine.finish();
-    }
-  });
-  give_back(std::move(context));
-}
-
-void Upscaler::run_bicubic_resized(const ImageView& src, const MutableImageView& dst, const Lengths& from,
-                                   const Lengths& to, Siting siting, int threads) const {
-  const Tiling tiling(dst, ceil_div(dst.width, kBicubicColumns), src.height, threads);
-  std::unique_ptr<Context> context = take_context();
-  ResizeFilters& filters = context->plane_filters;
-  filters.down_x.make(src.width, dst.width, from.x, to.x, siting.x);
-  filters.down_y.make(src.height, dst.height, from.y, to.y, siting.y);
-  std::ptrdiff_t widest_tile = 0, widest_down = 0;
-  const auto reads = [&](const Tile& tile) {
-    return filters.down_x.end(tile.x1 - 1) - filters.down_x.first_of(tile.x0);
-  };
-  for (std::ptrdiff_t strip = 0; strip < tiling.strips; ++strip) {
-    const Tile tile = tiling.tile(strip);
-    widest_tile = std::max(widest_tile, tile.x1 - tile.x0);
-    widest_down = std::max(widest_down, reads(tile));
-  }
-  const ResizeSink sink(src, dst, filters, {1, false, false}, network_.kernels);
-  const RowSource source(src, network_.kernels);
-  Ring ring;
-  const auto carve = [&](Arena& arena, ResizeSink& mine, Ring& rows) {
-    mine.carve(arena, widest_tile, widest_down, 0);
-    rows.carve(arena, 1, filters.down_y.taps, round_up(widest_down + kMaxLanes, kCacheLineFloats));
-  };
-  std::vector<AlignedBuffer>& memory = context->bicubic_rows;
-  if (static_cast<std::ptrdiff_t>(memory.size()) < tiling.workers) memory.resize(tiling.workers);
-  for (std::ptrdiff_t worker = 0; worker < tiling.workers; ++worker) {
-    Arena size(nullptr);
-    ResizeSink counted(sink);
-    carve(size, counted, ring);
-    if (memory[worker].size() < size.used()) memory[worker] = AlignedBuffer(size.used());
-  }
-  tiling.run([&](std::ptrdiff_t worker, const auto& next_tile) {
-    ResizeSink mine(sink);
-    Ring rows;
-    Arena arena(memory[worker].data());
-    carve(arena, mine, rows);
-    for (Tile tile; next_tile(tile);) {
-      mine.begin(tile);
-      std::ptrdiff_t next = filters.down_y.first_of(tile.y0);
-      for (std::ptrdiff_t y = tile.y0; y < tile.y1; ++y) {
-        for (; next < filters.down_y.end(y); ++next) {
-          source.load_luma(next, filters.down_x.first_of(tile.x0), reads(tile), rows.row(next));
-        }
-        const float* taps[kMaxTaps];
-        for (int t = 0; t < filters.down_y.taps; ++t) taps[t] = rows.row(filters.down_y.first_of(y) + t);
-        mine.add(taps);
-      }
-      mine.finish();
-    }
-  });
-  give_back(std::move(context));
-}
-
-void Upscaler::run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting,
-                           int threads) const {
-  const std::ptrdiff_t bands = std::min<std::ptrdiff_t>(threads, ceil_div(src.height, kMinBandRows));
-  std::unique_ptr<Context> context = take_context();
-  std::vector<AlignedBuffer>& rows = context->bicubic_rows;
-  if (static_cast<std::ptrdiff_t>(rows.size()) < bands) rows.resize(bands);
-  BicubicPlane plane(src, dst, scale, siting, network_.kernels);
-  Arena count(nullptr);
-  plane.carve(count);
-  for (std::ptrdiff_t band = 0; band < bands; ++band) {
-    if (rows[band].size() < count.used()) rows[band] = AlignedBuffer(count.used());
-  }
-  std::atomic<std::ptrdiff_t> next_band{0};
-  ThreadPool::instance().run(static_cast<int>(bands), [&] {
-    for (std::ptrdiff_t band; (band = next_band++) < bands;) {
-      BicubicPlane mine = plane;
-      Arena arena(rows[band].data());
-      mine.carve(arena);
-      mine.run(src.height * band / bands, src.height * (band + 1) / bands);
-    }
-  });
-  give_back(std::move(context));
+  tiling.run([&](std::size_t worker, const Tile& tile) { context->resizers[worker].run(tile, chain, filters); });
 }
 
 }  // namespace fsrcnn

@@ -1,28 +1,24 @@
-// Runs a packed network over a picture: rows stream through all layers, strip by strip, band by band.
+// Runs a packed network over pictures: rows stream through all layers, strip by strip, band by band.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
-#include <memory>
 #include <span>
 
+#include "finish.h"
 #include "kernels/kernels.h"
 #include "model.h"
 #include "network.h"
 #include "pixel_io.h"
 #include "strip.h"
+#include "tiles.h"
 
 namespace fsrcnn {
 
 /// How many passes of a network may follow each other: with x2 alone, x16 takes four.
 inline constexpr int kMaxChain = 4;
 
-/// Width and height in any unit.
-struct Lengths {
-  double x, y;
-};
-
-/// Immutable once made: any number of threads may call `run` at the same time.
+/// Immutable once made: any number of threads may call `run` at the same time. Arguments are checked
+/// (std::invalid_argument) before any work.
 class Upscaler {
  public:
   /// Checks the model (std::invalid_argument) and packs it for `kernels`.
@@ -30,12 +26,11 @@ class Upscaler {
   ~Upscaler();
 
   const KernelTable& kernels() const { return network_.kernels; }
-  bool has_scale(int scale) const { return network_.head(scale) != nullptr; }
 
   /// Upscales rows `begin` to `end` - 1 of `src` into their place in every target, in one pass of the convolutions, on
-  /// up to `threads` threads. The images must agree in size, channels and type, and not overlap; `begin`, and `end`
-  /// unless it is the height, are multiples of kWinogradTile. Neither these nor `strip_width` (0 chooses) nor `threads`
-  /// ever change a bit of the result. Allocates only at the first call of a geometry.
+  /// up to `threads` threads. The images must agree in channels and type, and none overlap `src`; `begin`, and `end`
+  /// unless it is the height, are multiples of kBlock. Neither these nor `strip_width` (0 chooses) nor `threads` ever
+  /// change a bit of the result. Allocates only at the first call of a geometry.
   void run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
            std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const;
 
@@ -48,24 +43,14 @@ class Upscaler {
   void run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish, std::span<const int> scales,
                    int threads, std::ptrdiff_t strip_width) const;
 
-  /// Upscales a plane by the bicubic filter alone, with the same threads and scratch.
-  void run_bicubic(const ImageView& src, const MutableImageView& dst, int scale, Siting siting, int threads) const;
-  /// The same to any size: what was `from` is then `to`, of which the planes are what is rounded up.
-  void run_bicubic_resized(const ImageView& src, const MutableImageView& dst, const Lengths& from, const Lengths& to,
-                           Siting siting, int threads) const;
-
  private:
   struct Context;
-  struct Resizer;
-  struct FreeList;
 
-  std::ptrdiff_t choose_strip_width(std::ptrdiff_t width) const;
-  FreeList& free_list() const;
-  std::unique_ptr<Context> take_context() const;
-  void give_back(std::unique_ptr<Context> context) const;
+  std::ptrdiff_t choose_strip_width(std::ptrdiff_t width, std::ptrdiff_t asked) const;
+  std::ptrdiff_t band_rows() const;
 
   PackedNetwork network_;
-  mutable std::atomic<FreeList*> free_list_;  // contexts that no call uses
+  ContextPool<Context> contexts_;
 };
 
 }  // namespace fsrcnn

@@ -74,7 +74,8 @@ class WinogradMagnitudes {
         transforms_(taps, taps == 3 ? std::vector<double>{0, kWinograd3PointA, -kWinograd3PointA, kWinograd3PointB,
                                                           -kWinograd3PointB}
                                     : std::vector<double>{0, 1, -1, 2, -2, 0.5, -0.5}) {
-    // Part p has the taps p * taps on, as far as there are any, and starts where all of its rows are rows that are read.
+    // Part p has the taps p * taps on, as far as there are any, and starts where all of its rows are rows that are
+    // read.
     const int kernel = problem.layer.kernel;
     for (int first = 0; first < kernel; first += taps) starts_.push_back(std::min(first, kernel - taps));
     columns_read_ = both_axes_ ? taps : kernel;
@@ -84,8 +85,9 @@ class WinogradMagnitudes {
           Matrix g = make_matrix(static_cast<std::size_t>(taps), static_cast<std::size_t>(columns_read_));
           for (int y = std::max(y0, part_y * taps); y < y0 + taps; ++y) {
             for (int x = std::max(x0, part_x * taps); x < x0 + columns_read_; ++x) {
-              g[static_cast<std::size_t>(y - y0)][static_cast<std::size_t>(x - x0)] = problem.layer.weight[
-                  static_cast<std::size_t>(((o * problem.layer.ic + c) * kernel + y) * kernel + x)];
+              g[static_cast<std::size_t>(y - y0)][static_cast<std::size_t>(x - x0)] =
+                  problem.layer
+                      .weight[static_cast<std::size_t>(((o * problem.layer.ic + c) * kernel + y) * kernel + x)];
             }
           }
           g = product(transforms_.filter, g);
@@ -282,9 +284,8 @@ bool check_winograd(const KernelTable& table, int taps) {
   const auto check = [&](const ConvLayer* layer, int ic, int oc, int kernel, std::ptrdiff_t width, Kind kind) {
     describe("%s kernel=%d ic=%d oc=%d width=%td %s", name.c_str(), kernel, ic, oc, width,
              kKindNames[static_cast<int>(kind)]);
-    const ConvProblem problem =
-        layer ? ConvProblem(*layer, kWinogradTile, width, kWinogradOverrun, kind, taps)
-              : ConvProblem(ic, oc, kernel, kWinogradTile, width, kWinogradOverrun, kind, taps);
+    const ConvProblem problem = layer ? ConvProblem(*layer, kWinogradTile, width, kWinogradOverrun, kind, taps)
+                                      : ConvProblem(ic, oc, kernel, kWinogradTile, width, kWinogradOverrun, kind, taps);
     const PackedConv packed = pack(problem.layer, table, Algorithm::winograd);
     tally.expect(packed.run == run && packed.in_blocks(), "the layer was not packed for it");
     if (packed.run == run) check_winograd_problem(tally, problem, packed, taps);
@@ -370,8 +371,8 @@ bool check_groups(const KernelTable& table) {
             const auto size = static_cast<std::ptrdiff_t>(values.size()) / groups;
             return std::vector<float>(values.begin() + g * size, values.begin() + (g + 1) * size);
           };
-          const ConvLayer alone{ic, oc, kernel, part(problem.layer.weight), part(problem.layer.bias),
-                                part(problem.layer.slope)};
+          const ConvLayer alone{
+              ic, oc, kernel, part(problem.layer.weight), part(problem.layer.bias), part(problem.layer.slope)};
           const PackedConv packed_alone = pack(alone, table, Algorithm::winograd);
           const Planes want = make(packed_alone, memory().twin, g * ic);
           for (int i = 0; i < packed.rows_made * oc; ++i) {

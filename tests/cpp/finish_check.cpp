@@ -186,7 +186,7 @@ bool check_overshoot(const KernelTable& table) {
         float* planes[kMaxStride];
         for (int i = 0; i < kWindowRows; ++i) rows[i] = window + i * kWindowRows + kBicubicReach;
         for (int i = 0; i < kMaxStride; ++i) planes[i] = weights + i;
-        enlarge_row(table, rows, scale, phase_y, 1, scratch, planes);
+        enlarge_row(table, rows, scale, phase_y, {}, 1, scratch, planes);
         for (int i = 0; i < scale; ++i) (weights[i] < 0 ? below : above)[i] += double{weights[i]};
       }
       for (int i = 0; i < scale; ++i) {

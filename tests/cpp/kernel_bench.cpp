@@ -27,7 +27,8 @@ double best_time(const Call& call) {
   return best;
 }
 
-/// The same, and the best rate of multiply-adds in between, in GFLOP/s: whatever else the machine does, it does to both.
+/// The same, and the best rate of multiply-adds in between, in GFLOP/s: whatever else the machine does, it does to
+/// both.
 template <typename Call>
 std::pair<double, double> best_time_and_peak(const KernelTable& table, const Call& call) {
   double nanoseconds = std::numeric_limits<double>::infinity(), peak = 0;
@@ -45,7 +46,8 @@ std::pair<double, double> best_time_and_peak(const KernelTable& table, const Cal
 void bench(const KernelTable& table) {
   constexpr int kWidth = 240;
   std::printf("%-9s  fma_loop %.1f GFLOP/s\n", table.isa, fma_peak(table, 1, 0.2));
-  const auto print_conv = [&](const char* network, const std::string& shape, double products, const PackedConv& packed) {
+  const auto print_conv = [&](const char* network, const std::string& shape, double products,
+                              const PackedConv& packed) {
     const ConvProblem problem(packed.ic, packed.oc, packed.kernel, packed.rows_made, kWidth, kWinogradOverrun,
                               Kind::mixed);
     const Planes dst(memory().dst, packed.rows_made * packed.oc, kWidth, kWinogradOverrun);
@@ -68,12 +70,13 @@ void bench(const KernelTable& table) {
   constexpr struct {
     const char* network;
     int ic, oc, kernel, groups;
-  } kLayers[] = {{"FSRCNN", 1, 56, 5, 1},   {"FSRCNN", 56, 12, 1, 1}, {"FSRCNN", 12, 12, 3, 1}, {"FSRCNN", 12, 56, 1, 1},
-                 {"FSRCNN-s", 1, 32, 5, 1}, {"FSRCNN-s", 32, 5, 1, 1}, {"FSRCNN-s", 5, 5, 3, 1}, {"FSRCNN-s", 5, 32, 1, 1},
-                 {"IDN", 1, 64, 3, 1},      {"IDN", 64, 64, 3, 1},    {"IDN", 64, 48, 3, 1},    {"IDN", 48, 32, 3, 4},
-                 {"IDN", 32, 64, 3, 1},     {"IDN", 48, 64, 3, 1},    {"IDN", 64, 48, 3, 4},    {"IDN", 48, 80, 3, 1},
-                 {"IDN", 80, 64, 1, 1},     {"SRCNN", 1, 64, 9, 1},   {"SRCNN", 64, 32, 1, 1},  {"SRCNN", 64, 32, 3, 1},
-                 {"SRCNN", 64, 32, 5, 1},   {"SRCNN", 32, 1, 5, 1}};
+  } kLayers[] = {
+      {"FSRCNN", 1, 56, 5, 1},   {"FSRCNN", 56, 12, 1, 1},  {"FSRCNN", 12, 12, 3, 1}, {"FSRCNN", 12, 56, 1, 1},
+      {"FSRCNN-s", 1, 32, 5, 1}, {"FSRCNN-s", 32, 5, 1, 1}, {"FSRCNN-s", 5, 5, 3, 1}, {"FSRCNN-s", 5, 32, 1, 1},
+      {"IDN", 1, 64, 3, 1},      {"IDN", 64, 64, 3, 1},     {"IDN", 64, 48, 3, 1},    {"IDN", 48, 32, 3, 4},
+      {"IDN", 32, 64, 3, 1},     {"IDN", 48, 64, 3, 1},     {"IDN", 64, 48, 3, 4},    {"IDN", 48, 80, 3, 1},
+      {"IDN", 80, 64, 1, 1},     {"SRCNN", 1, 64, 9, 1},    {"SRCNN", 64, 32, 1, 1},  {"SRCNN", 64, 32, 3, 1},
+      {"SRCNN", 64, 32, 5, 1},   {"SRCNN", 32, 1, 5, 1}};
   for (const auto& s : kLayers) {
     const std::string k = std::to_string(s.kernel);
     std::string shape = std::to_string(s.ic) + "->" + std::to_string(s.oc) + " " + k + "x" + k;
@@ -92,8 +95,8 @@ void bench(const KernelTable& table) {
                 {"FSRCNN-s", 32, 2, 4, 9}, {"FSRCNN-s", 32, 3, 3, 9}, {"FSRCNN-s", 32, 4, 3, 9},
                 {"IDN", 64, 2, 7, 17},     {"IDN", 64, 3, 6, 17},     {"IDN", 64, 4, 5, 17}};
   for (const auto& s : kHeads) {
-    const std::string shape =
-        std::to_string(s.ic) + "->1 " + std::to_string(s.kernel) + "x" + std::to_string(s.kernel) + " x" + std::to_string(s.stride);
+    const std::string shape = std::to_string(s.ic) + "->1 " + std::to_string(s.kernel) + "x" +
+                              std::to_string(s.kernel) + " x" + std::to_string(s.stride);
     const double products = double{1} * s.ic * s.kernel * s.kernel;
     const Head head = random_head(s.stride, s.pad, s.ic, Kind::mixed, 1, s.kernel);
     const PackedConv direct = pack(head, table, Algorithm::direct).conv;

@@ -7,8 +7,8 @@
 
 namespace fsrcnn {
 
-/// Of a Winograd kernel of parts of `taps` taps: filters of integers times this, and inputs of integers times that, have
-/// transforms of integers. 0 stands for a direct kernel.
+/// Of a Winograd kernel of parts of `taps` taps: filters of integers times this, and inputs of integers times that,
+/// have transforms of integers. 0 stands for a direct kernel.
 inline float winograd_unit(int taps) { return taps == 3 ? 576 : taps == 5 ? 90 : 1; }
 inline float winograd_grain(int taps) { return taps == 5 ? 32 : 1; }
 
@@ -32,7 +32,8 @@ class ConvProblem {
     std::shuffle(rows.begin(), rows.end(), g_random);  // rings hand out rows in any order
   }
 
-  /// What `packed.run` takes to make the rows from `row` on; `dst` has, for each row, all channels. `dst_rows` is filled.
+  /// What `packed.run` takes to make the rows from `row` on; `dst` has, for each row, all channels. `dst_rows` is
+  /// filled.
   ConvArgs args(const PackedConv& packed, int row, float** dst_rows, const Planes& dst) const {
     for (int i = 0; i < packed.rows_made; ++i) dst_rows[i] = dst.plane(static_cast<std::ptrdiff_t>(i) * layer.oc);
     ConvArgs args = packed.args(0);
@@ -98,7 +99,7 @@ class ConvProblem {
 };
 
 inline Head random_head(int stride, int pad, int ic, Kind kind, float unit, int kernel = kDeconvKernel) {
-  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, {}, sample(kind, 9), kernel};
+  Head head{stride, pad, stride - kernel + 2 * pad, Head::kFullBorder, ic, kernel, {}, sample(kind, 9)};
   for (int i = 0; i < ic * kernel * kernel; ++i) {
     head.weight.push_back(kind == Kind::mixed ? mixed_sample() : unit * static_cast<float>(random_int(-1, 1)));
   }

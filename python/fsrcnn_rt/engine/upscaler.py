@@ -45,7 +45,7 @@ from fsrcnn_rt.engine.sizes import (
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Content, Denoise, Loss, Weights, loss_of, loss_of_video
 from fsrcnn_rt.errors import ModelError, ScaleError
-from fsrcnn_rt.model import SHIPPED, Model, chain, find, load
+from fsrcnn_rt.model import SHIPPED, Model, find, load
 from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
@@ -709,16 +709,13 @@ def _cached_upscaler(
 
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
-    network = model.architecture
-    plain = chain((node.out, node.kernel) for node in network.nodes) == network.nodes
-    # What the core takes: one convolution after the other, and 9x9 heads that cut nothing off at the end.
-    if not plain or network.enlarged or network.plus_bicubic:
+    if model.enlarged:
         raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
-    for scale, head in network.heads.items():
-        if head.kernel != 9 or head.output_padding < 0:
-            raise ModelError(f"model {model.name!r}: the head of x{scale} cannot be computed: {head}")
     return _core.Network(
-        [(node.weight, node.bias, node.slope) for node in model.nodes],
+        [
+            (node.weight, node.bias, node.slope, node.groups, node.source, list(node.adds))
+            for node in model.nodes
+        ],
         {
             scale: (
                 head.weight,
@@ -732,6 +729,9 @@ def _packed(model: Model, isa: str) -> _core.Network:
         },
         model.padding,
         isa,
+        planes=model.planes,
+        enlarged=model.enlarged,
+        plus_bicubic=model.plus_bicubic,
     )
 
 

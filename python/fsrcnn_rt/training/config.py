@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from fsrcnn_rt.model import SCALES
+from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.model import SCALES, Architecture, fsrcnn, idn, srcnn
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,7 +25,9 @@ __all__ = [
     "ConfigError",
     "Damage",
     "Recipe",
+    "Shape",
     "Stage",
+    "lay_out",
     "parse_recipe",
     "read_recipe",
 ]
@@ -35,6 +38,9 @@ FILTERS = ("bicubic", "area", "bilinear", "lanczos", "nearest")
 DRAWING_KINDS = ("scene", "hard scene", "blocks")
 #: What may happen to a small picture then. Noise comes before JPEG.
 KINDS = ("clean", "noise", "jpeg", "noise jpeg", "h264")
+
+#: What a recipe says of its network; the type is the family.
+Shape = fsrcnn.Shape | fsrcnn.State1 | srcnn.Shape | idn.Shape
 
 
 class ConfigError(ValueError):
@@ -94,9 +100,7 @@ class Recipe:
 
     name: str
     seed: int
-    d: int
-    s: int
-    m: int
+    network: Shape
     expansion: int
     """Inner width of the collapsible linear blocks; 0 trains the plain network."""
     augmentation: tuple[float, ...]
@@ -119,6 +123,8 @@ class Recipe:
     """Held out of training: evenly spread over the sorted names of ``validation_dataset``."""
     evaluate_every: int
     """Steps between two evaluations; each also writes a checkpoint."""
+    precision: Literal["float32", "bfloat16"]
+    """What the convolutions of a training step compute in; weights and optimiser are float32."""
     optimizer: Literal["adam", "soap", "sgd"]
     """Adam, SOAP (Vyas et al. 2024), or stochastic gradient descent with momentum 0.9."""
     average: float
@@ -174,9 +180,7 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(
         name=top.text("name"),
         seed=top.integer("seed", 0),
-        d=network.integer("d", 1),
-        s=network.integer("s", 1),
-        m=network.integer("m", 1),
+        network=_shape(network),
         expansion=network.integer("expansion", 0),
         augmentation=data.numbers("augmentation", 0.1, 1.0),
         exclude=data.names("exclude"),
@@ -189,6 +193,7 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
         validation_dataset=data.folder("validation_dataset"),
         validation_images=data.integer("validation_images", 1),
         evaluate_every=training.integer("evaluate_every", 1),
+        precision=training.choice("precision", ("float32", "bfloat16")),  # type: ignore[arg-type]
         optimizer=training.choice("optimizer", ("adam", "soap", "sgd")),  # type: ignore[arg-type]
         average=training.number("average", 0.0, 0.999999),
         clip=training.number("clip", 1e-9, math.inf),
@@ -198,10 +203,47 @@ def parse_recipe(document: Mapping[str, Any]) -> Recipe:
     for table in (network, data, training, top):
         table.finish()
     _check_order(recipe.stages)
+    if recipe.precision != "float32" and not isinstance(recipe.network, idn.Shape):
+        raise ConfigError(f"training.precision: {recipe.precision!r} is for family 'idn' alone")
     for stage in recipe.stages:
+        if stage.least_squares and not isinstance(recipe.network, fsrcnn.Shape | fsrcnn.State1):
+            raise ConfigError(f"stage {stage.name!r}: least_squares: true needs family 'fsrcnn' or 'state1'")
         if stage.drawn and not recipe.drawings:
             raise ConfigError(f"stage {stage.name!r}: drawn: {stage.drawn} of the patches need data.drawings")
     return recipe
+
+
+def lay_out(shape: Shape, scales: Iterable[int] = SCALES) -> Architecture:
+    """Make the network that a recipe names, with heads for ``scales``. Raises ``ModelError``."""
+    if isinstance(shape, idn.Shape):
+        return idn.architecture(shape, scales)
+    if isinstance(shape, srcnn.Shape):
+        return srcnn.architecture(shape, scales)
+    return fsrcnn.architecture(shape, scales)
+
+
+def _shape(table: _Table) -> Shape:
+    family = table.choice("family", ("fsrcnn", "state1", "srcnn", "idn"))
+    shape: Shape
+    if family == "fsrcnn":
+        shape = fsrcnn.Shape(*(table.integer(key, 1) for key in ("d", "s", "m", "first")))
+    elif family == "state1":
+        first, second = table.integers("kernels", 2)
+        shape = fsrcnn.State1(
+            table.integer("n1", 1), table.integer("n2", 1), (first, second, fsrcnn.HEAD_KERNEL)
+        )
+    elif family == "srcnn":
+        first, second, last = table.integers("kernels", 3)
+        shape = srcnn.Shape((first, second, last), table.integer("n1", 1), table.integer("n2", 1))
+    else:
+        features, blocks, groups = (table.integer(key, 1) for key in ("features", "blocks", "groups"))
+        w1, w2, w3, w4, w5, w6 = table.integers("widths", 6)
+        shape = idn.Shape(features, blocks, (w1, w2, w3, w4, w5, w6), groups)
+    try:
+        lay_out(shape)
+    except ModelError as error:
+        raise ConfigError(f"network: {error}") from error
+    return shape
 
 
 def _damage(table: _Table) -> Damage:
@@ -290,6 +332,13 @@ class _Table:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise self._fail(key, f"an integer of at least {least}", value)
         return value
+
+    def integers(self, key: str, count: int) -> tuple[int, ...]:
+        value = self._take(key)
+        items = value if isinstance(value, list) else []
+        if len(items) != count or not all(type(item) is int and item >= 1 for item in items):
+            raise self._fail(key, f"a list of {count} integers of at least 1", value)
+        return tuple(items)
 
     def _is_number(self, value: object, least: float, most: float) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most

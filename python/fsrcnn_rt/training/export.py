@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from fsrcnn_rt.model import Model, fsrcnn
-from fsrcnn_rt.training.config import Recipe
-from fsrcnn_rt.training.network import HEAD_PADS, Weights
+from fsrcnn_rt.model import SCALES, Model
+from fsrcnn_rt.training.config import Recipe, lay_out
+from fsrcnn_rt.training.network import Weights
 
 __all__ = ["to_model"]
 
@@ -20,21 +20,17 @@ TERMS = (
 def to_model(weights: Weights, recipe: Recipe, figures: Mapping[str, float]) -> Model:
     """Make the network a :class:`fsrcnn_rt.Model` that tells how it was made.
 
-    ``weights`` are the collapsed ones, in the names of the model file; ``figures`` is the validation PSNR in
-    dB by scale ("x3": 31.4).
+    ``weights`` are the collapsed ones, in the names of the model file, with heads of one scale or more;
+    ``figures`` is the validation PSNR in dB by scale ("x3": 31.4).
     """
-    arrays = {
-        name.replace("trunk.", "node."): value.detach().contiguous().numpy().copy()
-        for name, value in weights.items()
-    }
-    scales = [scale for scale in HEAD_PADS if f"head.x{scale}.weight" in arrays]
-    network = fsrcnn.architecture(fsrcnn.Shape(recipe.d, recipe.s, recipe.m), scales)
+    arrays = {name: value.detach().contiguous().numpy().copy() for name, value in weights.items()}
+    network = lay_out(recipe.network, [scale for scale in SCALES if f"head.x{scale}.weight" in arrays])
     return network.with_weights(arrays, recipe.name, _provenance(recipe, figures))
 
 
 def _provenance(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, object]:
     told = asdict(recipe)
-    for key in ("name", "seed", "d", "s", "m"):  # said elsewhere in the file, and only there
+    for key in ("name", "seed", "network"):  # said elsewhere in the file, and only there
         del told[key]
     validation = f"validation PSNR in dB, {recipe.validation_images} images of {recipe.validation_dataset}"
     return {

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
+from fsrcnn_rt.model import Architecture, HeadShape
 from fsrcnn_rt.training.data import PatchSampler
-from fsrcnn_rt.training.network import HEAD_PADS, Weights, features, tap_reach
+from fsrcnn_rt.training.network import Weights, features, tap_reach
 
 __all__ = ["solve_head"]
 
@@ -18,27 +18,33 @@ RIDGE = 1e-6  # relative to the mean square of the features; the sums are of flo
 
 
 def solve_head(
-    weights: Weights, scale: int, sampler: PatchSampler, random: np.random.Generator
+    network: Architecture, weights: Weights, scale: int, sampler: PatchSampler, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Find weight (d, 1, 9, 9) and bias (1,) of least squared error over patches drawn from ``sampler``."""
-    before, after = tap_reach(scale, HEAD_PADS[scale])
+    """Find weight (ic, 1, k, k) and bias (1,) of least squared error over patches drawn from ``sampler``.
+
+    ``network`` tells where the head of ``scale`` lies; ``weights`` need not have it yet.
+    """
+    head = network.heads[scale]
+    before, after = tap_reach(head.kernel, scale, head.pad)
     taps = before + after + 1
     normal, moments = torch.zeros(()), torch.zeros(())
     rows, unknowns = 0, 1
     while rows < ROWS_PER_UNKNOWN * unknowns:
         lr, hr = (torch.from_numpy(array) for array in sampler.draw(random))
         # A row per pixel: its window of the features and a 1 for the bias, against the phases of the output.
-        windows = functional.unfold(features(weights, lr), taps)
+        windows = functional.unfold(features(network, weights, lr), taps)
         seen = functional.pad(windows, (0, 0, 0, 1), value=1.0).transpose(1, 2).flatten(0, 1)
         inner = (..., slice(before, lr.shape[2] - after), slice(before, lr.shape[3] - after))
         truth = functional.pixel_unshuffle(hr, scale)[inner].flatten(2).transpose(1, 2).flatten(0, 1)
         normal = normal + (seen.T @ seen).double()
         moments = moments + (seen.T @ truth).double()
         rows, unknowns = rows + len(seen), seen.shape[1]
-    return _solve(normal, moments, scale, before, taps)
+    return _solve(normal, moments, scale, head, before, taps)
 
 
-def _solve(normal: Tensor, moments: Tensor, scale: int, before: int, taps: int) -> tuple[Tensor, Tensor]:
+def _solve(
+    normal: Tensor, moments: Tensor, scale: int, head: HeadShape, before: int, taps: int
+) -> tuple[Tensor, Tensor]:
     """Solve for the head, given sums over pixels: windows by windows (k, k), windows by phases (k, scale**2).
 
     An output phase sees some taps of the window, through its own entries of the kernel. So there are scale**2
@@ -49,13 +55,13 @@ def _solve(normal: Tensor, moments: Tensor, scale: int, before: int, taps: int) 
     normal = normal[:-1, :-1] + RIDGE * normal.diagonal()[:-1].mean() * torch.eye(len(sums))
     index = torch.arange(len(sums)).view(-1, taps, taps)
 
-    position = torch.arange(scale)[:, None] + HEAD_PADS[scale] - scale * (torch.arange(taps) - before)
+    position = torch.arange(scale)[:, None] + head.pad - scale * (torch.arange(taps) - before)
     solutions = []
     numerator = denominator = torch.zeros((), dtype=torch.float64)
     for phase in range(scale * scale):
         kernel_rows, kernel_columns = position[phase // scale], position[phase % scale]
-        rows = ((kernel_rows >= 0) & (kernel_rows < HEAD_KERNEL)).nonzero()[:, 0]
-        columns = ((kernel_columns >= 0) & (kernel_columns < HEAD_KERNEL)).nonzero()[:, 0]
+        rows = ((kernel_rows >= 0) & (kernel_rows < head.kernel)).nonzero()[:, 0]
+        columns = ((kernel_columns >= 0) & (kernel_columns < head.kernel)).nonzero()[:, 0]
         pick = index[:, rows[:, None], columns].flatten()
         right = torch.stack([moments[pick, phase], sums[pick]], dim=1)
         u, v = torch.cholesky_solve(right, torch.linalg.cholesky(normal[pick[:, None], pick])).unbind(1)
@@ -64,7 +70,7 @@ def _solve(normal: Tensor, moments: Tensor, scale: int, before: int, taps: int) 
         solutions.append((kernel_rows[rows], kernel_columns[columns], u, v))
 
     bias = numerator / denominator
-    weight = torch.zeros(len(index), HEAD_KERNEL, HEAD_KERNEL, dtype=torch.float64)
+    weight = torch.zeros(len(index), head.kernel, head.kernel, dtype=torch.float64)
     for kernel_rows, kernel_columns, u, v in solutions:
         tile = (u - bias * v).view(-1, len(kernel_rows), len(kernel_columns))
         weight[:, kernel_rows[:, None], kernel_columns] = tile

@@ -1,181 +1,126 @@
-"""FSRCNN as a PyTorch function of its weights, and the over-parameterised form in which it trains best.
+"""A network as a PyTorch function of its weights: any :class:`~fsrcnn_rt.model.Architecture`.
 
-A network is a dictionary of tensors named as in the model file: ``trunk.<i>.weight`` (oc, ic, k, k),
-``.bias`` (oc,), ``.slope`` (oc,), and per scale ``head.x<s>.weight`` (d, 1, 9, 9), ``.bias`` (1,). Whatever
-trains is collapsed to that dictionary before it is applied: what is evaluated and exported is what was
-trained.
+Weights are a dictionary of tensors, named and shaped as in the model file (``Architecture.tensors``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from fsrcnn_rt import _core
-from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
+from fsrcnn_rt.evaluation.metrics import imresize
+from fsrcnn_rt.model import Architecture, Channels, Padding
+from fsrcnn_rt.model.network import BICUBIC_REACH
 
-__all__ = [
-    "HEAD_PADS",
-    "TrainableFsrcnn",
-    "Weights",
-    "features",
-    "loss_and_gradients",
-    "subpixel_weight",
-]
+__all__ = ["Weights", "apply", "enlarge", "features", "subpixel_weight", "tap_reach"]
 
 Weights = dict[str, Tensor]
-_F32 = npt.NDArray[np.float32]
-
-# Where the 9x9 kernel lies on the output grid, as in the authors' models: the pad. To make the output exactly
-# stride times the input, output_padding is then stride - 9 + 2 * pad.
-HEAD_PADS = {2: 4, 3: 3, 4: 4}
-HEAD_DEVIATION = 0.001  # of the initial weights
 
 
-def layer_shapes(d: int, s: int, m: int) -> list[tuple[int, int, int]]:
-    """List (in, out, kernel) of the trunk: feature extraction, shrinking, m times mapping, expanding."""
-    return [(1, d, 5), (d, s, 1), *[(s, s, 3)] * m, (s, d, 1)]
+def apply(
+    network: Architecture, weights: Weights, x: Tensor, scale: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Enlarge luma (N, 1, H, W) in 0..1 to (N, 1, scale * H, scale * W), float32.
+
+    ``dtype``: what the convolutions compute in, float32 or bfloat16. The bicubic picture is float32 always.
+    """
+    soft = enlarge(x, scale) if network.enlarged or network.plus_bicubic else x
+    weight, bias = weights[f"head.x{scale}.weight"], weights[f"head.x{scale}.bias"]
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        last = features(network, weights, soft if network.enlarged else x)
+        if network.enlarged:
+            result = _convolve(last, weight, bias, network.padding)
+        else:
+            pad = network.heads[scale].pad
+            before, after = tap_reach(weight.shape[-1], scale, pad)
+            last = _extend(last, before, after, network.padding)
+            phases = subpixel_weight(weight, scale, pad)
+            result = functional.conv2d(last, phases, bias.expand(scale * scale))
+    result = result.float()
+    if not network.enlarged:
+        result = functional.pixel_shuffle(result, scale)
+    return result + soft if network.plus_bicubic else result
 
 
-def features(weights: Weights, x: Tensor) -> Tensor:
-    """Apply the trunk: LR luma (N, 1, H, W) in 0..1 to features (N, d, H, W). Edges are replicated."""
-    index = 0
-    while f"trunk.{index}.weight" in weights:
-        weight = weights[f"trunk.{index}.weight"]
-        reach = weight.shape[-1] // 2
-        if reach:
-            x = functional.pad(x, (reach,) * 4, mode="replicate")
-        x = functional.conv2d(x, weight, weights[f"trunk.{index}.bias"])
-        x = functional.prelu(x, weights[f"trunk.{index}.slope"])
-        index += 1
-    return x
+def features(network: Architecture, weights: Weights, x: Tensor) -> Tensor:
+    """Apply all but the head: (N, planes, H, W) to (N, channels, H, W)."""
+    results = [x.contiguous(memory_format=torch.channels_last)]
+
+    def channels(part: Channels) -> Tensor:
+        return results[part.of][:, part.first : part.first + part.count]
+
+    for i, node in enumerate(network.nodes):
+        weight, bias, slope = (weights[f"node.{i}.{part}"] for part in ("weight", "bias", "slope"))
+        made = _convolve(channels(node.source), weight, bias, network.padding, node.groups)
+        made = _activate(made, slope)
+        if node.adds:
+            made = made + torch.cat([channels(part) for part in node.adds], dim=1)
+        results.append(made)
+    return results[-1]
+
+
+def enlarge(x: Tensor, scale: int) -> Tensor:
+    """Enlarge (N, planes, H, W) by the bicubic filter, neither rounded nor clipped. Edges are replicated."""
+    rows, columns = (_enlarging(side, scale) for side in x.shape[2:])
+    return rows @ x @ columns.T
 
 
 def subpixel_weight(weight: Tensor, stride: int, pad: int) -> Tensor:
-    """Arrange (ic, 1, 9, 9) as (stride**2, ic, taps, taps): a convolution for each phase of the output.
+    """Arrange (ic, 1, k, k) as (stride**2, ic, taps, taps): a convolution for each phase of the output.
 
-    Each takes every stride-th tap of the kernel. With edges replicated and the phases shuffled into place
-    that is the transposed convolution whose output is exactly stride times its input.
+    Each takes every stride-th tap of the kernel. With the input extended by :func:`tap_reach` and the phases
+    shuffled into place that is the transposed convolution whose output is exactly stride times its input.
     """
-    before, after = tap_reach(stride, pad)
+    kernel = weight.shape[-1]
+    before, after = tap_reach(kernel, stride, pad)
     taps = before + after + 1
     # out[stride * q + r] is the sum over t of x[q + t] * kernel[r + pad - stride * t], t = -before..after.
     position = torch.arange(stride)[:, None] + pad - stride * torch.arange(-before, after + 1)
     position = position.flatten()
-    inside = (position >= 0) & (position < HEAD_KERNEL)
-    position = position.clamp(0, HEAD_KERNEL - 1)
+    inside = (position >= 0) & (position < kernel)
+    position = position.clamp(0, kernel - 1)
     picked = weight[:, 0].index_select(1, position).index_select(2, position)
     picked = picked * (inside[:, None] & inside)
     phases = picked.view(-1, stride, taps, stride, taps).permute(1, 3, 0, 2, 4)
     return phases.reshape(stride * stride, -1, taps, taps)
 
 
-def loss_and_gradients(
-    engine: _core.Gradients,
-    weights: Weights,
-    lr: _F32,
-    hr: _F32,
-    scale: int,
-    loss: str,
-    border: int,
-    factor: float = 1.0,
-    overshoot: float = 0.0,
-) -> float:
-    """Return the mean loss of a batch; add ``factor`` times its gradient to what ``weights`` were made of.
-
-    ``lr`` is (N, P, P), ``hr`` (N, scale * P, scale * P), both in 0..1; ``border`` LR pixels along their
-    edges do not count. ``overshoot``: what the loss of going beyond the 5x5 pixels around counts on top. The
-    core does it in a quarter of the time that PyTorch takes.
-    """
-    layers = []
-    index = 0
-    while f"trunk.{index}.weight" in weights:
-        layers.append([weights[f"trunk.{index}.{part}"] for part in ("weight", "bias", "slope")])
-        index += 1
-    head = subpixel_weight(weights[f"head.x{scale}.weight"], scale, HEAD_PADS[scale])
-    layers.append([head, weights[f"head.x{scale}.bias"].expand(scale * scale), torch.ones(scale * scale)])
-    arrays = [
-        (w.numpy(), b.numpy(), s.numpy())
-        for w, b, s in ([t.detach().contiguous() for t in layer] for layer in layers)
-    ]
-    value, gradients = engine.run(arrays, lr, hr, loss, border, torch.get_num_threads(), overshoot)
-    tensors, of_tensors = [], []
-    for layer, parts in zip(layers, gradients, strict=True):
-        for tensor, gradient in zip(layer, parts, strict=True):
-            if tensor.requires_grad:
-                tensors.append(tensor)
-                of_tensors.append(torch.from_numpy(gradient))
-    torch._foreach_mul_(of_tensors, factor)
-    torch.autograd.backward(tensors, of_tensors)
-    return value
+def tap_reach(kernel: int, stride: int, pad: int) -> tuple[int, int]:
+    """Tell how many pixels before and after its own an output of a head can depend on, per axis."""
+    return (kernel - 1 - pad) // stride, (stride - 1 + pad) // stride
 
 
-def tap_reach(stride: int, pad: int) -> tuple[int, int]:
-    """Tell how many pixels before and after its own an output of the head can depend on, per axis."""
-    return (HEAD_KERNEL - 1 - pad) // stride, (stride - 1 + pad) // stride
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: Padding, groups: int = 1) -> Tensor:
+    reach = weight.shape[-1] // 2
+    if padding == "zeros":
+        return functional.conv2d(x, weight, bias, padding=reach, groups=groups)
+    return functional.conv2d(_extend(x, reach, reach, padding), weight, bias, groups=groups)
 
 
-class TrainableFsrcnn(nn.Module):
-    """The parameters being trained; :meth:`weights` is the network they stand for.
-
-    With ``expansion`` = 0 they are the weights themselves. Otherwise every weight is a product of two linear
-    maps with ``expansion`` channels between (Bhardwaj et al., "Collapsible Linear Blocks for Super-Efficient
-    Super Resolution", 2022), in the mapping layers plus a fixed identity. That is the same set of functions,
-    but one in which descent is faster and ends lower.
-
-    Initial values: He et al. 2015 for the convolutions, a Gaussian of standard deviation 0.001 for the heads,
-    as in the paper; slopes 0.25. Products start smaller, which makes the mapping layers start close to the
-    identity: after a thousand steps that is worth 2 dB.
-    """
-
-    def __init__(self, d: int, s: int, m: int, scales: Iterable[int], expansion: int, seed: int) -> None:
-        super().__init__()
-        self._random = torch.Generator().manual_seed(seed)
-        self._expansion = expansion
-        self._factored: list[str] = []
-        self.values = nn.ParameterDict()
-        for index, (ic, oc, kernel) in enumerate(layer_shapes(d, s, m)):
-            deviation = math.sqrt(2.0 / (ic * kernel * kernel * (1 + 0.25**2)))
-            gain = 0.1 if kernel == 3 else 0.5
-            self._add_weight(f"trunk.{index}.weight", oc, (ic, kernel, kernel), deviation, gain)
-            self._set(f"trunk.{index}.bias", torch.zeros(oc))
-            self._set(f"trunk.{index}.slope", torch.full((oc,), 0.25))
-        for scale in scales:
-            self._add_weight(f"head.x{scale}.weight", d, (1, HEAD_KERNEL, HEAD_KERNEL), HEAD_DEVIATION, 1.0)
-            self._set(f"head.x{scale}.bias", torch.zeros(1))
-
-    def weights(self) -> Weights:
-        """Collapse to plain weights, differentiable with respect to the parameters."""
-        result = {name.replace("/", "."): value for name, value in self.values.items()}
-        for name in self._factored:
-            outer, inner = result.pop(f"{name}.outer"), result.pop(f"{name}.inner")
-            weight = (outer @ inner.flatten(1)).view(-1, *inner.shape[1:])
-            result[name] = weight + _identity(weight) if weight.shape[-1] == 3 else weight
-        return result
-
-    def _set(self, name: str, value: Tensor) -> None:
-        self.values[name.replace(".", "/")] = nn.Parameter(value)  # a ParameterDict admits no dots
-
-    def _add_weight(
-        self, name: str, rows: int, shape: tuple[int, int, int], deviation: float, gain: float
-    ) -> None:
-        if not self._expansion:
-            self._set(name, torch.randn(rows, *shape, generator=self._random) * deviation)
-            return
-        self._factored.append(name)
-        outer = torch.randn(rows, self._expansion, generator=self._random)
-        self._set(f"{name}.outer", outer * gain / math.sqrt(self._expansion))
-        self._set(f"{name}.inner", torch.randn(self._expansion, *shape, generator=self._random) * deviation)
+def _extend(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
+    mode = "replicate" if padding == "replicate" else "constant"
+    return functional.pad(x, (before, after, before, after), mode=mode)
 
 
-def _identity(weight: Tensor) -> Tensor:
-    """Make the weight (c, c, 3, 3) that copies its input."""
-    result = torch.zeros_like(weight)
-    result[:, :, 1, 1] = torch.eye(weight.shape[0])
-    return result
+def _activate(x: Tensor, slope: Tensor) -> Tensor:
+    # A slope that does not train is one number for all channels, which is several times as fast.
+    if not slope.requires_grad and bool((slope == slope[0]).all()):
+        value = float(slope[0])
+        return functional.leaky_relu(x, value, inplace=value > 0)
+    return functional.prelu(x, slope)
+
+
+@lru_cache(maxsize=64)
+def _enlarging(side: int, scale: int) -> Tensor:
+    """Make the matrix (scale * side, side) of the bicubic filter along one axis, edges replicated."""
+    reach = BICUBIC_REACH
+    wide = imresize(np.eye(side + 2 * reach), shape=(scale * (side + 2 * reach), side + 2 * reach))
+    rows = wide[scale * reach : -scale * reach]
+    matrix = rows[:, reach:-reach].copy()
+    matrix[:, 0] += rows[:, :reach].sum(1)
+    matrix[:, -1] += rows[:, -reach:].sum(1)
+    return torch.from_numpy(matrix.astype(np.float32))

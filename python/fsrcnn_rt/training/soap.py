@@ -12,6 +12,7 @@ __all__ = ["Soap"]
 
 FACTOR_DECAY = 0.95
 REFRESH_EVERY = 10  # steps between two corrections of the eigenvectors
+LONGEST_SIDE = 1024  # a longer one is not turned: its eigenvectors cost more than all the rest
 EPSILON = 1e-12
 
 
@@ -45,35 +46,50 @@ class Soap(torch.optim.Optimizer):
             state["mean"] = torch.zeros_like(gradient)
             state["square"] = torch.zeros_like(gradient)  # of the gradient in the eigenbasis
             if is_matrix:
-                for side, factor in (("left", gradient @ gradient.T), ("right", gradient.T @ gradient)):
+                for side, rows in _sides(gradient):
+                    factor = rows @ rows.T
                     state[side] = factor * (1 - FACTOR_DECAY)
                     state[f"{side}_basis"] = torch.linalg.eigh(factor)[1].flip(1)
                 return torch.zeros_like(gradient)
         state["step"] += 1
         if is_matrix:
-            state["left"].lerp_(gradient @ gradient.T, 1 - FACTOR_DECAY)
-            state["right"].lerp_(gradient.T @ gradient, 1 - FACTOR_DECAY)
+            for side, rows in _sides(gradient):
+                state[side].lerp_(rows @ rows.T, 1 - FACTOR_DECAY)
             if state["step"] % REFRESH_EVERY == 0:
                 self._refresh(state)
-            left, right = state["left_basis"], state["right_basis"]
-            seen = left.T @ gradient @ right
-        else:
-            seen = gradient
+        seen = _turned(state, gradient)
         first, second = betas
         state["mean"].lerp_(gradient, 1 - first)
         state["square"].mul_(second).addcmul_(seen, seen, value=1 - second)
         mean = state["mean"] / (1 - first ** state["step"])
         deviation = (state["square"] / (1 - second ** state["step"])).sqrt_().add_(EPSILON)
-        change: Tensor = (
-            left @ ((left.T @ mean @ right) / deviation) @ right.T if is_matrix else mean / deviation
-        )
-        return change
+        return _turned(state, _turned(state, mean) / deviation, back=True)
 
     def _refresh(self, state: dict[str, Any]) -> None:
         """Bring the eigenvectors nearer to those of the factors of now: one round of orthogonal iteration."""
-        for axis, side in enumerate(("left", "right")):
+        for axis, side in enumerate(_SIDES):
+            if side not in state:
+                continue
             basis = state[f"{side}_basis"]
             turned = state[side] @ basis
             order = (basis * turned).sum(0).argsort(descending=True)
             state["square"] = state["square"].index_select(axis, order)
             state[f"{side}_basis"] = torch.linalg.qr(turned[:, order])[0]
+
+
+_SIDES = ("left", "right")
+
+
+def _sides(gradient: Tensor) -> list[tuple[str, Tensor]]:
+    """Name the sides that are turned, each with the matrix whose rows are along it."""
+    both = zip(_SIDES, (gradient, gradient.T), strict=True)
+    return [(side, rows) for side, rows in both if len(rows) <= LONGEST_SIDE]
+
+
+def _turned(state: dict[str, Any], matrix: Tensor, back: bool = False) -> Tensor:
+    """Bring a gradient into the eigenbasis, or what was made there back."""
+    for side in _SIDES:
+        if side in state:
+            basis = state[f"{side}_basis"].T if back else state[f"{side}_basis"]
+            matrix = basis.T @ matrix if side == "left" else matrix @ basis
+    return matrix

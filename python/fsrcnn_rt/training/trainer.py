@@ -14,29 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from fsrcnn_rt import _core
 from fsrcnn_rt.engine.runtime import resolve_isa
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation.metrics import psnr
-from fsrcnn_rt.evaluation.protocol import Pair, to_8bit
+from fsrcnn_rt.evaluation.protocol import Pair, UpscaleLuma, to_8bit
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
-from fsrcnn_rt.training.config import Recipe, Stage
+from fsrcnn_rt.training.config import Recipe, Stage, lay_out
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
 from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.least_squares import solve_head
-from fsrcnn_rt.training.network import (
-    HEAD_DEVIATION,
-    TrainableFsrcnn,
-    Weights,
-    loss_and_gradients,
-)
+from fsrcnn_rt.training.loss import Losses
+from fsrcnn_rt.training.network import Weights, apply
 from fsrcnn_rt.training.soap import Soap
+from fsrcnn_rt.training.trainable import HEAD_DEVIATION, Trainable
 
 __all__ = ["ResumeError", "Training"]
+
+_F32 = npt.NDArray[np.float32]
 
 # The edge of a patch is not the edge of a picture: what is made of replicated pixels there teaches little.
 LOSS_BORDER = 2  # LR pixels
@@ -64,8 +62,9 @@ class Training:
         """Last validation PSNR in dB by scale, keyed "x2", "x3", "x4"."""
         self._data, self._checkpoint, self._log = data, checkpoint, log
         self._random = np.random.default_rng(recipe.seed)
-        self._network: TrainableFsrcnn | _HeadsOnFrozenTrunk
-        self._engine = _core.Gradients(resolve_isa(None))
+        self._network: Trainable | _HeadsOnFrozenTrunk
+        self._architecture = lay_out(recipe.network)
+        self._losses = Losses(self._architecture, resolve_isa(None), getattr(torch, recipe.precision))
         self._validation: dict[int, list[Pair]] = {}
         self._rows: list[dict[str, str]] = []
         self._stage_index = 0
@@ -129,10 +128,10 @@ class Training:
                 weight, bias = f"head.x{scale}.weight", f"head.x{scale}.bias"
                 if stage.least_squares:
                     self.average[weight], self.average[bias] = solve_head(
-                        self.average, scale, samplers[scale], self._random
+                        self._architecture, self.average, scale, samplers[scale], self._random
                     )
                 elif weight not in self.average:
-                    shape = (recipe.d, 1, HEAD_KERNEL, HEAD_KERNEL)
+                    shape = self._architecture.tensors[weight]
                     self.average[weight] = torch.randn(shape, generator=random) * HEAD_DEVIATION
                     self.average[bias] = torch.zeros(1)
         if stage.trains == "heads" or self._total == 0:
@@ -142,12 +141,12 @@ class Training:
         self._optimizer = self._make_optimizer()
         self._step, self._best, self._waited = 0, -math.inf, 0
 
-    def _make_network(self, stage: Stage) -> TrainableFsrcnn | _HeadsOnFrozenTrunk:
+    def _make_network(self, stage: Stage) -> Trainable | _HeadsOnFrozenTrunk:
         if stage.trains == "heads":
             return _HeadsOnFrozenTrunk(self.average, stage.scales)
         r = self.recipe
         scales = sorted({scale for other in r.stages if other.trains == "all" for scale in other.scales})
-        return TrainableFsrcnn(r.d, r.s, r.m, scales, r.expansion, r.seed)
+        return Trainable(r.network, scales, r.expansion, r.seed)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         heads: list[nn.Parameter] = []
@@ -172,10 +171,8 @@ class Training:
             group["lr"] = rate * group["rate"]
         self._optimizer.zero_grad()
         lr, hr = sampler.draw(self._random)
-        weights = self._network.weights()
-        loss = loss_and_gradients(
-            self._engine,
-            weights,
+        loss = self._losses.backward(
+            self._network.weights(),
             lr[:, 0],
             hr[:, 0],
             scale,
@@ -200,10 +197,8 @@ class Training:
 
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
-        model = to_model(self.average, self.recipe, {})
-        # The network alone: what is trained is to be good without a guard.
-        upscaler = Upscaler(model, guard=False, threads=torch.get_num_threads())
-        result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
+        upscale = self._upscale()
+        result = {scale: mean_psnr(upscale, self._validation[scale], scale) for scale in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -216,6 +211,23 @@ class Training:
         mean = sum(result.values()) / len(result)
         self._waited = 0 if mean > self._best else self._waited + 1
         self._best = max(self._best, mean)
+
+    def _upscale(self) -> UpscaleLuma:
+        """Return what enlarges luma by the average."""
+        network = self._architecture
+        if not network.enlarged and not network.plus_bicubic:
+            model = to_model(self.average, self.recipe, {})
+            # The network alone: what is trained is to be good without a guard.
+            return Upscaler(model, guard=False, threads=torch.get_num_threads()).upscale
+
+        @torch.no_grad()
+        def upscale(luma: _F32, scale: int) -> _F32:
+            result: _F32 = apply(network, self.average, torch.from_numpy(luma)[None, None], scale)[
+                0, 0
+            ].numpy()
+            return result
+
+        return upscale
 
     def _saturated(self, stage: Stage) -> bool:
         return 0 < stage.patience <= self._waited
@@ -248,14 +260,17 @@ class Training:
             file.write(text.getvalue().encode())
 
     def resume(self) -> None:
-        """Continue from the checkpoint. Raises ``OSError``, or ``ResumeError`` for one that does not fit."""
+        """Continue from the checkpoint. Raises ``OSError``, or ``ResumeError`` for one that does not fit.
+
+        What is ahead may have changed since: later stages, and the steps of one with a constant rate.
+        """
         try:
             state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
         except (RuntimeError, pickle.UnpicklingError) as error:
             raise ResumeError(f"resume: {self._checkpoint} is not a checkpoint, or a damaged one") from error
-        if state["recipe"] != json.dumps(asdict(self.recipe)):
-            raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
         self._stage_index, self._step, self._total = state["stage_index"], state["step"], state["total"]
+        if self._past(json.loads(state["recipe"])) != self._past(json.loads(json.dumps(asdict(self.recipe)))):
+            raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
         self._seconds = state["seconds"]
         self._loss_sum, self._loss_steps = state["loss"]
         self._best, self._waited = state["best"]
@@ -268,10 +283,21 @@ class Training:
         self._optimizer = self._make_optimizer()
         self._optimizer.load_state_dict(state["optimizer"])
 
+    def _past(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """Keep what has decided the steps so far."""
+        stages = recipe["stages"]
+        scales = sorted({scale for stage in stages if stage["trains"] == "all" for scale in stage["scales"]})
+        past = [dict(stage) for stage in stages[: self._stage_index + (self._step >= 0)]]
+        if past and self._step >= 0:
+            first, final = past[-1]["learning_rate"]
+            if first == final and past[-1]["steps"] >= self._step:
+                del past[-1]["steps"]
+        return recipe | {"stages": past, "scales": scales}
 
-def mean_psnr(upscaler: Upscaler, pairs: list[Pair], scale: int) -> float:
+
+def mean_psnr(upscale: UpscaleLuma, pairs: list[Pair], scale: int) -> float:
     """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
-    values = [psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
+    values = [psnr(to_8bit(upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
     return float(np.mean(values))
 
 
@@ -280,7 +306,7 @@ class _HeadsOnFrozenTrunk(nn.Module):
 
     def __init__(self, weights: Weights, scales: tuple[int, ...]) -> None:
         super().__init__()
-        self._trunk = {name: value.clone() for name, value in weights.items() if name.startswith("trunk.")}
+        self._trunk = {name: value.clone() for name, value in weights.items() if name.startswith("node.")}
         names = [f"head.x{scale}.{part}" for scale in scales for part in ("weight", "bias")]
         self.values = nn.ParameterDict({n.replace(".", "/"): nn.Parameter(weights[n].clone()) for n in names})
 

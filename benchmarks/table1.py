@@ -1,0 +1,266 @@
+"""Table 1 and Figure 1 of FSRCNN's paper on one engine: from SRCNN to FSRCNN in operations, time and PSNR.
+
+    python benchmarks/table1.py --weights srcnn-9-5-5=srcnn-ex.safetensors --isa avx2
+    python benchmarks/table1.py --page docs/networks.md --figure docs/networks.svg
+
+Times do not depend on weights, so a network without a model file is timed with random ones; its PSNR stays
+empty. All networks take turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import fsrcnn_rt
+from fsrcnn_rt import Model, ModelError, Upscaler
+from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
+from fsrcnn_rt.evaluation.protocol import evaluate, list_images, mean
+from fsrcnn_rt.evaluation.svg import Drawing, log_ticks
+from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.model import SHIPPED
+from machine import Others, describe, versions
+from networks import NETWORKS, SCALES, random_model
+from ours import Size, label, picture_size, prepare
+from plot import default_images
+from report import Row, Table, as_markdown
+from timing import alternate, ratios, spread
+
+# The paper's Table 1 counts from here; its names of the rows follow.
+REFERENCE = "srcnn-9-5-5"
+TITLES: Mapping[str, str] = {
+    "srcnn-9-1-5": "SRCNN 9-1-5",
+    "srcnn-9-5-5": "SRCNN 9-5-5 (SRCNN-Ex)",
+    "state-1": "transition state 1",
+    "state-2": "transition state 2",
+    "fsrcnn-48-12-2": "FSRCNN(48, 12, 2)",
+    "fsrcnn": "FSRCNN(56, 12, 4)",
+    "fsrcnn-s": "FSRCNN-s(32, 5, 1)",
+    "idn": "IDN",
+}
+BEGIN, END = "<!-- table1.py begins -->", "<!-- table1.py ends -->"
+
+
+class Times(NamedTuple):
+    """Seconds of one network, round by round, and those of the reference in the same rounds."""
+
+    own: list[float]
+    reference: list[float] | None
+
+
+def operations(name: str, scale: int) -> Row:
+    """Count a network as the paper does: weights of the filters, and multiplications for each pixel."""
+    network = NETWORKS[name]
+    small = network.macs(scale)
+    return {
+        "network": TITLES[name],
+        "weights": small // scale**2 if network.enlarged else small,
+        "multiplications a small pixel": small,
+        "a large pixel": small / scale**2,
+        "fewer, on paper": NETWORKS[REFERENCE].macs(scale) / small,
+    }
+
+
+def read_weights(texts: Sequence[str], scale: int) -> dict[str, Model]:
+    """Load what ships, and the files of ``NAME=FILE``, which come first.
+
+    Raises ``ValueError`` for a text, a network or a scale that does not fit, ``OSError`` and
+    :class:`~fsrcnn_rt.ModelError` for files that are not models.
+    """
+    models = {name: fsrcnn_rt.load(name) for name in TITLES if name in SHIPPED}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if name not in TITLES or not file:
+            raise ValueError(f"--weights={text!r} is not NAME=FILE with one of {', '.join(TITLES)}")
+        model = fsrcnn_rt.load(Path(file))
+        expected = NETWORKS[name]
+        kernels = {head.kernel for head in expected.heads.values()}
+        if model.architecture.nodes != expected.nodes or {h.kernel for h in model.heads.values()} != kernels:
+            raise ValueError(f"--weights={text!r}: the file holds {model.family}, not {TITLES[name]}")
+        if scale not in model.scales:
+            raise ValueError(f"--weights={text!r}: the file has no head for x{scale}")
+        models[name] = model
+    return models
+
+
+def measure_times(models: Mapping[str, Upscaler], size: Size, scale: int, seconds: float) -> dict[str, Times]:
+    """Time all networks in turns: luma float32, one picture a call, the guard off."""
+    times = alternate([prepare(upscaler, size, scale) for upscaler in models.values()], seconds * len(models))
+    by_name = dict(zip(models, times, strict=True))
+    return {name: Times(own, by_name.get(REFERENCE)) for name, own in by_name.items()}
+
+
+def measure_psnr(upscalers: Mapping[str, Upscaler], scale: int, folder: Path) -> dict[str, float]:
+    """Mean PSNR in dB by the papers' protocol, of the networks alone."""
+    if not upscalers:
+        return {}
+    results = evaluate({scale: {name: u.upscale for name, u in upscalers.items()}}, list_images(folder))
+    return {name: mean([r.figures for r in results if r.method == name]).psnr for name in upscalers}
+
+
+def draw(points: Sequence[tuple[str, float, float]], title: str, axis: str) -> bytes:
+    """Draw (name, milliseconds, PSNR in dB) as Figure 1 does, faster to the right; an SVG file.
+
+    ``axis`` tells what was timed. There must be one point at least.
+    """
+    times, levels = [point[1] for point in points], [point[2] for point in points]
+    ticks = log_ticks(min(times) * 0.8, max(times) * 1.25)
+    low, high = math.floor(2 * min(levels) - 0.5) / 2, math.ceil(2 * max(levels) + 0.5) / 2
+    left, right, top, bottom = 64, 704, 56, 356
+
+    def x(time: float) -> float:
+        return right - (right - left) * math.log(time / ticks[0]) / math.log(ticks[-1] / ticks[0])
+
+    def y(level: float) -> float:
+        return bottom - (bottom - top) * (level - low) / (high - low)
+
+    drawing = Drawing(760, bottom + 60, title)
+    for tick in ticks:
+        drawing.line(x(tick), top, x(tick), bottom, "grid")
+        drawing.text(x(tick), bottom + 20, f"{tick:g}", "soft", "middle")
+    for step in range(round(2 * low), round(2 * high) + 1):
+        drawing.line(left, y(step / 2), right, y(step / 2), "grid")
+        drawing.text(left - 8, y(step / 2) + 4, f"{step / 2:.1f}", "soft", "end")
+    drawing.text((left + right) / 2, bottom + 44, axis, "soft", "middle")
+    for name, time, level in points:
+        drawing.area(x(time) - 5, y(level) - 5, 10, 10, "good", radius=5)
+        # Towards the middle, so that names stay within the drawing.
+        to_the_left = x(time) > (left + right) / 2
+        drawing.text(
+            x(time) + (-10 if to_the_left else 10),
+            y(level) + 4,
+            name,
+            "text",
+            "end" if to_the_left else "start",
+        )
+    return drawing.encode()
+
+
+def put_between_markers(page: str, text: str) -> str:
+    """Replace what stands between the markers of a page; ``ValueError`` where they are not there once."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"{BEGIN} and {END} are not there once each, in this order")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.split(END)[1]}"
+
+
+def measure(options: argparse.Namespace, models: Mapping[str, Model]) -> Table:
+    """Measure all rows of the table."""
+    large = label((options.scale * options.size[0], options.scale * options.size[1]))
+    table = Table(
+        f"From SRCNN to FSRCNN, {label(options.size)} to {large}",
+        f"float32 luma, {options.isa}, threads {options.threads}. Operations are multiplications by the "
+        f'filters. "fewer" and "faster" are {TITLES[REFERENCE]} over the row; "faster" is the median of all '
+        f"rounds, in which the networks take turns, and its quartiles. PSNR: mean of {options.images.name} "
+        f"at x{options.scale}, by the papers' protocol, of the network alone.",
+    )
+    upscalers = {}
+    for name in TITLES:
+        model = models.get(name) or random_model(NETWORKS[name], f"{TITLES[name]} (random weights)")
+        try:
+            upscalers[name] = Upscaler(model, guard=False, threads=options.threads, isa=options.isa)
+        except ModelError as error:
+            table.skipped.append(f"{TITLES[name]}: {error}")
+    others = Others()
+    times = measure_times(upscalers, options.size, options.scale, options.seconds)
+    table.others_percent = others.percent()
+    psnr: dict[str, float] = {}
+    if options.images.is_dir():
+        with_weights = {name: upscalers[name] for name in models if name in upscalers}
+        psnr = measure_psnr(with_weights, options.scale, options.images)
+    else:
+        table.skipped.append(f"PSNR: there is no folder {options.images.name}")
+    for name in TITLES:
+        row = operations(name, options.scale) | dict.fromkeys(
+            ("ms", "faster", "quartiles", "PSNR", "weights of")
+        )
+        if name in times:
+            own, reference = times[name]
+            row["ms"] = 1e3 * spread(own).median
+            if reference is not None:
+                ratio = spread(ratios(reference, own))
+                row |= {"faster": ratio.median, "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}"}
+        if name in psnr:
+            row |= {"PSNR": f"{psnr[name]:.2f}", "weights of": models[name].name}
+        table.rows.append(row)
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        options.isa, options.threads = resolve_isa(options.isa), resolve_threads(options.threads)
+        models = read_weights(options.weights, options.scale)
+        if options.figure and options.figure.suffix != ".svg":
+            raise ValueError(f"--figure={options.figure} is not .svg")
+        page = options.page.read_text() if options.page else None
+        if page is not None:
+            put_between_markers(page, "")
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    table = measure(options, models)
+    machine = describe()
+    markdown = as_markdown(machine, versions("fsrcnn-rt"), {"table1": table})
+    if page is None:
+        print(markdown, end="")
+    else:
+        _write(options.page, put_between_markers(page, markdown).encode())
+    if options.figure:
+        points = [
+            (str(row["network"]), float(row["ms"]), float(row["PSNR"]))
+            for row in table.rows
+            if row["ms"] is not None and row["PSNR"] is not None
+        ]
+        if not points:
+            print("no figure: there is no network with both a time and a PSNR", file=sys.stderr)
+            return 1
+        case = f"{label(options.size)} ×{options.scale}, {options.isa}, threads {options.threads}"
+        axis = f"ms a picture, {case}, {machine['processor']}"
+        title = f"PSNR in dB, {options.images.name} ×{options.scale}, over time"
+        _write(options.figure, draw(points, title, axis))
+    return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Print Table 1 of FSRCNN's paper as this engine has it.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help=f"model file for the PSNR; repeatable; NAME: {', '.join(TITLES)} (default: what ships)",
+    )
+    add(
+        "--size", type=picture_size, default=(240, 240), metavar="WxH", help="of the input (default: 240x240)"
+    )
+    add("--scale", type=int, default=3, choices=SCALES, help="scale (default: 3)")
+    add("--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
+    add("--isa", metavar="NAME", help="kernel set (default: the fastest)")
+    add("--seconds", type=float, default=10.0, help="time for each network (default: 10)")
+    add(
+        "--images",
+        type=Path,
+        default=default_images().with_name("Set5"),
+        metavar="FOLDER",
+        help="pictures of the PSNR (default: Set5 in FSRCNN_RT_DATA or ../shared/data)",
+    )
+    add("--page", type=Path, metavar="FILE", help="Markdown to put the table into (default: print it)")
+    add("--figure", type=Path, metavar="FILE", help="PSNR over time, .svg")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

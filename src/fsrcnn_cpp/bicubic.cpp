@@ -1,0 +1,71 @@
+#include "bicubic.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fsrcnn {
+namespace {
+
+// Keys' cubic convolution. In double: four weights then sum to 1 within float rounding.
+double keys(double x) {
+  x = x < 0 ? -x : x;
+  if (x <= 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+  return 0;
+}
+
+struct Phase {
+  int first;  // offset of the first of four taps
+  float weights[4];
+};
+
+// Sample `index` of the `scale` that a sample becomes lies at (index + siting) / scale - siting from it.
+Phase phase_of(int index, int scale, double siting) {
+  const double position = (index + siting) / scale - siting;
+  Phase phase{position < 0 ? -2 : -1, {}};
+  for (int i = 0; i < 4; ++i) phase.weights[i] = static_cast<float>(keys(position - (phase.first + i)));
+  return phase;
+}
+
+}  // namespace
+
+void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, Siting siting,
+                 std::ptrdiff_t n, float* scratch, float* const* planes) {
+  const Phase down = phase_of(phase_y, scale, siting.y);
+  const float* taps[4];
+  for (int i = 0; i < 4; ++i) taps[i] = rows[kBicubicReach + down.first + i] - kBicubicReach;
+  kernels.blend4(taps, down.weights, n + 2 * kBicubicReach, scratch);
+  for (int phase_x = 0; phase_x < scale; ++phase_x) {
+    const Phase along = phase_of(phase_x, scale, siting.x);
+    for (int i = 0; i < 4; ++i) taps[i] = scratch + kBicubicReach + along.first + i;
+    kernels.blend4(taps, along.weights, n, planes[phase_x]);
+  }
+}
+
+void AxisFilter::make(std::ptrdiff_t src, std::ptrdiff_t dst, double src_length, double dst_length, double siting) {
+  if (src == src_ && dst == dst_ && src_length == src_length_ && dst_length == dst_length_ && siting == siting_) return;
+  src_ = src, dst_ = dst, src_length_ = src_length, dst_length_ = dst_length, siting_ = siting;
+  const double stretch = std::max(1.0, src_length / dst_length);
+  const int all_taps = static_cast<int>(std::ceil(4 * stretch));
+  taps = static_cast<int>(std::min<std::ptrdiff_t>(all_taps, src));
+  first.resize(static_cast<std::size_t>(dst));
+  weights.assign(static_cast<std::size_t>(dst * taps), 0.0f);
+  double sums[kMaxTaps];
+  for (std::ptrdiff_t i = 0; i < dst; ++i) {
+    const double centre = (static_cast<double>(i) + siting) * src_length / dst_length - siting;
+    const std::ptrdiff_t begin = static_cast<std::ptrdiff_t>(std::floor(centre - 2 * stretch)) + 1;
+    const std::ptrdiff_t start = std::clamp<std::ptrdiff_t>(begin, 0, src - taps);
+    std::fill(sums, sums + taps, 0.0);
+    double total = 0;
+    for (int t = 0; t < all_taps; ++t) {
+      const double weight = keys((centre - static_cast<double>(begin + t)) / stretch);
+      sums[std::clamp<std::ptrdiff_t>(begin + t, 0, src - 1) - start] += weight;
+      total += weight;
+    }
+    first[static_cast<std::size_t>(i)] = start;
+    for (int t = 0; t < taps; ++t)
+      weights[static_cast<std::size_t>(i * taps + t)] = static_cast<float>(sums[t] / total);
+  }
+}
+
+}  // namespace fsrcnn

@@ -1,0 +1,214 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "common.h"
+
+namespace fsrcnn {
+namespace {
+
+// Columns that a convolution and the pointwise one after it compute at a time.
+constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
+constexpr std::ptrdiff_t kChunkStride = kChunkColumns + kWinogradOverrun;  // an odd number of cache lines
+
+}  // namespace
+
+void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding padding, int border,
+                 std::ptrdiff_t* rows) {
+  for (int i = 0; i < count; ++i) {
+    const std::ptrdiff_t y = first + i;
+    const std::ptrdiff_t nearest = std::clamp<std::ptrdiff_t>(y, 0, height - 1);
+    const std::ptrdiff_t distance = y < nearest ? nearest - y : y - nearest;
+    const bool inside = padding == Padding::replicate && (border == Head::kFullBorder || distance <= border);
+    rows[i] = distance == 0 || inside ? nearest : kZeroRow;
+  }
+}
+
+void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
+                     std::ptrdiff_t width, std::ptrdiff_t strip_width) {
+  network_ = &network;
+  heads_.assign(heads.begin(), heads.end());
+  reach_ = 0;
+  pad_reach_ = 0;
+  borders_differ_ = false;
+  for (const PackedHead* head : heads_) {
+    reach_ = std::max(reach_, head->reach());
+    pad_reach_ = std::max(pad_reach_, head->conv.column_reach);
+    borders_differ_ |= head->border != heads_.front()->border;
+  }
+  view_ = {.height = height, .width = width};
+  schedule_.prepare(network.plan, height);
+  stride_ = spread(strip_width + kWinogradOverrun);
+  rings_.resize(network.plan.rings.size());
+  std::ptrdiff_t largest = 0;
+  for (std::size_t i = 0; i < rings_.size(); ++i) {
+    const RingPlan& plan = network.plan.rings[i];
+    const std::ptrdiff_t around = i + 1 == rings_.size() ? pad_reach_ : plan.column_reach;
+    // What is read beyond the picture lies left of what the ring holds, and so do blocks that start before it.
+    rings_[i].margin = round_up(plan.extent.before + std::max<std::ptrdiff_t>(around, kBlock), kCacheLineFloats);
+    rings_[i].stride =
+        spread(rings_[i].margin + strip_width + plan.extent.after + std::max<std::ptrdiff_t>(around, kWinogradOverrun));
+    rings_[i].channels = plan.channels;
+    rings_[i].rows = network.plan.rows(reach_)[i];
+    largest = std::max(largest, rings_[i].channels * rings_[i].stride);
+  }
+  if (zeros_.size() < static_cast<std::size_t>(largest)) zeros_ = AlignedBuffer(static_cast<std::size_t>(largest));
+}
+
+void Stream::carve(Arena& arena) {
+  std::ptrdiff_t wide_channels = 0, scratchpad = 0, phases = 0;
+  for (Ring& ring : rings_) ring.carve(arena);
+  for (const PackedConv& conv : network_->convs) scratchpad = std::max(scratchpad, conv.scratchpad);
+  for (const Stage& stage : network_->plan.stages) {
+    if (stage.pointwise == Stage::kNone) continue;
+    wide_channels = std::max<std::ptrdiff_t>(wide_channels, network_->convs[static_cast<std::size_t>(stage.node)].oc);
+  }
+  for (const PackedHead* head : heads_) {
+    phases = std::max<std::ptrdiff_t>(phases, head->stride * head->stride);
+    scratchpad = std::max(scratchpad, head->conv.scratchpad);
+  }
+  spare_row_ = arena.take(static_cast<std::ptrdiff_t>(zeros_.size()));
+  phases_ = arena.take(kBlock * phases * stride_);
+  wide_ = arena.take(kBlock * wide_channels * kChunkStride);
+  scratchpad_ = arena.take(scratchpad);
+}
+
+void Stream::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
+  assert(columns.begin % kBlock == 0 && (columns.end % kBlock == 0 || columns.end == view_.width));
+  assert(y0 % kBlock == 0);
+  view_.columns = columns;
+  source_ = &source;
+  schedule_.begin(y0);
+}
+
+void Stream::advance(std::ptrdiff_t y) { until(last_ring(), std::min(view_.height, y + kBlock + reach_)); }
+
+const float* Stream::source_row(std::ptrdiff_t y) {
+  until(0, y + 1);
+  return ring(0).row(y);
+}
+
+void Stream::until(int ring, std::ptrdiff_t end) {
+  schedule_.until(ring, end, [this](int made, std::ptrdiff_t y) { make(made, y); });
+}
+
+/// One row of a ring, or one block of rows, padded as far as their readers look beyond the picture.
+void Stream::make(int ring, std::ptrdiff_t y) {
+  if (ring == 0) {
+    const Range range = columns(0);
+    source_->read(y, range, this->ring(0).row(y) + view_.offset(range.begin));
+  } else {
+    run_stage(ring, y);
+  }
+  const std::ptrdiff_t rows = ring == 0 ? 1 : stage_of(ring).rows();
+  for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(view_.height, y + rows); ++r) {
+    if (ring < last_ring()) {
+      pad(ring, r, network_->plan.rings[static_cast<std::size_t>(ring)].column_reach, Head::kFullBorder);
+    } else if (!borders_differ_) {
+      pad(ring, r, pad_reach_, heads_.front()->border);
+    }
+  }
+}
+
+void Stream::run_stage(int made, std::ptrdiff_t y) {
+  const Stage& stage = stage_of(made);
+  const PackedConv& conv = network_->convs[static_cast<std::size_t>(stage.node)];
+  const std::ptrdiff_t rows = stage.rows();
+  const Ring &src = ring(stage.source.ring), &dst = ring(made);
+  const Range range = columns(made);
+  // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
+  const Extent& extent = network_->plan.rings[static_cast<std::size_t>(made)].extent;
+  const std::ptrdiff_t first = stage.in_blocks ? align_down(range.begin, extent.anchor) : range.begin;
+  const float* src_rows[kMaxRowsRead];
+  assert(conv.rows_read == stage.rows_read() && conv.before == stage.radius);
+  gather(src, y - stage.radius, stage.rows_read(), stage.source.first * src.stride + view_.offset(first) - stage.radius,
+         Head::kFullBorder, src_rows);
+  float* dst_rows[kBlock];
+  for (std::ptrdiff_t r = 0; r < rows; ++r) {
+    const bool inside = y + r >= 0 && y + r < view_.height;
+    dst_rows[r] = (inside ? dst.row(y + r) : spare_row_ + dst.margin) + view_.offset(first);
+  }
+  if (stage.pointwise == Stage::kNone) {
+    convolve(conv, src_rows, src.stride, dst_rows, dst.stride, range.end - first, scratchpad_);
+    return add(stage.adds, y, rows, first, dst_rows, dst.stride, range.end - first);
+  }
+
+  const PackedConv& pointwise = network_->convs[static_cast<std::size_t>(stage.pointwise)];
+  float* wide_rows[kBlock];
+  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
+  for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
+    const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
+    convolve(conv, src_rows, src.stride, wide_rows, kChunkStride, width, scratchpad_);
+    add(stage.adds, y, rows, x, wide_rows, kChunkStride, width);
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, dst.stride, width, scratchpad_);
+    }
+    add(stage.pointwise_adds, y, rows, x, dst_rows, dst.stride, width);
+    for (std::ptrdiff_t r = 0; r < rows; ++r) dst_rows[r] += kChunkColumns;
+    for (int k = 0; k < stage.rows_read(); ++k) src_rows[k] += kChunkColumns;
+  }
+}
+
+/// Adds channel ranges side by side to rows y .. y + rows - 1, of which those outside the picture are nobody's, from
+/// column x on.
+void Stream::add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_t rows, std::ptrdiff_t x,
+                 float* const* dst_rows, std::ptrdiff_t dst_stride, std::ptrdiff_t width) {
+  static constexpr float kOnes[] = {1, 1};
+  std::ptrdiff_t channel = 0;
+  for (const Slice& slice : adds) {
+    const Ring& added = ring(slice.ring);
+    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, -y); r < std::min(rows, view_.height - y); ++r) {
+      const float* const src = added.row(y + r) + slice.first * added.stride + view_.offset(x);
+      float* const dst = dst_rows[r] + channel * dst_stride;
+      for (std::ptrdiff_t c = 0; c < slice.count; ++c) {
+        const float* const terms[] = {dst + c * dst_stride, src + c * added.stride};
+        network_->kernels.blend(terms, kOnes, 2, width, dst + c * dst_stride);
+      }
+    }
+    channel += slice.count;
+  }
+}
+
+/// Where the columns of a row touch the edge of the picture, writes what its readers see beyond it.
+void Stream::pad(int index, std::ptrdiff_t y, int reach, int border) {
+  const Range range = columns(index);
+  if (range.begin > 0 && range.end < view_.width) return;
+  const bool full = border == Head::kFullBorder;
+  const int replicated = network_->padding == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
+  for (std::ptrdiff_t c = 0; c < ring(index).channels; ++c) {
+    view_.pad(ring(index).row(y) + c * ring(index).stride, range, reach, replicated);
+  }
+}
+
+/// Pointers to what lies `offset` floats from the first column of the strip in rows first .. first + count - 1 of a
+/// ring, or in what stands for them outside the picture.
+void Stream::gather(const Ring& ring, std::ptrdiff_t first, int count, std::ptrdiff_t offset, int border,
+                    const float** rows) const {
+  std::ptrdiff_t indices[kMaxRowsRead];
+  gather_rows(first, count, view_.height, network_->padding, border, indices);
+  for (int k = 0; k < count; ++k) {
+    rows[k] = (indices[k] == kZeroRow ? zeros_.data() + ring.margin : ring.row(indices[k])) + offset;
+  }
+}
+
+void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
+  const Ring& features = rings_.back();
+  const std::ptrdiff_t rows = std::min(kBlock, view_.height - y);
+  if (borders_differ_) {
+    const std::ptrdiff_t last = std::min(view_.height, y + rows + reach_);
+    for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
+      pad(last_ring(), r, pad_reach_, head.border);
+    }
+  }
+  const PackedConv& conv = head.conv;
+  const float* src_rows[kMaxRowsRead];
+  float* dst_rows[kBlock];
+  for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = phases(head, r);
+  for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
+    gather(features, y + r - conv.before, conv.rows_read, -conv.before, head.border, src_rows);
+    convolve(conv, src_rows, features.stride, dst_rows + r, stride_, view_.columns.size(), scratchpad_);
+  }
+}
+
+}  // namespace fsrcnn

@@ -1,0 +1,138 @@
+// Pictures as tiles on threads: what every driver shares.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "common.h"
+#include "ring.h"
+#include "thread_pool.h"
+
+namespace fsrcnn {
+
+/// Rows y0 .. y1 - 1 of some columns.
+struct Tile {
+  Range columns;
+  std::ptrdiff_t y0, y1;
+};
+
+/// What is cut into strips of columns and bands of rows.
+struct Work {
+  std::ptrdiff_t width, strip_width;  // the last strip may be narrower
+  std::ptrdiff_t begin, end;          // rows
+  std::ptrdiff_t row_step;            // bands start at a multiple of so many rows from `begin`
+  std::ptrdiff_t rows;                // that make the work: a band computes a few that its neighbour also computes
+  std::ptrdiff_t band_rows;           // of them a tall band has
+};
+
+class Tiling {
+ public:
+  Tiling(const Work& work, int threads) : work_(work), strips_(ceil_div(work.width, work.strip_width)) {
+    const std::ptrdiff_t most = std::min(ceil_div(work.end - work.begin, work.row_step), ceil_div(work.rows, kMinRows));
+    workers_ = std::min<std::ptrdiff_t>(threads, strips_ * most);
+    // Bands are tall unless the picture is small.
+    const std::ptrdiff_t of_worker = std::max<std::ptrdiff_t>(1, work.rows / (workers_ * work.band_rows));
+    bands_ = workers_ == 1 ? 1 : std::min(most, workers_ * of_worker);
+  }
+
+  std::size_t workers() const { return static_cast<std::size_t>(workers_); }
+  std::ptrdiff_t strips() const { return strips_; }
+
+  Tile tile(std::ptrdiff_t index) const {
+    const std::ptrdiff_t x0 = index % strips_ * work_.strip_width, band = index / strips_;
+    return {{x0, std::min(work_.width, x0 + work_.strip_width)}, start(band), start(band + 1)};
+  }
+
+  /// Calls `work(worker, tile)` for every tile; no two at a time for the same worker. `work` must not throw.
+  template <typename Work>
+  void run(const Work& work) const {
+    std::atomic<std::size_t> next_worker{0};
+    std::atomic<std::ptrdiff_t> next_tile{0};
+    ThreadPool::instance().run(static_cast<int>(workers_), [&] {
+      const std::size_t worker = next_worker++;
+      for (std::ptrdiff_t i; (i = next_tile++) < strips_ * bands_;) work(worker, tile(i));
+    });
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kMinRows = 8;
+
+  std::ptrdiff_t start(std::ptrdiff_t band) const {
+    const std::ptrdiff_t rows = work_.end - work_.begin;
+    return band == bands_ ? work_.end : work_.begin + rows * band / bands_ / work_.row_step * work_.row_step;
+  }
+
+  Work work_;
+  std::ptrdiff_t strips_, bands_, workers_;
+};
+
+/// What calls need for as long as they run, kept from call to call: any number of threads may take one at a time.
+template <typename Context>
+class ContextPool {
+ public:
+  /// A context that nobody else has, until this is destroyed.
+  class Lease {
+   public:
+    explicit Lease(const ContextPool& pool) : pool_(pool), context_(pool.take()) {}
+    ~Lease() { pool_.give_back(std::move(context_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Context* operator->() const { return context_.get(); }
+
+   private:
+    const ContextPool& pool_;
+    std::unique_ptr<Context> context_;
+  };
+
+  ContextPool() : list_(new FreeList{ThreadPool::fork_generation(), {}, {}}) {}
+  ~ContextPool() { delete list_.load(); }
+
+ private:
+  struct FreeList {
+    const unsigned generation;  // of ThreadPool::fork_generation
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Context>> contexts;
+  };
+
+  FreeList& list() const {
+    FreeList* list = list_.load(std::memory_order_acquire);
+    const unsigned generation = ThreadPool::fork_generation();
+    if (list->generation == generation) return *list;
+    // A forked child: the parent's list may have been copied locked, so it is left alone.
+    auto* fresh = new FreeList{generation, {}, {}};
+    if (list_.compare_exchange_strong(list, fresh)) return *fresh;
+    delete fresh;
+    return *list;
+  }
+
+  std::unique_ptr<Context> take() const {
+    FreeList& free = list();
+    std::lock_guard lock(free.mutex);
+    free.contexts.reserve(free.contexts.size() + 1);  // to give back cannot fail
+    if (free.contexts.empty()) return std::make_unique<Context>();
+    std::unique_ptr<Context> context = std::move(free.contexts.back());
+    free.contexts.pop_back();
+    return context;
+  }
+
+  void give_back(std::unique_ptr<Context> context) const {
+    FreeList& free = list();
+    std::lock_guard lock(free.mutex);
+    free.contexts.push_back(std::move(context));
+  }
+
+  mutable std::atomic<FreeList*> list_;
+};
+
+/// Has one element a worker.
+template <typename T>
+void grow_to(std::vector<T>& elements, std::size_t workers) {
+  if (elements.size() < workers) elements.resize(workers);
+}
+
+}  // namespace fsrcnn

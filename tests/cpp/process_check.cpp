@@ -1,0 +1,256 @@
+// Processes: any number of threads may call at once; it works in a forked child and where threads are refused; in a
+// steady state it allocates nothing. Built with ThreadSanitizer it also shows that the calls do not race.
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "upscaler_check.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FSRCNN_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define FSRCNN_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define FSRCNN_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FSRCNN_TSAN 1
+#endif
+#endif
+
+// Every allocation of the process passes through these; operator new calls them. Sanitizers have their own.
+#if defined(__GLIBC__) && !defined(FSRCNN_SANITIZED)
+#define FSRCNN_COUNT_ALLOCATIONS 1
+static std::atomic<long> g_allocations{0};
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+__attribute__((visibility("default"))) void* malloc(std::size_t size) noexcept {
+  ++g_allocations;
+  return __libc_malloc(size);
+}
+__attribute__((visibility("default"))) void* calloc(std::size_t count, std::size_t size) noexcept {
+  ++g_allocations;
+  return __libc_calloc(count, size);
+}
+__attribute__((visibility("default"))) void* realloc(void* memory, std::size_t size) noexcept {
+  ++g_allocations;
+  return __libc_realloc(memory, size);
+}
+__attribute__((visibility("default"))) void* memalign(std::size_t alignment, std::size_t size) noexcept {
+  ++g_allocations;
+  return __libc_memalign(alignment, size);
+}
+__attribute__((visibility("default"))) void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  return memalign(alignment, size);
+}
+__attribute__((visibility("default"))) int posix_memalign(void** memory, std::size_t alignment,
+                                                          std::size_t size) noexcept {
+  *memory = memalign(alignment, size);
+  return *memory ? 0 : ENOMEM;
+}
+}
+#endif
+
+namespace fsrcnn {
+
+/// Several threads, each with its own sizes, share one upscaler.
+void check_concurrent_calls(const KernelTable& table) {
+  constexpr int kCallers = 4, kRounds = 3;
+  const std::vector<Geometry> geometries = {{21, 44, 1, SampleType::u8},
+                                            {16, 37, 3, SampleType::u8},
+                                            {30, 18, 4, SampleType::f32},
+                                            {11, 64, 2, SampleType::u16}};
+  const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
+  std::vector<std::vector<Picture>> expected;
+  for (const Geometry& g : geometries) expected.push_back(run(upscaler, g, {2, 3}, 1, 0));
+  std::atomic<long> failures{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int round = 0; round < kRounds * static_cast<int>(geometries.size()); ++round) {
+        const std::size_t i = static_cast<std::size_t>(caller + round) % geometries.size();
+        failures += run(upscaler, geometries[i], {2, 3}, 1 + round % 3, round % 2 * 16) != expected[i];
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  report(table.isa, "concurrent calls", kCallers * kRounds * static_cast<long>(geometries.size()), failures);
+}
+
+namespace {
+
+/// Threads of this process, or 0 where the system does not tell.
+[[maybe_unused]] int thread_count() {
+  DIR* tasks = opendir("/proc/self/task");
+  if (!tasks) return 0;
+  int count = -2;  // . and ..
+  while (readdir(tasks)) ++count;
+  closedir(tasks);
+  return count;
+}
+
+}  // namespace
+
+/// The child has none of its parent's threads, but must be able to use two of its own.
+void check_fork(const KernelTable& table) {
+#if defined(FSRCNN_TSAN)
+  std::printf("%-9s  fork: skipped, ThreadSanitizer starts no threads after it\n", table.isa);
+#else
+  const Geometry g{26, 50, 3, SampleType::u8};
+  const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
+  const std::vector<Picture> expected = run(upscaler, g, {3}, 2, 16);
+  long failures = 0;
+  for (int generation = 0; generation < 2; ++generation) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(60);  // a hang is a failure too
+      bool ok = run(upscaler, g, {3}, 2, 16) == expected;
+      const int threads = thread_count();
+      if (threads != 0 && threads != 2) {
+        std::printf("  %s: a child runs on %d threads instead of 2\n", table.isa, threads);
+        std::fflush(stdout);
+        ok = false;
+      }
+      if (generation == 1) {  // and a child of the child
+        const pid_t grandchild = fork();
+        if (grandchild == 0) _exit(run(upscaler, g, {3}, 2, 16) == expected ? 0 : 1);
+        int status = 0;
+        ok &= waitpid(grandchild, &status, 0) == grandchild && status == 0;
+      }
+      _exit(ok ? 0 : 1);
+    }
+    int status = 0;
+    failures += waitpid(child, &status, 0) != child || status != 0;
+    failures += run(upscaler, g, {3}, 2, 16) != expected;  // the parent goes on
+  }
+  report(table.isa, "forked children", 2, failures);
+
+  // A fork copies the locks that other threads hold: while they call without a pause, some children would hang.
+  const long forks = 600;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> callers;
+  const Geometry tiny{1, 1, 1, SampleType::u8};
+  const std::vector<Picture> dot = run(upscaler, tiny, {2}, 1, 0);
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back([&] {
+      while (!stop) run(upscaler, tiny, {2}, 1, 0);
+    });
+  }
+  failures = 0;
+  for (long i = 0; i < forks && failures == 0; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      _exit(run(upscaler, tiny, {2}, 1, 0) == dot ? 0 : 1);
+    }
+    int status = 0;
+    failures += waitpid(child, &status, 0) != child || status != 0;
+  }
+  stop = true;
+  for (std::thread& caller : callers) caller.join();
+  report(table.isa, "forked while other threads call", forks, failures);
+#endif
+}
+
+/// Where the system gives no threads, the caller does it all.
+void check_refused_threads(const KernelTable& table) {
+#if defined(FSRCNN_SANITIZED)
+  std::printf("%-9s  refused threads: skipped, sanitizers need more memory than is left\n", table.isa);
+#else
+  const Geometry g{26, 50, 3, SampleType::u8};
+  const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
+  const std::vector<Picture> expected = run(upscaler, g, {3}, 1, 16);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    run(upscaler, g, {3}, 1, 16);  // what memory a call needs is there
+    // Room for a call, and not for the stack of a thread.
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t size = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (4 << 20);
+    const rlimit limit{size, size};
+    if (pages == 0 || setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    // Stacks of threads that have ended are given out again: those are taken first.
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> others;
+    bool refused = false;
+    try {
+      while (others.size() < 100) others.emplace_back([&] { stop.wait(false); });
+    } catch (const std::system_error&) {
+      refused = true;
+    }
+    const bool same = run(upscaler, g, {3}, 8, 16) == expected;
+    const bool alone = thread_count() == 1 + static_cast<int>(others.size());
+    stop = true;
+    stop.notify_all();
+    for (std::thread& other : others) other.join();
+    _exit(!refused ? 3 : !alone ? 4 : same ? 0 : 1);
+  }
+  int status = 0;
+  const long failed = waitpid(child, &status, 0) != child || status != 0;
+  if (failed) std::printf("  %s: the child ended with %d\n", table.isa, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+  report(table.isa, "refused threads", 1, failed);
+#endif
+}
+
+void check_allocations(const KernelTable& table) {
+#if !defined(FSRCNN_COUNT_ALLOCATIONS)
+  std::printf("%-9s  allocations: skipped, a sanitizer or another C library owns the allocator\n", table.isa);
+#else
+  long cases = 0, failures = 0;
+  constexpr int kPasses[] = {2, 2};
+  for (const Algorithm algorithm : {Algorithm::direct, Algorithm::winograd}) {
+    const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, algorithm);
+    const PlaneUpscaler planes(table);
+    for (const int channels : {1, 3, 4}) {
+      for (const int threads : {1, 2}) {
+        const Geometry g{48, 96, channels, SampleType::u8};
+        const Picture src = make_source(g);
+        Picture x2(g.height * 2, g.width * 2, channels, g.type, 1), x3(g.height * 3, g.width * 3, channels, g.type, 1);
+        const Target targets[] = {{2, x2.target()}, {3, x3.target()}};
+        const auto call = [&] {
+          const Finish finish{threads == 1 ? 1 : 0.5f, true, true};
+          upscaler.run(src.view(), targets, finish, 0, src.view().height, threads, 32);
+          upscaler.run_resized(src.view(), x3.target(), finish, kPasses, threads, 32);
+          if (channels == 1) {
+            planes.enlarge(src.view(), x2.target(), 2, {}, threads);
+            planes.resize(src.view(), x3.target(), {1, 1}, {3, 3}, {}, threads);
+          }
+        };
+        for (int i = 0; i < 2; ++i) call();
+        const long before = g_allocations;
+        for (int i = 0; i < 5; ++i) call();
+        const long allocations = g_allocations - before;
+        ++cases;
+        if (allocations == 0) continue;
+        ++failures;
+        std::printf("  %s: %ld allocations in 5 calls, %d channels, %d threads\n", table.isa, allocations, channels,
+                    threads);
+      }
+    }
+  }
+  // The counter counts. Compilers may leave out an allocation whose address nobody sees.
+  const long before = g_allocations;
+  const AlignedBuffer aligned(100);
+  const std::vector<float> plain(100);
+  const void* volatile seen = aligned.data();
+  seen = plain.data();
+  failures += g_allocations - before < 2 || !seen;
+  report(table.isa, "no allocation in a steady state", cases, failures);
+#endif
+}
+
+}  // namespace fsrcnn
