@@ -8,18 +8,18 @@ here that is its alignment.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, idn_nodes
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Array, Node, idn
+from fsrcnn_rt.model import Array, idn
 
 MAX_BYTES = 1 << 28
-_OF_A_BLOCK = ("{}_1", "{}_2", "{}_3", "{}_4", "{}_5", "{}_6")
 
 
 def read(path: Path, scale: int | None) -> ForeignNetwork:
@@ -28,32 +28,24 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
     Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
     """
     blobs = _blobs(path)
-    names = ["conv1", "conv2"]
-    blocks = 0
-    while f"down{blocks + 1}" in blobs:
-        blocks += 1
-        names += [form.format(f"conv{blocks + 2}") for form in _OF_A_BLOCK] + [f"down{blocks}"]
-    if not blocks:
+    names = layer_names(blobs)
+    if "down1" not in blobs:
         raise ModelError("down1: expected a layer of that name in an IDN, got none")
     _check_names(blobs, [*names, "upsample"])
-    filters = [_filters(name, blobs[name]) for name in names]
-    out = [len(weight) for weight, _ in filters]
-    w1, w2, w3, w4, w5, w6 = out[2:8]
-    if filters[3][0].shape[1] < 1 or w1 % filters[3][0].shape[1]:
-        raise ModelError(f"{names[3]}: expected groups of {w1} channels, got {filters[3][0].shape}")
-    shape = idn.Shape(out[1], blocks, (w1, w2, w3, w4, w5, w6), w1 // filters[3][0].shape[1])
-    nodes = []
-    for name, (weight, bias), node in zip(names, filters, shape.nodes, strict=True):
-        if weight.shape != node.weight:
-            raise ModelError(
-                f"{name}: expected weights of shape {node.weight} there in an IDN, got {weight.shape}"
-            )
-        slope = np.full(node.out, idn.SLOPE, np.float32)
-        nodes.append((name, Node(weight, bias, slope, node.groups, node.source, node.adds)))
+    nodes = idn_nodes([(name, *_filters(name, blobs[name])) for name in names])
     weight, bias = _filters("upsample", blobs["upsample"], inputs=0)
     # Which scale it is decides no more than where the kernel lies, so any will do until it is known.
     pad = idn.head(scale).pad if scale else 0
     return ForeignNetwork(nodes, ForeignHead("upsample", weight, bias, pad), "zeros", plus_bicubic=True)
+
+
+def layer_names(found: Container[str]) -> list[str]:
+    """List the layers before the head, in their order, of as many blocks as there are in ``found``."""
+    names, block = ["conv1", "conv2"], 1
+    while f"down{block}" in found:
+        names += [*(f"conv{block + 2}_{i}" for i in range(1, 7)), f"down{block}"]
+        block += 1
+    return names
 
 
 def _check_names(blobs: dict[str, list[Array]], expected: list[str]) -> None:

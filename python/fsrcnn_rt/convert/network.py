@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Array, Channels, Colour, Head, Model, Node, NodeShape, Padding, fsrcnn
+from fsrcnn_rt.model import Array, Channels, Colour, Head, Model, Node, NodeShape, Padding, fsrcnn, idn
 from fsrcnn_rt.model.fsrcnn import HEAD_KERNEL
-from fsrcnn_rt.model.idn import HEAD_KERNEL as IDN_KERNEL
 from fsrcnn_rt.model.network import MAX_HEAD_KERNEL, head_reach
 
 
@@ -66,6 +65,28 @@ def as_chain(layers: Iterable[tuple[str, Node]]) -> list[tuple[str, Node]]:
             )
         chained.append((name, replace(node, source=node.source._replace(of=made))))
     return chained
+
+
+def idn_nodes(layers: Sequence[tuple[str, Array, Array]]) -> list[tuple[str, Node]]:
+    """Put together all convolutions of an IDN: name, weight and bias of two, and of seven for each block.
+
+    Raises :class:`ModelError` naming the layer that does not fit.
+    """
+    w1, w2, w3, w4, w5, w6 = (len(weight) for _, weight, _ in layers[2:8])
+    name, weight, _ = layers[3]
+    if w1 % weight.shape[1]:
+        raise ModelError(f"{name}: expected groups of {w1} channels, got weights of shape {weight.shape}")
+    features, blocks, groups = len(layers[1][1]), (len(layers) - 2) // 7, w1 // weight.shape[1]
+    shape = idn.Shape(features, blocks, (w1, w2, w3, w4, w5, w6), groups)
+    nodes = []
+    for (name, weight, bias), node in zip(layers, shape.nodes, strict=True):
+        if weight.shape != node.weight:
+            raise ModelError(
+                f"{name}: expected weights of shape {node.weight} there in an IDN, got {weight.shape}"
+            )
+        slope = np.full(node.out, idn.SLOPE, np.float32)
+        nodes.append((name, Node(weight, bias, slope, node.groups, node.source, node.adds)))
+    return nodes
 
 
 def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
@@ -223,7 +244,7 @@ def _fit(head: ForeignHead, stride: int) -> Head:
     if kernel % 2 and kernel <= MAX_HEAD_KERNEL and abs(natural) < stride and head.pad >= 0:
         return Head(head.weight, head.bias, head.pad, natural, head.border)
     # Of pixel shuffles those of our own heads come first, so that what was exported comes back.
-    usual = [(HEAD_KERNEL, 4), (HEAD_KERNEL, 3), (IDN_KERNEL, 9 - stride)]
+    usual = [(HEAD_KERNEL, 4), (HEAD_KERNEL, 3), (idn.HEAD_KERNEL, 9 - stride)]
     others = [(side, pad) for side in range(1, MAX_HEAD_KERNEL + 1, 2) for pad in range(side)]
     for side, pad in [*usual, *others]:
         output_padding = stride - side + 2 * pad
