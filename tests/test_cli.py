@@ -443,7 +443,7 @@ def test_info_as_json(capsys, folder, model_file):
         "convolutions": 2,
         "weights": weights + 2 * head,
         "operations": {"x2": 4 * (weights + head), "x4": 16 * (weights + head)},
-        "reach": 6,
+        "reach": 5,
         "padding": "replicate",
         "planes": 3,
         "colour": "rgb",

@@ -70,7 +70,7 @@ def psnr(upscale, data_folder, dataset, scale):
     found = []
     for path in protocol.list_images(data_folder / dataset):
         pair = protocol.make_pair(protocol.load_luma(path), scale)
-        found.append(metrics.psnr(protocol.to_8bit(upscale(pair.lr, scale)), pair.hr, border=scale))
+        found.append(metrics.psnr(protocol.to_8bit(upscale(pair.lr, scale)), pair.hr, shave=scale))
     return np.mean(found)
 
 

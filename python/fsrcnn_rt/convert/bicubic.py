@@ -23,4 +23,5 @@ def bicubic_phases(scale: int) -> Array:
     reach = BICUBIC_REACH
     taps = cubic(((np.arange(scale) + 0.5) / scale - 0.5)[:, None] - np.arange(-reach, reach + 1))
     kernels = np.einsum("ai,bj->abij", taps, taps).reshape(scale**2, 1, *2 * [2 * reach + 1])
-    return kernels.astype(np.float32)
+    filters: Array = kernels.astype(np.float32)
+    return filters
