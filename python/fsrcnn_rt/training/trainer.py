@@ -215,7 +215,7 @@ class Training:
     def _upscale(self) -> UpscaleLuma:
         """Return what enlarges luma by the average."""
         network = self._architecture
-        if not network.enlarged and not network.plus_bicubic:
+        if not network.enlarged:
             model = to_model(self.average, self.recipe, {})
             # The network alone: what is trained is to be good without a guard.
             return Upscaler(model, guard=False, threads=torch.get_num_threads()).upscale
