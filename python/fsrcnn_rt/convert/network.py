@@ -31,6 +31,7 @@ class ForeignHead:
     pad: int = 0
     output_padding: int | None = None
     border: int | Literal["full"] = "full"
+    shuffled: bool = False  # whether it was a pixel shuffle, whose taps may be zeros around a smaller kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,8 @@ def sub_pixel_head(name: str, weight: Array, bias: Array) -> ForeignHead:
     # taps come in reverse and the phases lie between them.
     taps = weight.reshape(stride, stride, ic, kernel, kernel)[..., ::-1, ::-1].transpose(2, 3, 0, 4, 1)
     side = stride * kernel
-    return ForeignHead(name, taps.reshape(ic, 1, side, side), bias, pad=stride * (kernel // 2))
+    weights = taps.reshape(ic, 1, side, side)
+    return ForeignHead(name, weights, bias, pad=stride * (kernel // 2), shuffled=True)
 
 
 def sub_pixel_convolution(head: Head, stride: int) -> Node:
@@ -241,7 +243,8 @@ def _fit(head: ForeignHead, stride: int) -> Head:
             f"{head.name}: {kernel}x{kernel} at stride {stride} with pad {head.pad} and output padding "
             f"{head.output_padding} does not give {stride} times the input"
         )
-    if kernel % 2 and kernel <= MAX_HEAD_KERNEL and abs(natural) < stride and head.pad >= 0:
+    fits = kernel % 2 and kernel <= MAX_HEAD_KERNEL and abs(natural) < stride and head.pad >= 0
+    if fits and not head.shuffled:
         return Head(head.weight, head.bias, head.pad, natural, head.border)
     # Of pixel shuffles those of our own heads come first, so that what was exported comes back.
     usual = [(HEAD_KERNEL, 4), (HEAD_KERNEL, 3), (idn.HEAD_KERNEL, 9 - stride)]
