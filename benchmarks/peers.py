@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=plot.default_images(),
         metavar="FOLDER",
-        help="pictures to measure PSNR on (default: Set14 in FSRCNN_RT_DATA or ../shared/data)",
+        help="pictures to measure PSNR on (default: Set14 in FSRCNN_RT_DATA or ./data)",
     )
     return parser
 

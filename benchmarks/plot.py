@@ -36,7 +36,7 @@ def measure_psnr(models: tuple[str, ...], scale: int, folder: Path) -> dict[str,
 
 def default_images() -> Path:
     """Name the paper's test set, where it is expected."""
-    return Path(os.environ.get("FSRCNN_RT_DATA", "../shared/data")) / "Set14"
+    return Path(os.environ.get("FSRCNN_RT_DATA", "data")) / "Set14"
 
 
 def draw(

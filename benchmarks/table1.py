@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=default_images().with_name("Set5"),
         metavar="FOLDER",
-        help="pictures of the PSNR (default: Set5 in FSRCNN_RT_DATA or ../shared/data)",
+        help="pictures of the PSNR (default: Set5 in FSRCNN_RT_DATA or ./data)",
     )
     add("--page", type=Path, metavar="FILE", help="Markdown to put the table into (default: print it)")
     add("--figure", type=Path, metavar="FILE", help="PSNR over time, .svg")

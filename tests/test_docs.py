@@ -361,3 +361,13 @@ def test_every_write_option_is_explained():
 
     told = {option for row in table("command-line.md", "option | what it does") for option in code(row[0])}
     assert {f"--{name.replace('_', '-')}" for name in _WRITE_OPTIONS} - {"--strip-metadata"} <= told
+
+
+def test_data_is_looked_for_where_anyone_has_it():
+    """What ships names ./data, and docs/data.md says where it is to be had."""
+    root = DOCS.parent
+    shipped = [root / "README.md", *root.glob("weights/*.md"), *(root / "python").rglob("*.py")]
+    shipped += [*root.glob("benchmarks/*.py"), *root.glob("weights/*.toml")]
+    assert [path.name for path in shipped if "../shared" in path.read_text()] == []
+    told = {name for row in table("data.md", "Folder | Pictures") for name in code(row[0])}
+    assert {"data/Set5", "data/Set14", "data/T91", "data/General100", "data/video"} <= told

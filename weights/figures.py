@@ -13,22 +13,21 @@ import argparse
 import csv
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 from fsrcnn_rt import Model, load
+from fsrcnn_rt.evaluation.svg import Drawing, series, ticks
 from fsrcnn_rt.files import atomic_write
 from PIL import Image
 
 WEIGHTS = Path(__file__).parent
 DOCS = WEIGHTS.parent / "docs"
 
-# Distinct also to those who do not see red and green.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP, BOTTOM, LINE = 760, 200, 60, 60, 24, 50, 58, 18
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP, BOTTOM, LINE = 760, 200, 60, 60, 60, 50, 58, 18
+INNER = WIDTH - LEFT - RIGHT
 
 ZOOM, MARGIN = 6, 6  # pixels of the figure for one of a filter, and between filters
 
@@ -71,7 +70,7 @@ def read_log(label: str, path: Path) -> Curve:
     return curve
 
 
-def draw_logs(curves: Sequence[Curve], span: float) -> str:
+def draw_logs(curves: Sequence[Curve], span: float) -> bytes:
     """Draw a panel for each scale, ``span`` dB high up to the best value, as SVG.
 
     Dashed lines are where a stage ends; below the panels stands which.
@@ -79,72 +78,49 @@ def draw_logs(curves: Sequence[Curve], span: float) -> str:
     scales = sorted({scale for curve in curves for scale in curve.points})
     last = max(curve.stages[-1][2] for curve in curves) or 1
     below = TOP + len(scales) * (PANEL + GAP) - GAP + BOTTOM
-    height = below + LINE * len(curves)
-    svg = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12" fill="#222222">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',  # to be read on a dark page as well
-    ]
+    drawing = Drawing(WIDTH, below + LINE * len(curves), "Validation PSNR in dB")
     for number, scale in enumerate(scales):
-        svg += _panel(curves, scale, last, span, TOP + number * (PANEL + GAP))
-    svg.append(f'<text x="{LEFT + _inner() / 2}" y="{below - 14}" text-anchor="middle">steps</text>')
+        _draw_panel(drawing, curves, scale, last, span, TOP + number * (PANEL + GAP))
+    drawing.text(LEFT + INNER / 2, below - 14, "steps", "soft", "middle")
     for number, curve in enumerate(curves):
         y = below + LINE * number
         stages = "; ".join(f"{name} to {end:,}" for name, _, end in curve.stages)
-        svg.append(f'<path d="M{LEFT} {y} h24" stroke="{_colour(number)}" stroke-width="2"/>')
-        svg.append(f'<text x="{LEFT + 32}" y="{y + 4}">{escape(curve.label)}: {escape(stages)}</text>')
-    return "\n".join([*svg, "</svg>", ""])
+        drawing.curve([(LEFT, y), (LEFT + 24, y)], series(number))
+        drawing.text(LEFT + 32, y + 4, f"{curve.label}: {stages}")
+    return drawing.encode()
 
 
-def _panel(curves: Sequence[Curve], scale: int, last: int, span: float, top: int) -> Iterator[str]:
+def _draw_panel(
+    drawing: Drawing, curves: Sequence[Curve], scale: int, last: int, span: float, top: int
+) -> None:
     best = max(value for curve in curves for _, value in curve.points.get(scale, [(0, -math.inf)]))
     high, low = best + 0.05 * span, best - span
 
     def x(step: float) -> float:
-        return round(LEFT + _inner() * step / last, 1)
+        return LEFT + INNER * step / last
 
     def y(value: float) -> float:
-        return round(top + PANEL * (high - value) / (high - low), 1)
+        return top + PANEL * (high - value) / (high - low)
 
-    frame = f'<rect x="{LEFT}" y="{top}" width="{_inner()}" height="{PANEL}"'
-    yield f'<clipPath id="panel-x{scale}">{frame}/></clipPath>'
-    yield f'<text x="{LEFT}" y="{top - 8}">x{scale}, validation PSNR in dB</text>'
-    for value in _ticks(low, high, 6):
-        yield f'<path d="M{LEFT} {y(value)} h{_inner()}" stroke="#e4e4e4"/>'
-        yield f'<text x="{LEFT - 6}" y="{y(value) + 4}" text-anchor="end">{round(value, 9):g}</text>'
-    for step in _ticks(0, last, 8):
-        yield f'<path d="M{x(step)} {top} v{PANEL}" stroke="#e4e4e4"/>'
-        yield f'<text x="{x(step)}" y="{top + PANEL + 15}" text-anchor="middle">{step:,.0f}</text>'
-    yield f'{frame} fill="none" stroke="#888888"/>'
+    clip = drawing.clip(f"panel-x{scale}", LEFT, top, INNER, PANEL)
+    drawing.text(LEFT, top - 8, f"x{scale}")
+    for value in ticks(low, high, 6):
+        drawing.line(LEFT, y(value), LEFT + INNER, y(value), "grid")
+        drawing.text(LEFT - 6, y(value) + 4, f"{round(value, 9):g}", "soft", "end")
+    for step in ticks(0, last, 8):
+        drawing.line(x(step), top, x(step), top + PANEL, "grid")
+        drawing.text(x(step), top + PANEL + 15, f"{step:,.0f}", "soft", "middle")
     for number, curve in enumerate(curves):
         for _, _, end in curve.stages[:-1]:
-            yield f'<path d="M{x(end)} {top} v{PANEL}" stroke="{_colour(number)}" stroke-dasharray="2 4"/>'
+            drawing.line(x(end), top, x(end), top + PANEL, f"ends {series(number)}")
         points = curve.points.get(scale)
         if not points:
             continue
-        line = " ".join(f"{x(step)},{y(value)}" for step, value in points)
-        style = f'fill="none" stroke="{_colour(number)}" stroke-width="1.5" stroke-linejoin="round"'
-        yield f'<polyline points="{line}" {style} clip-path="url(#panel-x{scale})"/>'
+        drawing.curve([(x(step), y(value)) for step, value in points], series(number), clip)
         step, value = points[-1]
-        if value < low:
-            continue
-        yield f'<circle cx="{x(step)}" cy="{y(value)}" r="2.5" fill="{_colour(number)}"/>'
-        yield f'<text x="{x(step) + 5}" y="{y(value) + 4}" fill="{_colour(number)}">{value:.2f}</text>'
-
-
-def _inner() -> int:
-    return WIDTH - LEFT - RIGHT
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
-
-
-def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Find round numbers from ``low`` to ``high``, at most so many."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if (high - low) / step <= most)
-    return [step * k for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+        if value >= low:
+            drawing.dot(x(step), y(value), series(number))
+            drawing.text(x(step) + 5, y(value) + 4, f"{value:.2f}", series(number))
 
 
 def draw_filters(model: Model, scale: int) -> Image.Image:
@@ -170,7 +146,7 @@ def save_logs(logs: Sequence[str], span: float, output: Path) -> None:
         label, _, path = log.rpartition("=")
         curves.append(read_log(label or Path(path).name.removesuffix(".log.csv"), Path(path)))
     with atomic_write(output) as file:
-        file.write(draw_logs(curves, span).encode())
+        file.write(draw_logs(curves, span))
 
 
 def save_filters(name: str, scale: int, output: Path) -> None:

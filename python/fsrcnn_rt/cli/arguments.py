@@ -3,33 +3,114 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, get_args
 
-from fsrcnn_rt.engine.sizes import MOST, Box, Goal, goals_of
+from fsrcnn_rt.cli.commands import COMMANDS
+from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions
+from fsrcnn_rt.engine.runtime import available_isas
+from fsrcnn_rt.engine.sizes import MAX_SCALE, Box, Goal, goals_of
+from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import CONTENTS, LEVELS
+from fsrcnn_rt.errors import UsageError
+from fsrcnn_rt.model import SCALES, SHIPPED
 
 #: As a name, stdin or stdout.
 PIPE = "-"
+
+#: Among the words of a completion, any file.
+FILES = "*"
 Y4M_SUFFIX = ".y4m"
+#: What completes the name of a model.
+MODEL_WORDS = (*SHIPPED, FILES)
+
+# What of a parser's options is of an upscaler.
+ENGINE_OPTIONS = {"model", *EngineOptions.__annotations__}
+
 VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 
+class Argument(NamedTuple):
+    """An argument of a parser, and the words that may stand for it besides its choices, or files."""
+
+    action: argparse.Action
+    words: tuple[str, ...] = ()
+    files: bool = False
+    repeatable: bool = False
+
+
 class ArgumentParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which takes no abbreviated options."""
+    """An argument parser that raises its errors, and takes no abbreviated options.
+
+    ``arguments`` lists what was added to it and its groups. ``add_argument`` takes ``complete``, the words
+    for the shell's completion, :data:`FILES` among them; what is of the type ``Path`` is completed by files.
+    """
 
     def __init__(self, **options: Any) -> None:
+        self.arguments: list[Argument] = []
         super().__init__(allow_abbrev=False, **options)
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument, as argparse has it."""
+        return self._recorded(super().add_argument, names, options)
+
+    def add_argument_group(self, *names: Any, **options: Any) -> Any:
+        """Add a group whose arguments are listed, too."""
+        return self._recording(super().add_argument_group(*names, **options))
+
+    def add_mutually_exclusive_group(self, **options: Any) -> Any:
+        """Add a group whose arguments are listed, too."""
+        return self._recording(super().add_mutually_exclusive_group(**options))
+
     def error(self, message: str) -> NoReturn:
-        """Print ``message`` in one line on stderr and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        """Raise ``UsageError``, which is told as any other."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _recording(self, group: Any) -> Any:
+        add = group.add_argument
+        group.add_argument = lambda *names, **options: self._recorded(add, names, options)
+        return group
+
+    def _recorded(self, add: Callable[..., argparse.Action], names: Any, options: Any) -> argparse.Action:
+        complete: Sequence[str] = options.pop("complete", ())
+        action = add(*names, **options)
+        if action.help != argparse.SUPPRESS:
+            words = tuple(map(str, action.choices or (word for word in complete if word != FILES)))
+            files = FILES in complete or action.type is Path
+            repeatable = options.get("action") in ("append", "extend")
+            self.arguments.append(Argument(action, words, files, repeatable))
+        return action
 
 
 def is_video(name: str) -> bool:
     """Whether an input or output of this name is video, and not a picture."""
     return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def add_input_options(add: Callable[..., object], metavar: str, what: str) -> None:
+    """Add the inputs, which :func:`inputs_asked` reads, and what is read of folders."""
+    common: dict[str, Any] = {"metavar": metavar, "complete": [FILES]}
+    add("inputs", nargs="*", help=what, **common)
+    add("-i", dest="more_inputs", action="append", default=[], help="the same, as an option", **common)
+    add("-r", "--recursive", action="store_true", help="what is in all folders below, too")
+
+
+def add_naming_options(add: Callable[..., object], formats: Sequence[str]) -> None:
+    """Add what :func:`naming_asked` reads; ``formats``: some that -f takes."""
+    output = "file, - for stdout; for several, folder that gets a mirrored tree"
+    add("-o", "--output", metavar="PATH", complete=[FILES], help=output)
+    add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
+    examples = ", ".join(formats[:3])
+    add(
+        "-f",
+        "--format",
+        metavar="EXT",
+        complete=formats,
+        help=f"{examples}, ... (default: as the input)",
+    )
+    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
 
 def add_goal_options(add: Callable[..., object], default: int, *, several: bool = False) -> None:
@@ -38,7 +119,8 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
     add(
         *("-s", "--scale"),
         metavar=metavar,
-        help=f"scale above 1 and up to {MOST}, as 3 or 1.5{', or several: 2,3,4' if several else ''} "
+        complete=SCALES,
+        help=f"scale above 1 and up to {MAX_SCALE}, as 3 or 1.5{', or several: 2,3,4' if several else ''} "
         f"(default: {default})",
     )
     add("--size", type=_size, metavar="WxH", help="as large as fits into so many pixels, instead of a scale")
@@ -47,29 +129,80 @@ def add_goal_options(add: Callable[..., object], default: int, *, several: bool 
     add("--height", type=_side, metavar="N", help="so many pixels high, the width by the shape")
 
 
-def add_model_options(add: Callable[..., object]) -> None:
-    """Add the options that say which weights are used, and how much of what they give."""
-    add("-m", "-n", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
-    add_variant_options(add)
-    text = "0 to 1.5: bicubic plus so much of what the network adds (default: 1)"
-    add("--strength", type=float, default=1.0, metavar="N", help=text)
+def add_engine_options(
+    add: Callable[..., object],
+    *,
+    but: Collection[str] = (),
+    content: str | None = "auto",
+    denoise: int | str | None = "auto",
+    when: str = "",
+    threads: str = "threads (default: the CPUs that this process may use)",
+) -> None:
+    """Add the options that say which model runs and how, all that :func:`engine_of` reads.
+
+    ``but``: names of those that the command has in another way, or has no use for. ``content`` and
+    ``denoise``: the defaults; where they are None, ``when`` says when they are auto. ``threads``: what they
+    are.
+    """
+    strength = f"0 to {MAX_STRENGTH}: bicubic plus so much of what the network adds (default: 1)"
+    by_pixels = f"auto, by the pixels{when}" if content in ("auto", None) else content
+    by_file = f"auto, by JPEG and video{when}" if denoise in ("auto", None) else denoise
+    chosen: dict[str, dict[str, Any]] = {
+        "model": {
+            "default": "fsrcnn",
+            "metavar": "MODEL",
+            "complete": MODEL_WORDS,
+            "help": "fsrcnn (default), fsrcnn-s or a file",
+        },
+        "content": {
+            "choices": CONTENTS,
+            "default": content,
+            "help": f"weights for photographs, or lines and text (default: {by_pixels})",
+        },
+        "denoise": {
+            "type": _denoise,
+            "choices": LEVELS,
+            "default": denoise,
+            "help": f"weights for the compressed or noisy (default: {by_file})",
+        },
+        "strength": {"type": float, "default": 1.0, "metavar": "N", "help": strength},
+        "colour": {
+            "choices": get_args(Colour),
+            "default": "guided",
+            "help": "chroma that follows the sharp luma (default: guided), or is bicubic, or the network on "
+            "each of red, green and blue, in three times the time",
+        },
+        "threads": {"type": int, "metavar": "N", "help": threads},
+        "isa": {
+            "metavar": "NAME",
+            "complete": available_isas(),
+            "help": "kernel set, one that fsrcnn-rt info lists (default: the fastest)",
+        },
+    }
+    short = {"model": ("-m", "-n"), "threads": ("-j",)}
+    for name, options in chosen.items():
+        if name not in but:
+            add(*short.get(name, ()), f"--{name}", **options)
 
 
-def add_variant_options(add: Callable[..., object], default: str | None = "auto", when: str = "") -> None:
-    """Add the options that choose among the weights of a network; ``when``: where the default is auto."""
-    add(
-        "--content",
-        choices=CONTENTS,
-        default=default,
-        help=f"weights for photographs, or lines and text (default: auto, by the pixels{when})",
-    )
-    add(
-        "--denoise",
-        type=_denoise,
-        choices=LEVELS,
-        default=default,
-        help=f"weights for the compressed or noisy (default: auto, by JPEG and video{when})",
-    )
+def engine_of(options: argparse.Namespace, **changed: Any) -> Upscaler:
+    """Make the upscaler that these options ask for; ``changed``: what is not as they have it.
+
+    Raises what :class:`~fsrcnn_rt.Upscaler` raises.
+    """
+    asked = {name: value for name, value in vars(options).items() if name in ENGINE_OPTIONS} | changed
+    return Upscaler(asked.pop("model"), **asked)
+
+
+def inputs_asked(options: argparse.Namespace) -> list[str]:
+    """List the inputs; ``UsageError`` where there are none, or one is a command."""
+    inputs = [*options.inputs, *options.more_inputs]
+    if not inputs:
+        raise UsageError("no input (see --help)")
+    for name in inputs:
+        if name in COMMANDS:
+            raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
+    return inputs
 
 
 def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:

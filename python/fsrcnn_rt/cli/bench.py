@@ -10,13 +10,13 @@ from itertools import product
 from pathlib import Path
 
 from fsrcnn_rt import _core
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
+from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, add_engine_options, check_output, engine_of
 from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS, FpsReport, draw, measure_fps
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import NETWORKS
+from fsrcnn_rt.model import NETWORKS, SCALES
 
-_SIZES = ((240, 240), (320, 180), (640, 360))  # input width and height
+_INPUT_SIZES = ((240, 240), (320, 180), (640, 360))  # width and height
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,16 +49,23 @@ def parser() -> ArgumentParser:
     )
     add = parser.add_argument
     add(
-        "-m",
-        "--model",
+        *("-m", "-n", "--model"),
+        dest="models",
         action="append",
         metavar="MODEL",
+        complete=MODEL_WORDS,
         help="name or file (repeatable; default: fsrcnn, fsrcnn-s)",
     )
-    add("--size", type=_size, action="append", metavar="WxH", help="size of the input (repeatable)")
-    add("--threads", type=int, action="append", metavar="N", help="threads (repeatable; default: 1 and all)")
-    add("-s", "--scale", type=int, default=3, help="scale (default: 3)")
-    add("--isa", metavar="NAME", help="kernel set (default: the fastest)")
+    add("--input-size", type=_size, action="append", metavar="WxH", help="repeatable (default: three sizes)")
+    add(
+        *("-j", "--threads"),
+        type=int,
+        action="append",
+        metavar="N",
+        help="threads (repeatable; default: 1 and all)",
+    )
+    add("-s", "--scale", type=int, default=3, complete=SCALES, help="scale (default: 3)")
+    add_engine_options(add, but=["model", "threads"], content="photo", denoise=0)
     add("--channels", choices=("luma", "rgb"), default="luma", help="what is upscaled (default: luma)")
     add("--seconds", type=float, default=1.0, help="time per line (default: 1)")
     add("--json", action="store_true", help="print one JSON list instead of a table")
@@ -70,17 +77,12 @@ def parser() -> ArgumentParser:
 def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
     """Measure every combination that was asked for, and the peak in GFLOP/s of as many threads."""
     peaks: dict[int, float] = {}
-    models = options.model or NETWORKS
-    threads = options.threads or sorted({1, resolve_threads(None)})
-    for model, count, size in product(models, threads, options.size or _SIZES):
+    models = options.models or NETWORKS
+    counts = options.threads or sorted({1, resolve_threads(None)})
+    for model, count, size in product(models, counts, options.input_size or _INPUT_SIZES):
+        upscaler = engine_of(options, model=model, threads=count)
         report = measure_fps(
-            model,
-            size,
-            options.scale,
-            threads=count,
-            isa=options.isa,
-            channels=options.channels,
-            seconds=options.seconds,
+            upscaler, size, options.scale, channels=options.channels, seconds=options.seconds
         )
         if count not in peaks:
             peaks[count] = _core.fma_peak(report.isa, count, options.seconds)
@@ -97,7 +99,7 @@ def _header(report: FpsReport) -> str:
 
 
 def _row(report: FpsReport, peak: float) -> str:
-    width, height = report.size
+    width, height = report.input_size
     return (
         f"{report.model:<10} {report.threads:>7} {f'{width}x{height}':>9} "
         f"{f'{report.scale * width}x{report.scale * height}':>9} {report.median_ms:>9.2f} {report.fps:>8.1f} "

@@ -25,10 +25,8 @@ COMMANDS = {
 }
 
 
-def meant(name: str) -> str | None:
-    """Name the subcommand that ``name`` is, or is a misspelling of and no file; None for anything else."""
-    if name in COMMANDS:
-        return name
-    if Path(name).exists() or not name.isalpha():
+def misspelt(name: str) -> str | None:
+    """Name the subcommand that an input must have been meant as; None where it is like none, or a file."""
+    if name in COMMANDS or not name.isalpha() or Path(name).exists():
         return None
     return next(iter(get_close_matches(name, COMMANDS, 1, 0.6)), None)

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
-from fsrcnn_rt.engine.upscaler import Upscaler, check_scales
+from fsrcnn_rt.cli.arguments import ArgumentParser, add_engine_options, check_output, engine_of
+from fsrcnn_rt.engine.upscaler import check_scales
 from fsrcnn_rt.errors import CommandError
 from fsrcnn_rt.evaluation.page import Crop, PictureError, find_sources, read_pair, write_page
 from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.model import SCALES
 from fsrcnn_rt.pictures import files as pictures
 
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     check_output(output, options.overwrite, options.inputs[0])
     if output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"{output}: {output.suffix or 'no suffix'!r} is neither .html nor .htm")
-    upscaler = Upscaler(options.model, threads=options.threads, isa=options.isa)
+    upscaler = engine_of(options)
     (scale,) = check_scales(options.scale, upscaler.model)
     sources = find_sources(options.inputs, options.hr, options.downscale)
     try:
@@ -64,10 +65,8 @@ def parser() -> ArgumentParser:
         help="this part of each INPUT only (default place: the middle); a page holds three pictures or four "
         "of each, which browsers do not like much above 50 megapixels",
     )
-    add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
-    add("-m", "--model", default="fsrcnn", metavar="MODEL", help="fsrcnn (default), fsrcnn-s or a file")
-    add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
+    add("-s", "--scale", type=int, default=3, metavar="N", complete=SCALES, help="scale (default: 3)")
+    add_engine_options(add)
     add("--overwrite", action="store_true", help="replace an output that exists")
     return parser
 

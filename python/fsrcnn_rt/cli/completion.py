@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -10,22 +9,11 @@ from typing import Literal, NamedTuple, get_args
 
 from fsrcnn_rt.cli.arguments import ArgumentParser
 from fsrcnn_rt.cli.commands import COMMANDS
-from fsrcnn_rt.engine.runtime import available_isas
-from fsrcnn_rt.model import SCALES, SHIPPED
 
 __all__ = ["SHELLS", "Shell", "main", "parser", "script"]
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: tuple[str, ...] = get_args(Shell)
-
-# What an argument stands for is told by its name in the help, and the words that are known by where it goes.
-_FILES = {"CONFIG", "DIR", "FILE", "FOLDER", "IN", "INPUT", "MODEL", "PATH", "VIDEO"}
-_WORDS: dict[str, tuple[str, ...]] = {
-    "model": SHIPPED,
-    "scale": tuple(map(str, SCALES)),
-    "scales": tuple(map(str, SCALES)),
-    "format": ("avif", "bmp", "gif", "jpg", "png", "tiff", "webp"),
-}
 
 
 class _Values(NamedTuple):
@@ -55,45 +43,30 @@ class _Command(NamedTuple):
     several: bool
 
 
-def script(
-    shell: Shell, main: argparse.ArgumentParser, subcommands: Mapping[str, argparse.ArgumentParser]
-) -> str:
+def script(shell: Shell, main: ArgumentParser, subcommands: Mapping[str, ArgumentParser]) -> str:
     """Write the script for a shell: of the parser that runs without a subcommand, and those of each."""
     commands = {name: _command(parser) for name, parser in subcommands.items()}
     write = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]
     return "\n".join(write(_command(main), commands)) + "\n"
 
 
-def _command(parser: argparse.ArgumentParser) -> _Command:
+def _command(parser: ArgumentParser) -> _Command:
     options: list[_Option] = []
     words: list[str] = []
     files, name, several = False, "", False
-    for action in parser._actions:  # argparse has no public way to list what it was told
-        if action.help == argparse.SUPPRESS:
-            continue
-        values = _values(action)
+    for argument in parser.arguments:
+        action, values = argument.action, _Values(argument.words, argument.files)
+        shown = action.metavar if isinstance(action.metavar, str) else action.dest
         if action.option_strings:
             text = (action.help or "").replace("%%", "%")
-            again = isinstance(action, argparse._AppendAction)
             takes = None if action.nargs == 0 else values
-            options.append(_Option(tuple(action.option_strings), text, takes, _name(action), again))
+            options.append(_Option(tuple(action.option_strings), text, takes, shown, argument.repeatable))
         else:
             words += values.words
             files |= values.files
-            name, several = _name(action), several or action.nargs in ("*", "+")
+            name, several = shown, several or action.nargs in ("*", "+")
     description = (parser.description or "").split(": ")[0].rstrip(".")
     return _Command(description, options, _Values(tuple(words), files), name, several)
-
-
-def _values(action: argparse.Action) -> _Values:
-    if action.choices is not None:
-        return _Values(tuple(map(str, action.choices)))
-    words = available_isas() if action.dest == "isa" else _WORDS.get(action.dest, ())
-    return _Values(tuple(words), _name(action) in _FILES)
-
-
-def _name(action: argparse.Action) -> str:
-    return action.metavar if isinstance(action.metavar, str) else action.dest
 
 
 def _bash(main: _Command, commands: Mapping[str, _Command]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from fsrcnn_rt.cli import upscale
 from fsrcnn_rt.cli.arguments import PIPE, complain, is_video
-from fsrcnn_rt.cli.commands import COMMANDS
+from fsrcnn_rt.cli.commands import COMMANDS, misspelt
 from fsrcnn_rt.errors import CommandError, UsageError, one_line, what_is_missing
 from fsrcnn_rt.files import discard_temporaries
 
@@ -42,10 +42,12 @@ def _main(arguments: list[str]) -> int:
         if arguments and arguments[0] in COMMANDS:
             return _subcommand(arguments[0], arguments[1:])
         inputs = upscale.inputs_of(arguments)
+        if inputs and (subcommand := misspelt(inputs[0])):
+            raise UsageError(f"{inputs[0]}: is neither a file nor a command (did you mean {subcommand}?)")
         if any(_is_video(name) for name in inputs):
             return _subcommand("video", arguments)
         return upscale.main(arguments)
-    except SystemExit as exit_:  # argparse: 0 after --help, 2 after an error that it has printed
+    except SystemExit as exit_:  # argparse, after --help and --version
         return exit_.code if isinstance(exit_.code, int) else 2
     except (UsageError, CommandError) as error:
         complain(error)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,16 @@ import numpy.typing as npt
 
 import fsrcnn_rt
 from fsrcnn_rt.cli.arguments import (
-    PIPE,
+    MODEL_WORDS,
     VIDEO_SUFFIXES,
     ArgumentParser,
-    add_variant_options,
+    add_engine_options,
     check_output,
     complain,
+    engine_of,
     is_video,
 )
 from fsrcnn_rt.engine.upscaler import Upscaler
-from fsrcnn_rt.engine.variants import Content, Denoise
 from fsrcnn_rt.evaluation import tables
 from fsrcnn_rt.evaluation.protocol import (
     BICUBIC,
@@ -61,13 +62,14 @@ def main(argv: Sequence[str]) -> int:
     models = _models(options.models or ["fsrcnn"], options)
     methods = _methods(models, options.scales)
     crops = []
-    if options.crop and not options.sheet:
-        raise ValueError("--crop: is what --sheet=FILE shows, and that is missing")
-    if options.sheet:
+    sheet = outputs.get(".png")
+    if options.crop and not sheet:
+        raise ValueError("--crop: is what a sheet shows, and there is none (-o sheet.png)")
+    if sheet:
         from fsrcnn_rt.evaluation.sheet import find_crop
 
         if not options.crop:
-            raise ValueError("--sheet: needs at least one --crop=PICTURE:X,Y,W,H")
+            raise ValueError(f"{sheet}: a sheet needs at least one --crop=PICTURE:WxH+X+Y")
         every = [path for paths in images.values() for path in paths]
         crops = [find_crop(crop, every, options.scales) for crop in options.crop]
 
@@ -79,19 +81,17 @@ def main(argv: Sequence[str]) -> int:
 
     named = _labelled(images)
     results = _evaluate(methods, named, options.ifc, on_error)
-    how = next(iter(models.values()))
-    columns = (results, options.scales, _machine(how))
+    upscaler = next(iter(models.values()))
+    columns = (results, options.scales, _machine(upscaler))
     rows = {"verbose": options.verbose, "with_ifc": options.ifc}
-    if "--markdown" in outputs:
-        _write(outputs["--markdown"], tables.as_markdown(*columns, **rows))
-    if "--json" in outputs:
-        _write(outputs["--json"], tables.as_json(results, how))
-    if Path(PIPE) not in outputs.values():
-        print(tables.as_text(*columns, **rows))
-    if crops:
+    as_json = partial(tables.as_json, results, upscaler)
+    _write(outputs, ".md", partial(tables.as_markdown, *columns, **rows))
+    _write(outputs, ".json", as_json)
+    print(as_json() if options.json else tables.as_text(*columns, **rows))
+    if sheet:
         from fsrcnn_rt.evaluation.sheet import draw
 
-        with atomic_write(options.sheet) as file:
+        with atomic_write(sheet) as file:
             draw(crops, methods).save(file, "PNG", optimize=True)
     return 1 if failed else 0
 
@@ -114,21 +114,22 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     results, failed = _measure(sources, methods, options.scales, drawings=options.suite != "photographs")
     if not results:
         return 1
-    how = next(iter(models.values()))
+    upscaler = next(iter(models.values()))
     arguments = (results, options.scales, options.verbose)
-    if "--markdown" in outputs:
-        _write(outputs["--markdown"], f"{robustness_table.as_markdown(*arguments)}; {_machine(how)}")
-    if "--json" in outputs:
-        machine = {"version": fsrcnn_rt.__version__, "isa": how.isa, "threads": how.threads}
-        _write(outputs["--json"], json.dumps(machine | robustness_table.as_json(results), indent=1))
-    if Path(PIPE) not in outputs.values():
-        print(f"{robustness_table.as_text(*arguments)}\n{_machine(how)}")
-    if options.sheet:
+
+    def as_json() -> str:
+        machine = {"version": fsrcnn_rt.__version__, "isa": upscaler.isa, "threads": upscaler.threads}
+        return json.dumps(machine | robustness_table.as_json(results), indent=1)
+
+    _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(upscaler)}")
+    _write(outputs, ".json", as_json)
+    print(as_json() if options.json else f"{robustness_table.as_text(*arguments)}\n{_machine(upscaler)}")
+    if sheet := outputs.get(".png"):
         from fsrcnn_rt.evaluation.sheet import draw_cases
 
         photographs = [path for paths in sources.values() for path in paths if not is_video(path.name)]
         shown = robustness.shown_cases(options.scales[0], photographs[-1] if photographs else None)
-        with atomic_write(options.sheet) as file:
+        with atomic_write(sheet) as file:
             draw_cases(shown, methods).save(file, "PNG", optimize=True)
     return 1 if failed else 0
 
@@ -152,7 +153,7 @@ def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
         return {}
     folders = options.folders
     if not folders:
-        data = Path(os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
+        data = Path(os.environ.get("FSRCNN_RT_DATA") or "data")
         folders = [folder for folder in (data / "Set14", data / "video") if folder.is_dir()]
         missing = f"no Set14 or video in {data} (FSRCNN_RT_DATA names another folder)"
         if not folders and options.suite == "photographs":
@@ -171,7 +172,7 @@ def _measure(
 ) -> tuple[list[robustness.Result], list[Path]]:
     """Measure drawings, photographs and clips, with a progress bar where stderr is a terminal.
 
-    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is told.
+    Returns the results and what failed. Without PyAV what is of H.264 is left out, and that is offers.
     """
     from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -214,42 +215,38 @@ def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
     return {labels[str(folder)]: paths for folder, paths in images.items()}
 
 
-def _machine(how: Upscaler) -> str:
-    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {how.isa}, threads {how.threads}"
+def _machine(upscaler: Upscaler) -> str:
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {upscaler.isa}, threads {upscaler.threads}"
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
-    """List what is to be written, by option, having refused what cannot be."""
-    given = {"--markdown": options.markdown, "--json": options.json, "--sheet": options.sheet}
-    outputs = {option: path for option, path in given.items() if path is not None}
-    for option, path in outputs.items():
-        if [other.resolve() for other in outputs.values()].count(path.resolve()) > 1:
-            raise ValueError(f"{option}: {path} is given to two options")
-        if str(path) == PIPE:
-            if option == "--sheet":
-                raise ValueError("--sheet: a picture is not written to stdout")
-            continue
+    """List what is to be written, by suffix, having refused what cannot be."""
+    outputs: dict[str, Path] = {}
+    for path in options.outputs:
+        suffix = path.suffix.lower()
+        if suffix not in (".md", ".json", ".png"):
+            raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of .md, .json and .png")
+        if suffix in outputs:
+            raise ValueError(f"{path}: is the second output of its kind, beside {outputs[suffix]}")
         for source in [*options.folders, *map(Path, options.models or ())]:
             check_output(path, options.overwrite, source)
-    if options.sheet and options.sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet: {options.sheet} is not .png")
+        outputs[suffix] = path
     return outputs
 
 
 def _models(names: Sequence[str], options: argparse.Namespace) -> dict[str, Upscaler]:
     """Make models ready, by what they are called in the tables."""
-    content: Content = options.content or ("auto" if options.suite else "photo")
-    denoise: Denoise = "auto" if options.suite else 0
-    denoise = denoise if options.denoise is None else options.denoise
+    chosen: dict[str, Any] = {"content": "auto", "denoise": "auto"} if options.suite else {}
+    chosen |= {
+        name: value for name in ("content", "denoise") if (value := getattr(options, name)) is not None
+    }
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"model={name!r} is given twice")
     labels = _short(names, lambda path: path.stem, BICUBIC)
-    how = {"threads": options.threads, "isa": options.isa}
+    none = {"content": "photo", "denoise": 0}  # as weights of their own have no others beside them
     return {
-        labels[name]: Upscaler(name, content=content, denoise=denoise, **how)
-        if name in NETWORKS
-        else Upscaler(name, **how)
+        labels[name]: engine_of(options, model=name, **none | (chosen if name in NETWORKS else {}))
         for name in names
     }
 
@@ -267,8 +264,8 @@ def _methods(models: dict[str, Upscaler], scales: Sequence[int]) -> Methods:
     for scale in scales:
         offering = {name: model.upscale for name, model in models.items() if scale in model.scales}
         if not offering:
-            told = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
-            raise ValueError(f"scale={scale} is not offered by any model: {told}")
+            offers = "; ".join(f"{n} offers {', '.join(map(str, m.scales))}" for n, m in models.items())
+            raise ValueError(f"scale={scale} is not offered by any model: {offers}")
         methods[scale] = {BICUBIC: bicubic, **offering}
     for name, model in models.items():
         if not set(model.scales) & set(scales):
@@ -304,12 +301,11 @@ def _evaluate(
         }
 
 
-def _write(path: Path, text: str) -> None:
-    if str(path) == PIPE:
-        print(text)
-        return
-    with atomic_write(path) as file:
-        file.write(f"{text}\n".encode())
+def _write(outputs: Mapping[str, Path], suffix: str, text: Callable[[], str]) -> None:
+    """Write a text to the output of this suffix, if there is one."""
+    if suffix in outputs:
+        with atomic_write(outputs[suffix]) as file:
+            file.write(f"{text()}\n".encode())
 
 
 def parser() -> ArgumentParser:
@@ -325,31 +321,52 @@ def parser() -> ArgumentParser:
         "--suite",
         choices=("robust", "drawings", "photographs"),
         help="instead: lines, text and other drawings, and photographs and clips coded or noisy (robust), or "
-        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ../shared/data)",
+        "one of both; FOLDERs may hold clips (default: Set14, video in FSRCNN_RT_DATA, else ./data)",
     )
-    add("-s", "--scale", dest="scales", type=_scales, default=[3], metavar="N[,N]", help="2,3,4 (default: 3)")
     add(
-        *("-m", "--model"),
+        "-s",
+        "--scale",
+        dest="scales",
+        type=_scales,
+        default=[3],
+        metavar="N[,N]",
+        complete=SCALES,
+        help="2,3,4 (default: 3)",
+    )
+    add(
+        *("-m", "-n", "--model"),
         dest="models",
         type=_names,
         action="extend",
         metavar="MODEL[,MODEL]",
+        complete=MODEL_WORDS,
         help="fsrcnn (default), fsrcnn-s or a file; repeatable",
     )
-    add_variant_options(add, None, ", with --suite; else clean photographs'")
-    add("-j", "--threads", type=int, metavar="N", help="default: the CPUs this process may use")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
+    add_engine_options(
+        add,
+        but=["model", "colour"],
+        content=None,
+        denoise=None,
+        when=", with --suite; else clean photographs'",
+    )
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
     add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")
-    add("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown (-: stdout)")
-    add("--json", type=Path, metavar="FILE", help="write means and every picture as JSON (-: stdout)")
-    add("--sheet", type=Path, metavar="FILE", help="crops side by side: original, bicubic, models (.png)")
+    add(
+        *("-o", "--output"),
+        dest="outputs",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the tables (.md), means and every picture (.json), or crops side by side (.png)",
+    )
+    add("--json", action="store_true", help="print JSON instead of tables")
     add(
         "--crop",
         action="append",
         default=[],
-        metavar="PICTURE:X,Y,W,H",
-        help="for --sheet: a rectangle of a picture, in its pixels; repeatable",
+        metavar="PICTURE:WxH+X+Y",
+        help="what the crops show: a rectangle of a picture, in its pixels; repeatable",
     )
     add("--overwrite", action="store_true", help="replace outputs that exist")
     return parser

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
+from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, check_output
 from fsrcnn_rt.convert.to_onnx import OPSET, TOLERANCE, Channels, compare, to_onnx
 from fsrcnn_rt.errors import CommandError, what_is_missing
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import load
+from fsrcnn_rt.model import SCALES, load
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,21 +30,21 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(what_is_missing(error)) from error
     try:
         difference = compare(proto, model, options.scale)
-        told = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"
+        comparison = f"differs from the core by {difference:.1e} at most, on a random picture in onnxruntime"
         if not difference <= TOLERANCE:
-            raise CommandError(f"{options.output} not written: it {told}, which is more than {TOLERANCE}")
+            raise CommandError(
+                f"{options.output} not written: it {comparison}, which is more than {TOLERANCE}"
+            )
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        told = "not compared with the core: onnxruntime is not installed"
+        comparison = "not compared with the core: onnxruntime is not installed"
     with atomic_write(options.output) as file:
         file.write(proto.SerializeToString())
     channels = options.channels or ("luma" if model.colour == "y" else "rgb")
-    head = (
-        "enlarged first" if model.enlarged else "sub-pixel" if options.subpixel else "transposed convolution"
-    )
-    form = f"{channels}, {head}"
-    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {told}")
+    head = "sub-pixel" if options.subpixel else "transposed convolution"
+    form = f"{channels}, {'enlarged first' if model.enlarged else head}"
+    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {comparison}")
     return 0
 
 
@@ -56,8 +56,8 @@ def parser() -> ArgumentParser:
         "float32, 0..1 for full scale; N, H and W are free.",
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="fsrcnn, fsrcnn-s or a file")
-    add("-s", "--scale", type=int, default=3, metavar="N", help="scale (default: 3)")
+    add("model", metavar="MODEL", complete=MODEL_WORDS, help="fsrcnn, fsrcnn-s or a file")
+    add("-s", "--scale", type=int, default=3, metavar="N", complete=SCALES, help="scale (default: 3)")
     add(
         "--channels",
         choices=get_args(Channels),

@@ -70,18 +70,20 @@ def described(model: Model) -> dict[str, Any]:
 
 
 def _lines(model: Model) -> list[str]:
-    told = described(model)
+    description = described(model)
     reads = "the picture enlarged by the bicubic filter" if model.enlarged else "the picture"
     gives = "what is added to the bicubic picture" if model.plus_bicubic else "the result"
-    operations = ", ".join(f"{scale} {count:,}" for scale, count in told["operations"].items())
+    operations = ", ".join(f"{scale} {count:,}" for scale, count in description["operations"].items())
+    heads = f"{len(model.heads)} head{'s' * (len(model.heads) > 1)}"
+    first, *others = _provenance(model.provenance)
     return [
-        f"{model.name}: {told['shape']}, {_scales(model)}",
-        f"weights     {told['weights']:,} of {told['convolutions']} convolutions and {len(model.heads)} "
-        f"head{'s' * (len(model.heads) > 1)}",
+        f"{model.name}: {description['shape']}, {_scales(model)}",
+        f"weights     {description['weights']:,} of {len(model.nodes)} convolutions and {heads}",
         f"operations  {operations} multiplications for each input pixel",
         f"reads       {reads}, {_COLOURS[model.colour]}, {model.reach} pixels around; gives {gives}",
         f"padding     {model.padding}",
-        *(f"{'provenance' if i == 0 else '':11} {line}" for i, line in enumerate(_made(model.provenance))),
+        f"provenance  {first}",
+        *(f"{'':12}{line}" for line in others),
     ]
 
 
@@ -89,20 +91,20 @@ def _scales(model: Model) -> str:
     return ", ".join(f"x{scale}" for scale in model.scales)
 
 
-def _made(provenance: Mapping[str, Any]) -> list[str]:
+def _provenance(provenance: Mapping[str, Any]) -> list[str]:
     """Tell in short how weights were made, of whatever the record holds."""
-    told = []
+    lines = []
     if isinstance(data := provenance.get("data"), list):
         seed = f", seed {provenance['seed']}" if "seed" in provenance else ""
-        told.append(f"trained on {', '.join(map(str, data))}{seed}")
+        lines.append(f"trained on {', '.join(map(str, data))}{seed}")
     if "converted_from" in provenance:
-        told.append(f"converted from {provenance['converted_from']}")
+        lines.append(f"converted from {provenance['converted_from']}")
     if isinstance(figures := provenance.get("figures"), dict):
         for what, values in figures.items():
             if isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values()):
                 shown = ", ".join(f"{scale} {value:.2f}" for scale, value in sorted(values.items()))
-                told.append(f"{what}: {shown}")
-    return told or ["not told"]
+                lines.append(f"{what}: {shown}")
+    return lines or ["unknown"]
 
 
 def _tell_machine(as_json: bool) -> None:
@@ -113,8 +115,8 @@ def _tell_machine(as_json: bool) -> None:
 
     isa, threads = resolve_isa(None), resolve_threads(None)
     if as_json:
-        told = {"version": fsrcnn_rt.__version__, "isa": isa, "isas": available_isas(), "threads": threads}
-        print(json.dumps({**told, "models": list(SHIPPED)}))
+        machine = {"version": fsrcnn_rt.__version__, "isa": isa, "isas": available_isas(), "threads": threads}
+        print(json.dumps({**machine, "models": list(SHIPPED)}))
         return
     print(f"fsrcnn-rt {fsrcnn_rt.__version__}")
     print(f"isa       {isa} (available: {', '.join(available_isas())})")
@@ -125,9 +127,9 @@ def _tell_machine(as_json: bool) -> None:
         except ModelError as error:
             print(f"model     {name}: {error}")
             continue
-        made = _made(model.provenance)
+        details = _provenance(model.provenance)
         if name in NETWORKS:
             print(f"model     {name}: {model.family}, {_scales(model)}")
-            print(*(f"{'':10}{line}" for line in made), sep="\n")
+            print(*(f"{'':10}{line}" for line in details), sep="\n")
         else:
-            print(f"{'':10}{name}: {'; '.join(made)}")
+            print(f"{'':10}{name}: {'; '.join(details)}")

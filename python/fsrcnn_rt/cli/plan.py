@@ -1,5 +1,6 @@
 """What a command line asks for: which files are read and what each becomes; all of it, or it is refused."""
 
+import argparse
 import glob
 import os
 import re
@@ -70,6 +71,37 @@ class Naming:
         return re.compile(f"(.+){suffix or '$.'}")
 
 
+class Kind:
+    """What a plan knows of the files that it is about; as it stands, of pictures."""
+
+    name = "picture"
+
+    def is_found(self, name: str) -> bool:
+        """Whether a file of this name is one, where it is found in a folder."""
+        path = Path(name)
+        return not name.startswith(".") and (plugins.is_optional(path) or format_of(path) in _FORMATS)
+
+    def extension(self, path: Path) -> str:
+        """Name the suffix of an output that none was asked for."""
+        return _RAW_RESULT if plugins.is_raw(path) else path.suffix
+
+    def check_output(self, path: Path, *, asked: bool) -> None:
+        """``UsageError`` where a file of this name cannot be written; ``asked``: its format was."""
+        _writable_format(path, asked=asked)
+
+    def piped(self, extension: str, stdin: Path | None) -> str:
+        """Name the format in which a result goes to stdout; ``stdin``: where it has that of the input."""
+        if stdin is None:
+            return _writable_format(Path(PIPE + extension), asked=True) or ""
+        name = content_format(stdin) or ""
+        if name and not is_writable(name):
+            raise UsageError(f"{PIPE}: is {name}, which cannot be written (-f names another format)")
+        return name
+
+
+_PICTURES = Kind()
+
+
 class _Source(NamedTuple):
     """An input file, where it lies in its tree, and whether it was found there rather than named.
 
@@ -82,6 +114,20 @@ class _Source(NamedTuple):
     file: Path | None = None
 
 
+def naming_asked(options: argparse.Namespace) -> Naming:
+    """Read these options; ``UsageError`` where they contradict each other."""
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
+    existing: Literal["skip", "overwrite", "refuse"] = "skip" if options.skip_existing else "refuse"
+    return Naming(
+        options.output,
+        options.suffix,
+        options.format,
+        "overwrite" if options.overwrite else existing,
+        Path(options.model).stem,
+    )
+
+
 def make_plan(
     inputs: Sequence[str],
     goals: Sequence[Goal],
@@ -89,53 +135,59 @@ def make_plan(
     *,
     recursive: bool,
     stdin: Path | None = None,
+    kind: Kind = _PICTURES,
 ) -> Plan:
-    """Every output of every input, and the folders for them made; nothing else is written.
+    """Every output of every input; nothing is written, and the folders are for :func:`make_folders`.
 
-    ``inputs``: files, folders (pictures in them, with ``recursive`` in all folders below), patterns with
-    ``*``, ``?``, ``[]`` and ``**``, and - for ``stdin``, a file that holds what has come from there. A file
-    that is found so and not named is an output, and nothing is to be done with it, where another input has
-    the same name but for a suffix of this naming, of whatever scale.
+    ``inputs``: files, folders (what is of the ``kind`` in them, with ``recursive`` in all folders below),
+    patterns with ``*``, ``?``, ``[]`` and ``**``, and - for ``stdin``, a file that holds what has come from
+    there. A file that is found so and not named is an output, and nothing is to be done with it, where
+    another input has the same name but for a suffix of this naming, of whatever scale.
     ``UsageError`` where not all could be written: an input that is not there, an output that exists, is an
     input, or is the output of two; a format that cannot be written.
     """
     if naming.output == PIPE or (PIPE in inputs and naming.output is None):
-        return Plan([_to_stdout(inputs, goals, naming, stdin)], [])
+        return Plan([_to_stdout(inputs, goals, naming, stdin, kind)], [])
     if os.sep in (naming.suffix or ""):
         raise UsageError(f"suffix={naming.suffix!r} has a {os.sep!r} in it; -o names the folder")
-    sources = list(_sources(inputs, naming.output, recursive, stdin))
+    sources = list(_sources(inputs, naming.output, recursive, stdin, kind))
     several = len(sources) * len(goals) > 1 or any(source.found for source in sources)
-    folder, file = _output(naming.output, several)
-    if file is None and stdin:
+    folder, file = _output(naming.output, several, kind)
+    if file is None and PIPE in inputs:
         raise UsageError(f"{PIPE} has no name that its output could have in a folder (see -o)")
     jobs = [
-        Job(source.path, {goal: file or _name(source, goal, naming, folder) for goal in goals}, source.file)
+        Job(
+            source.path,
+            {goal: file or _name(source, goal, naming, folder, kind) for goal in goals},
+            source.file,
+        )
         for source in sources
     ]
     made = _made_of_others(sources, jobs, naming)
-    jobs = _checked([job for job in jobs if job.source not in made], naming)
-    for job in jobs:
-        for path in job.outputs.values():
-            if folder is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            elif not path.parent.is_dir():
-                raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    jobs = _checked([job for job in jobs if job.source not in made], naming, kind)
+    for path in [path for job in jobs for path in job.outputs.values()]:
+        if folder is None and not path.parent.is_dir():
+            raise UsageError(f"{path}: the folder {path.parent} does not exist")
     return Plan(jobs, made)
 
 
-def _to_stdout(inputs: Sequence[str], goals: Sequence[Goal], naming: Naming, stdin: Path | None) -> Job:
-    """Plan the one picture whose result goes to stdout."""
+def make_folders(plan: Plan) -> None:
+    """Make the folders that the outputs of a plan lie in."""
+    for job in plan.jobs:
+        for path in job.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _to_stdout(
+    inputs: Sequence[str], goals: Sequence[Goal], naming: Naming, stdin: Path | None, kind: Kind
+) -> Job:
+    """Plan the one input whose result goes to stdout."""
     path = Path(inputs[0])
     if len(inputs) * len(goals) > 1 or path.is_dir() or (not path.exists() and _is_pattern(inputs[0])):
         raise UsageError(f"{PIPE}: is no folder, and several outputs need one")
-    extension = _extension(path, naming)
-    if inputs[0] != PIPE or naming.extension:
-        name = _writable_format(Path(PIPE + extension), asked=True)
-    else:  # as it came
-        name = content_format(stdin) if stdin else None
-        if name and not is_writable(name):
-            raise UsageError(f"{PIPE}: is {name}, which cannot be written (-f names another format)")
-    return Job(path, {goals[0]: Path(PIPE)}, stdin, name or "")
+    as_it_came = inputs[0] == PIPE and not naming.extension
+    name = kind.piped(_extension(path, naming, kind), stdin if as_it_came else None)
+    return Job(path, {goals[0]: Path(PIPE)}, stdin, name)
 
 
 def _made_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
@@ -153,7 +205,7 @@ def _made_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Nam
 
 
 def _sources(
-    inputs: Sequence[str], output: str | None, recursive: bool, stdin: Path | None
+    inputs: Sequence[str], output: str | None, recursive: bool, stdin: Path | None, kind: Kind
 ) -> Iterator[_Source]:
     """Files that the inputs stand for."""
     for name in inputs:
@@ -161,16 +213,16 @@ def _sources(
         if name == PIPE:
             yield _Source(path, path, False, stdin)
         elif path.is_dir():
-            files = list(_walk(path, output, recursive))
+            files = list(_walk(path, output, recursive, kind))
             if not files:
                 hint = "" if recursive else " (-r looks into the folders in it)"
-                raise UsageError(f"{path}: has no pictures in it{hint}")
+                raise UsageError(f"{path}: has no {kind.name}s in it{hint}")
             yield from (_Source(file, file.relative_to(path), True) for file in files)
         elif not path.exists() and _is_pattern(name):
             matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-            files = [match for match in matches if match.is_file() and _is_picture(match.name)]
+            files = [match for match in matches if match.is_file() and kind.is_found(match.name)]
             if not files:
-                raise UsageError(f"{name}: no picture matches it")
+                raise UsageError(f"{name}: no {kind.name} matches it")
             parts = path.parts
             base = Path(*parts[: next(i for i, part in enumerate(parts) if _is_pattern(part))])
             yield from (_Source(file, file.relative_to(base), True) for file in files)
@@ -178,14 +230,14 @@ def _sources(
             yield _Source(path, Path(path.name), False)
 
 
-def _walk(folder: Path, output: str | None, recursive: bool) -> Iterator[Path]:
-    """Pictures in a folder, in order of their names; what is hidden and the output folder are left out."""
+def _walk(folder: Path, output: str | None, recursive: bool, kind: Kind) -> Iterator[Path]:
+    """Files of a kind in a folder, in order of their names, without the hidden ones and the output folder."""
 
     def fail(error: OSError) -> None:
         raise UsageError(f"{error.filename}: cannot be read: {error.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=fail):
-        yield from (Path(place, name) for name in sorted(names) if _is_picture(name))
+        yield from (Path(place, name) for name in sorted(names) if kind.is_found(name))
         inside = [Path(place, name) for name in sorted(folders) if recursive and not name.startswith(".")]
         folders[:] = [path.name for path in inside if output is None or not _is_same(path, Path(output))]
 
@@ -198,12 +250,7 @@ def _is_pattern(name: str) -> bool:
     return any(character in name for character in "*?[")
 
 
-def _is_picture(name: str) -> bool:
-    path = Path(name)
-    return not name.startswith(".") and (plugins.is_optional(path) or format_of(path) in _FORMATS)
-
-
-def _output(output: str | None, several: bool) -> tuple[Path | None, Path | None]:
+def _output(output: str | None, several: bool, kind: Kind) -> tuple[Path | None, Path | None]:
     """Tell folder and file that outputs go to; neither where they go beside their inputs."""
     if output is None:
         return None, None
@@ -212,21 +259,19 @@ def _output(output: str | None, several: bool) -> tuple[Path | None, Path | None
         return None, path
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is a file, and several outputs need a folder")
-    if not path.exists() and not output.endswith(os.sep) and _is_picture(path.name):
+    if not path.exists() and not output.endswith(os.sep) and kind.is_found(path.name):
         raise UsageError(
-            f"{path}: is the name of a picture, and several outputs need a folder ({path}{os.sep} is one)"
+            f"{path}: is the name of a {kind.name}, and several outputs need a folder ({path}{os.sep} is one)"
         )
     return path, None
 
 
-def _extension(path: Path, naming: Naming) -> str:
-    if naming.extension:
-        return f".{naming.extension.lstrip('.')}"
-    return _RAW_RESULT if plugins.is_raw(path) else path.suffix
+def _extension(path: Path, naming: Naming, kind: Kind) -> str:
+    return f".{naming.extension.lstrip('.')}" if naming.extension else kind.extension(path)
 
 
-def _name(source: _Source, goal: Goal, naming: Naming, folder: Path | None) -> Path:
-    name = source.path.stem + naming.behind(goal) + _extension(source.path, naming)
+def _name(source: _Source, goal: Goal, naming: Naming, folder: Path | None, kind: Kind) -> Path:
+    name = source.path.stem + naming.behind(goal) + _extension(source.path, naming, kind)
     return (source.path.parent if folder is None else folder / source.place.parent) / name
 
 
@@ -246,7 +291,7 @@ def _writable_format(path: Path, *, asked: bool) -> str | None:
     return name
 
 
-def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
+def _checked(jobs: Sequence[Job], naming: Naming, kind: Kind) -> list[Job]:
     """Refuse what cannot all be written; outputs that exist and are to be kept are left out."""
     checked = []
     taken: dict[str, Path] = {}  # output -> input it is of
@@ -254,7 +299,7 @@ def _checked(jobs: Sequence[Job], naming: Naming) -> list[Job]:
     for job in jobs:
         wanted: dict[Goal, Path] = {}
         for goal, path in job.outputs.items():
-            _writable_format(path, asked=path.suffix != job.source.suffix)
+            kind.check_output(path, asked=path.suffix != job.source.suffix)
             key = os.path.realpath(path)
             if taken.get(key) is job.source:
                 raise UsageError(f"{path}: is the output of two scales (put {_SCALE} into --suffix)")

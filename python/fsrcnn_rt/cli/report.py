@@ -93,11 +93,10 @@ class Report:
         if self._verbose:
             paths = ", ".join(outputs.values())
             without = f"; without {', '.join(left_out)}" if left_out else ""
-            told = f"{source} -> {paths} ({seconds:.2f} s, weights {weights}{without})"
             with self._without_bar():
-                how = "lossless, " if outcome.lossless else ""
-                told = f"{how}{seconds:.2f} s, weights {weights}{without}"
-                print(f"{source} -> {paths} ({told})", file=sys.stderr)
+                lossless = "lossless, " if outcome.lossless else ""
+                details = f"{lossless}{seconds:.2f} s, weights {weights}{without}"
+                print(f"{source} -> {paths} ({details})", file=sys.stderr)
         values: dict[str, Any] = {"size": outcome.size, "lossless": outcome.lossless}
         values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
         if left_out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.cli.arguments import ArgumentParser
+from fsrcnn_rt.cli.arguments import FILES, ArgumentParser
 from fsrcnn_rt.errors import CommandError, UsageError
 
 
@@ -73,7 +73,12 @@ def parser() -> ArgumentParser:
         metavar="KEY=VALUE",
         help="change the recipe: network.m=2, training.optimizer='adam', stage.steps=1000",
     )
-    add("--data", metavar="DIR", help="folder of the datasets (default: FSRCNN_RT_DATA, else ../shared/data)")
+    add(
+        "--data",
+        metavar="DIR",
+        complete=[FILES],
+        help="folder of the datasets (default: FSRCNN_RT_DATA, else ./data)",
+    )
     add("-o", "--output", metavar="FILE", type=Path, help="model file (default: named as CONFIG, here)")
     add("--resume", action="store_true", help="continue from the checkpoint beside the model file")
     add("--steps-limit", metavar="N", type=int, help="stop after N steps, for --resume to continue")

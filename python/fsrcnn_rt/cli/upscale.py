@@ -7,10 +7,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
 
-from fsrcnn_rt.cli.arguments import PIPE, ArgumentParser, add_goal_options, add_model_options, goals_asked
-from fsrcnn_rt.cli.commands import COMMANDS, meant
+from fsrcnn_rt.cli.arguments import (
+    PIPE,
+    ArgumentParser,
+    add_engine_options,
+    add_goal_options,
+    add_input_options,
+    add_naming_options,
+    engine_of,
+    goals_asked,
+    inputs_asked,
+)
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.errors import UsageError, one_line
 
 # Options of the same names as the fields of ``WriteOptions``.
@@ -29,18 +38,7 @@ def inputs_of(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str]) -> int:
     """Upscale pictures; returns 0, or 1 where some failed. Raises ``UsageError`` before any work."""
     options = parser().parse_intermixed_args(list(argv))
-    inputs = [*options.inputs, *options.more_inputs]
-    if not inputs:
-        raise UsageError("no input (see fsrcnn-rt --help)")
-    for name in inputs:
-        if name in COMMANDS:
-            raise UsageError(f"{name} is a subcommand, which comes first (a file of that name is ./{name})")
-        if name == inputs[0] and (subcommand := meant(name)):
-            raise UsageError(f"{name}: is neither a file nor a subcommand (did you mean {subcommand}?)")
-
-    if options.overwrite and options.skip_existing:
-        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
-
+    inputs = inputs_asked(options)
     to_stdout = options.output == PIPE or (options.output is None and PIPE in inputs)
     if to_stdout and options.json:
         raise UsageError("--json prints on stdout, which carries the picture (see -o)")
@@ -49,32 +47,16 @@ def main(argv: Sequence[str]) -> int:
 
     from fsrcnn_rt.cli import plan
     from fsrcnn_rt.cli.report import Report
-    from fsrcnn_rt.engine.upscaler import Upscaler
     from fsrcnn_rt.pictures import batch
     from fsrcnn_rt.pictures import files as pictures
     from fsrcnn_rt.pictures.encoding import WriteOptions
 
     load, proc, save = options.threads
-    existing: Literal["refuse", "skip", "overwrite"] = "overwrite" if options.overwrite else "refuse"
-    naming = plan.Naming(
-        options.output,
-        options.suffix,
-        options.format,
-        "skip" if options.skip_existing else existing,
-        Path(options.model).stem,
-    )
+    naming = plan.naming_asked(options)
     write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
     with _stdin(inputs) as stdin:
         try:
-            upscaler = Upscaler(
-                options.model,
-                content=options.content,
-                denoise=options.denoise,
-                strength=options.strength,
-                colour=options.colour,
-                threads=proc,
-                isa=options.isa,
-            )
+            upscaler = engine_of(options, threads=proc)
             planned = plan.make_plan(
                 inputs, goals_asked(options, 3), naming, recursive=options.recursive, stdin=stdin
             )
@@ -82,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError(f"{error.filename}: {one_line(error)}") from error
         except ValueError as error:
             raise UsageError(one_line(error)) from error
+        plan.make_folders(planned)
         threads = upscaler.threads
         workers = batch.Workers(load or -(-threads // 4), threads, save or threads)
         report = Report(
@@ -142,25 +125,11 @@ def parser() -> ArgumentParser:
         add_help=False,
     )
     add = parser.add_argument_group("input").add_argument
-    add(
-        *("inputs",),
-        nargs="*",
-        metavar="INPUT",
-        help="picture, folder of pictures, pattern such as '*.png', or - for stdin",
-    )
-    add("-i", dest="more_inputs", action="append", default=[], metavar="INPUT", help="the same, as an option")
-    add("-r", "--recursive", action="store_true", help="the pictures in all folders below, too")
+    add_input_options(add, "INPUT", "picture, folder of pictures, pattern such as '*.png', or - for stdin")
     add("--first-frame", action="store_true", help="of an animation or several pages only the first")
 
     add = parser.add_argument_group("output").add_argument
-    add(
-        "-o",
-        "--output",
-        metavar="PATH",
-        help="file, - for stdout; for several, folder that gets a mirrored tree",
-    )
-    add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
-    add("-f", "--format", metavar="EXT", help="png, jpg, webp, ... (default: as the input)")
+    add_naming_options(add, ("png", "jpg", "webp", "avif", "bmp", "gif", "tiff"))
     add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
     add(
         "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
@@ -170,10 +139,8 @@ def parser() -> ArgumentParser:
     add("--background", type=_colour, metavar="COLOUR", help="lay what is transparent on it: white, #1e90ff")
     add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
     add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
-    add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
 
-    add = parser.add_argument_group("how").add_argument
+    add = parser.add_argument_group("size, model and speed").add_argument
     add_goal_options(add, 3, several=True)
     add(
         "--larger",
@@ -181,14 +148,7 @@ def parser() -> ArgumentParser:
         default="refuse",
         help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
     )
-    add_model_options(add)
-    add(
-        "--colour",
-        choices=("guided", "bicubic", "rgb"),
-        default="guided",
-        help="chroma that follows the sharp luma (default: guided), or is bicubic, or the network on each of "
-        "red, green and blue, in three times the time",
-    )
+    add_engine_options(add, but=["threads"])
     add(
         *("-j", "--threads"),
         type=_threads,
@@ -196,9 +156,8 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="threads, or load:proc:save, so many pictures read, upscaled and written at a time",
     )
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
 
-    add = parser.add_argument_group("what it tells").add_argument
+    add = parser.add_argument_group("messages").add_argument
     add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
     add("-q", "--quiet", action="store_true", help="nothing but errors")
     add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")

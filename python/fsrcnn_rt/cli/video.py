@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +20,22 @@ from fsrcnn_rt.cli.arguments import (
     VIDEO_SUFFIXES,
     Y4M_SUFFIX,
     ArgumentParser,
+    add_engine_options,
     add_goal_options,
-    add_model_options,
-    check_output,
-    default_suffix,
+    add_input_options,
+    add_naming_options,
+    complain,
+    engine_of,
     goals_asked,
+    inputs_asked,
     is_video,
 )
+from fsrcnn_rt.cli.plan import Kind, make_folders, make_plan, naming_asked
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import Box
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.errors import UsageError, one_line
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.video.y4m import TruncatedError, upscale_y4m
 
@@ -41,7 +45,32 @@ _PIPE_BYTES = 1 << 20
 _FILE_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
 
 
-class _Job(NamedTuple):
+class _Video(Kind):
+    """What a plan knows of video files."""
+
+    name = "video"
+
+    def is_found(self, name: str) -> bool:
+        """Whether a file of this name is video."""
+        return not name.startswith(".") and is_video(name)
+
+    def extension(self, path: Path) -> str:
+        """Name the suffix of an output: that of the input."""
+        return path.suffix
+
+    def check_output(self, path: Path, *, asked: bool) -> None:
+        """``UsageError`` for a suffix that is none of video."""
+        if not is_video(path.name):
+            raise UsageError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(VIDEO_SUFFIXES)}")
+
+    def piped(self, extension: str, stdin: Path | None) -> str:
+        """Y4M, as pipes carry nothing else."""
+        if sys.stdout.isatty():
+            raise UsageError("stdout is a terminal, which takes no video (see -o)")
+        return "Y4M"
+
+
+class _Stream(NamedTuple):
     """One input and its output, each a path or ``-``."""
 
     source: str
@@ -59,23 +88,21 @@ def main(argv: Sequence[str]) -> int:
     Raises ``ValueError`` for wrong usage and ``OSError`` for a model that cannot be read, before any work.
     """
     options = parser().parse_intermixed_args(argv)
-    names = ("model", "content", "denoise", "strength", "threads", "isa")
-    options.engine = {name: getattr(options, name) for name in names}
-    Upscaler(**options.engine)  # whatever is wrong with these is told before any file is opened
+    upscaler = engine_of(options)  # whatever is wrong with these options is details before any file is opened
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
-    jobs = _plan(options)
+    streams = _plan(options)
     failed = False
-    for job in jobs:
+    for job in streams:
         try:
-            _upscale(job, options)
+            _upscale(job, upscaler, options)
         except BrokenPipeError:
             failed = True
-            _complain(f"{job.source}: nobody reads the output {job.output} any more")
+            complain(f"{job.source}: nobody reads the output {job.output} any more")
         except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             failed = True
-            _complain(f"{job.source}: {_one_line(error, job)}")
+            complain(f"{job.source}: {_told(error, job)}")
     return 1 if failed else 0
 
 
@@ -89,16 +116,12 @@ def parser() -> ArgumentParser:
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="VIDEO", help=f"- for Y4M on stdin, or {', '.join(VIDEO_SUFFIXES)}")
-    add("-i", dest="more_inputs", action="append", default=[], metavar="VIDEO", help="the same, as an option")
-    add(
-        "-o", "--output", metavar="PATH", help="- for stdout, file, or folder where there are several outputs"
-    )
+    videos = f"folder of videos, - for Y4M on stdin, or {', '.join(VIDEO_SUFFIXES)}"
+    add_input_options(add, "VIDEO", videos)
+    add_naming_options(add, [suffix.lstrip(".") for suffix in VIDEO_SUFFIXES[1:]])
     add_goal_options(add, 2)
-    add_model_options(add)
+    add_engine_options(add, but=["colour", "threads"])
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
-    add("--isa", metavar="NAME", help="kernel set, one that fsrcnn-rt info lists (default: the fastest)")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
     add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
@@ -121,50 +144,34 @@ def _threads(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
 
 
-def _plan(options: argparse.Namespace) -> list[_Job]:
-    """Every input with its output; ``ValueError`` where they could not all be written."""
-    inputs = [*options.inputs, *options.more_inputs]
-    if not inputs:
-        raise ValueError("no input (see fsrcnn-rt video --help)")
+def _plan(options: argparse.Namespace) -> list[_Stream]:
+    """Every input with its output, and the folders for them made.
+
+    Raises ``UsageError`` or ``ValueError`` where they could not all be written.
+    """
+    inputs = inputs_asked(options)
     for name in inputs:
-        if not is_video(name):
-            raise ValueError(f"{name}: is not a video, and pictures take a command of their own")
-    folder = _folder(inputs, options.output)
-    jobs = []
-    taken: dict[str, str] = {}  # output -> input it is of
-    for name in inputs:
-        job = _Job(name, _output(name, folder, options))
-        if PIPE in job and not job.is_y4m:
-            raise ValueError(f"{job.source} to {job.output}: pipes carry Y4M only, at both ends")
-        if job.output == PIPE:
-            if sys.stdout.isatty():
-                raise ValueError("stdout is a terminal, which takes no video (see -o)")
-        else:
-            path = Path(job.output)
-            if not is_video(path.name):
-                raise ValueError(
-                    f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(VIDEO_SUFFIXES)}"
-                )
-            key = os.path.realpath(path)
-            if key in taken:
-                raise ValueError(f"{path}: is the output of both {taken[key]} and {job.source}")
-            taken[key] = job.source
-            if folder is None or folder.exists():
-                check_output(path, options.overwrite, Path(job.source))
-        jobs.append(job)
-    _check_kinds(jobs, options)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    return jobs
+        if not is_video(name) and Path(name).suffix and not Path(name).is_dir():
+            raise UsageError(f"{name}: is not a video, and pictures take a command of their own")
+    planned = make_plan(
+        inputs, [options.goal], naming_asked(options), recursive=options.recursive, kind=_Video()
+    )
+    streams = [_Stream(str(job.source), str(path)) for job in planned.jobs for path in job.outputs.values()]
+    for stream in streams:
+        if PIPE in stream and not stream.is_y4m:
+            raise UsageError(f"{stream.source} to {stream.output}: pipes carry Y4M only, at both ends")
+    _check_kinds(streams, options)
+    make_folders(planned)
+    return streams
 
 
-def _check_kinds(jobs: Sequence[_Job], options: argparse.Namespace) -> None:
-    """Refuse options that some job has no use for, and video files where nothing reads them."""
-    if any(job.is_y4m for job in jobs):
+def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> None:
+    """Refuse options that some of them have no use for, and video files where nothing reads them."""
+    if any(stream.is_y4m for stream in streams):
         for name in _FILE_OPTIONS:
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
-    if not all(job.is_y4m for job in jobs):
+    if not all(stream.is_y4m for stream in streams):
         try:
             import fsrcnn_rt.video.files  # noqa: F401
         except ModuleNotFoundError as error:
@@ -173,28 +180,9 @@ def _check_kinds(jobs: Sequence[_Job], options: argparse.Namespace) -> None:
             raise ValueError(str(error)) from error
 
 
-def _folder(inputs: Sequence[str], output: str | None) -> Path | None:
-    """Folder that ``-o`` names, if it names one."""
-    if output is None or (len(inputs) == 1 and not Path(output).is_dir() and not output.endswith(os.sep)):
-        return None
-    folder = Path(output)
-    if output == PIPE or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"{output}: is no folder, and several outputs need one")
-    return folder
-
-
-def _output(name: str, folder: Path | None, options: argparse.Namespace) -> str:
-    if folder is None and (options.output is not None or name == PIPE):
-        return str(options.output or PIPE)
-    if name == PIPE:
-        raise ValueError("- has no name that its output could have in a folder (see -o)")
-    path = Path(name)
-    return str((folder or path.parent) / f"{path.stem}{default_suffix(options.goal)}{path.suffix}")
-
-
-def _upscale(job: _Job, options: argparse.Namespace) -> None:
+def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> None:
     start = perf_counter()
-    common = dict(options.engine)
+    common: dict[str, Any] = {"model": upscaler}
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
@@ -203,8 +191,8 @@ def _upscale(job: _Job, options: argparse.Namespace) -> None:
             done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
-        told = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
-        print(f"{job.source} -> {job.output} ({told})", file=sys.stderr)
+        details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
+        print(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 
 def _widen_pipe(number: int) -> None:
@@ -219,7 +207,7 @@ def _widen_pipe(number: int) -> None:
         pass
 
 
-def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Progress:
+def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     # Without buffers: a frame is far larger, and nothing is left to flush when a pipe breaks.
     for number, name in enumerate(job):
         if name == PIPE:
@@ -240,13 +228,13 @@ def _upscale_y4m(job: _Job, options: argparse.Namespace, **keywords: Any) -> Pro
         return done
 
 
-def _upscale_file(job: _Job, options: argparse.Namespace, **keywords: Any) -> Progress:
+def _upscale_file(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     from fsrcnn_rt.video.files import upscale_video
 
     keywords.update({name: getattr(options, name) for name in _FILE_OPTIONS})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: _complain(message)
+        warnings.showwarning = lambda message, *_, **__: complain(message)
         return upscale_video(job.source, job.output, overwrite=options.overwrite, **keywords)
 
 
@@ -274,12 +262,7 @@ def _speed(done: Progress, seconds: float) -> str:
     return f"{done.frames / seconds:.1f} fps{real_time}"
 
 
-def _one_line(error: BaseException, job: _Job) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = "" if error.filename in (None, job.source) else f"{error.filename}: "
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _complain(message: object) -> None:
-    print(f"fsrcnn-rt: {message}", file=sys.stderr)
+def _told(error: BaseException, job: _Stream) -> str:
+    """Say what went wrong, and with which file where that is not the input."""
+    named = isinstance(error, OSError) and error.strerror and error.filename not in (None, job.source)
+    return f"{error.filename}: {one_line(error)}" if named else one_line(error)  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ _JUMP = 1 / 3
 # Side of a tile, and how many of them are looked at along each side of a large picture. Of a small one they
 # share rows and columns, so that no edge between two of them is missed.
 _TILE = 9
-_MOST = 24
+_MAX_TILES = 24
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -98,6 +98,6 @@ def _tiles(image: "ArrayLike | PilImage") -> AnyArray:
 
 def _places(length: int) -> npt.NDArray[np.intp]:
     """Pixels of each tile along a side, (tiles, pixels)."""
-    count = min(_MOST, -(-length // (_TILE - 1)))
+    count = min(_MAX_TILES, -(-length // (_TILE - 1)))
     first = np.linspace(0, max(0, length - _TILE), count).astype(np.intp)
     return first[:, None] + np.arange(min(_TILE, length))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Plane = npt.NDArray[Any]
 ChromaLocation = Literal["left", "center", "topleft"]
 
-_LEAST_BITS, _MOST_BITS = 8, 16
+_MIN_BITS, _MAX_BITS = 8, 16
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Layout:
     chroma_location: ChromaLocation
 
     def __post_init__(self) -> None:
-        if not _LEAST_BITS <= self.bits <= _MOST_BITS:
-            raise ValueError(f"bits={self.bits} is not {_LEAST_BITS} to {_MOST_BITS}")
+        if not _MIN_BITS <= self.bits <= _MAX_BITS:
+            raise ValueError(f"bits={self.bits} is not {_MIN_BITS} to {_MAX_BITS}")
         if len(self.subsampling) != 2 or not set(self.subsampling) <= {1, 2, 4}:
             raise ValueError(f"subsampling={self.subsampling} is not (horizontal, vertical) of 1, 2 or 4")
         if self.chroma_location not in get_args(ChromaLocation):
@@ -33,7 +33,7 @@ class Layout:
     @property
     def dtype(self) -> np.dtype[Any]:
         """What a sample is stored in."""
-        return np.dtype(np.uint8 if self.bits == _LEAST_BITS else np.uint16)
+        return np.dtype(np.uint8 if self.bits == _MIN_BITS else np.uint16)
 
     @property
     def siting(self) -> tuple[float, float]:

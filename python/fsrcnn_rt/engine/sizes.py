@@ -11,13 +11,13 @@ import numpy as np
 from fsrcnn_rt.errors import ScaleError
 
 #: The largest factor, of either side.
-MOST = 16
+MAX_SCALE = 16
 
 #: The factors where neither scale nor size is given.
 PICTURE_SCALE, VIDEO_SCALE = 3, 2
 
 # Passes of a network that follow each other at most: what x16 takes with x2 alone.
-_MOST_PASSES = 4
+_MAX_PASSES = 4
 
 Larger = Literal["refuse", "keep", "shrink"]
 
@@ -71,8 +71,8 @@ def goals_of(scale: object, size: object, default: int) -> tuple[list[Goal], boo
 
     ``default``: the scale where neither is given. ``scale`` is a number or a sequence of them, ``size`` is
     (width, height) or a :class:`Box`. ``TypeError`` for what is neither, :class:`~fsrcnn_rt.ScaleError` for a
-    factor that is not above 1 and up to :data:`MOST`, or is there twice; ``ValueError`` for both arguments at
-    once, and for sides below 1.
+    factor that is not above 1 and up to :data:`MAX_SCALE`, or is there twice; ``ValueError`` for both
+    arguments at once, and for sides below 1.
     """
     if size is not None:
         if scale is not None:
@@ -85,9 +85,9 @@ def goals_of(scale: object, size: object, default: int) -> tuple[list[Goal], boo
     for value in scale if several else [scale]:  # type: ignore[attr-defined]
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"scale={scale!r} is not a number or a sequence of numbers")
-        if not 1 < value <= MOST:  # false for NaN, too
+        if not 1 < value <= MAX_SCALE:  # false for NaN, too
             hint = f"; size={scale!r} asks for pixels" if _is_size(scale) else ""
-            raise ScaleError(f"scale={value} is not above 1 and up to {MOST}{hint}")
+            raise ScaleError(f"scale={value} is not above 1 and up to {MAX_SCALE}{hint}")
         factors.append(int(value) if value == int(value) else float(value))
     if not factors or len(set(factors)) < len(factors):
         raise ScaleError(f"scale={scale!r} is empty or names a scale twice")
@@ -110,8 +110,8 @@ def name_of(goal: Goal) -> str:
 def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
     """Size of what becomes of a picture of the size ``source``, as :func:`fitted` has it.
 
-    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MOST` times as
-    large.
+    ``ValueError`` for a size that is smaller than the picture, its own, or more than :data:`MAX_SCALE` times
+    as large.
     """
     width, height = source
     size = fitted(goal, source, step)
@@ -120,8 +120,8 @@ def size_of(goal: Goal, source: Size, step: Size = (1, 1)) -> Size:
         raise ValueError(f"{what} smaller")
     if size == source:
         raise ValueError(f"{what} no larger")
-    if size[0] > MOST * width or size[1] > MOST * height:
-        raise ValueError(f"{what} more than {MOST} times as large")
+    if size[0] > MAX_SCALE * width or size[1] > MAX_SCALE * height:
+        raise ValueError(f"{what} more than {MAX_SCALE} times as large")
     return size
 
 
@@ -175,12 +175,12 @@ def exact_scale(source: Size, size: Size, offered: Sequence[int]) -> int | None:
 def passes(source: Size, size: Size, offered: Sequence[int]) -> tuple[int, ...]:
     """Scales of a network whose product is the smallest that reaches ``size``; of these, the fewest.
 
-    They ascend, as a pass costs by the pixels that go in. Every size of up to :data:`MOST` times is reached,
-    whatever the network offers, though not every one without going far beyond.
+    They ascend, as a pass costs by the pixels that go in. Every size of up to :data:`MAX_SCALE` times is
+    reached, whatever the network offers, though not every one without going far beyond.
     """
     chains = [
         chain
-        for count in range(1, _MOST_PASSES + 1)
+        for count in range(1, _MAX_PASSES + 1)
         for chain in combinations_with_replacement(offered, count)
     ]
 
@@ -219,7 +219,7 @@ def _is_size(scale: object) -> bool:
     return (
         isinstance(scale, Sequence)
         and len(scale) == 2
-        and all(isinstance(side, int | np.integer) and side > MOST for side in scale)
+        and all(isinstance(side, int | np.integer) and side > MAX_SCALE for side in scale)
     )
 
 

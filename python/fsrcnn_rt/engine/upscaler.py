@@ -1,11 +1,14 @@
 """Upscaling images: :func:`upscale` for one call, :class:`Upscaler` for many."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +29,7 @@ from fsrcnn_rt.engine.arrays import (
     to_compute,
 )
 from fsrcnn_rt.engine.content import is_graphics
+from fsrcnn_rt.engine.options import Colour, EngineOptions, Options
 from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
@@ -43,26 +47,24 @@ from fsrcnn_rt.engine.sizes import (
     size_of,
 )
 from fsrcnn_rt.engine.streams import in_order
-from fsrcnn_rt.engine.variants import Choice, Content, Denoise, Loss, Weights, loss_of, loss_of_video
+from fsrcnn_rt.engine.variants import Choice, Loss, Weights, loss_of, loss_of_video
 from fsrcnn_rt.errors import ModelError, ScaleError
 from fsrcnn_rt.model import SHIPPED, Model, find, load
 from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from typing_extensions import Unpack
 
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
 PictureProgress: TypeAlias = Callable[[float], object]
-Colour = Literal["guided", "bicubic", "rgb"]
 Factor = TypeVar("Factor", int, float)
 
 # What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
-
-MOST_STRENGTH = 1.5
 
 
 class Upscaler:
@@ -102,34 +104,17 @@ class Upscaler:
 
     __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
 
-    def __init__(
-        self,
-        model: ModelLike = "fsrcnn",
-        *,
-        content: Content = "photo",
-        denoise: Denoise = 0,
-        strength: float = 1.0,
-        colour: Colour = "guided",
-        guard: bool = True,
-        threads: int | None = None,
-        isa: str | None = None,
-    ) -> None:
-        self._choice = Choice(model, content, denoise)
-        self._options: dict[str, Any] = {
-            "strength": check_strength(strength),
-            "colour": _check_colour(colour),
-            "guard": _check_guard(guard),
-            "threads": threads,
-            "isa": isa,
-        }
+    def __init__(self, model: ModelLike = "fsrcnn", **options: Unpack[EngineOptions]) -> None:
+        self._options = Options(**options)
+        self._choice = Choice(model, self._options.content, self._options.denoise)
         # What the core is to make of the network's result.
         self._finish: dict[str, Any] = {
             "strength": self.strength,
-            "guard": guard,
-            "guided": colour == "guided",
+            "guard": self.guard,
+            "guided": self.colour == "guided",
         }
-        self._threads = resolve_threads(threads)
-        isa = resolve_isa(isa)
+        self._threads = resolve_threads(self._options.threads)
+        isa = resolve_isa(self._options.isa)
         self._weights = self._choice.settled
         name = self._weights.name if self._weights else model
         self._model = name if isinstance(name, Model) else load(name)
@@ -144,10 +129,11 @@ class Upscaler:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was not asked for is chosen anew where the copy is made, which may be another machine.
+        options = self._options.as_keywords()
         if self._weights is None:
-            options = {"content": self._choice.content, "denoise": self._choice.denoise, **self._options}
             return partial(type(self), **options), (self._choice.model,)
-        return partial(type(self), **self._options), (self._model,), (None, {"_weights": self._weights})
+        del options["content"], options["denoise"]  # they have chosen these weights
+        return partial(type(self), **options), (self._model,), (None, {"_weights": self._weights})
 
     @property
     def model(self) -> Model:
@@ -177,20 +163,19 @@ class Upscaler:
     @property
     def strength(self) -> float:
         """How much is taken of what the network adds."""
-        return float(self._options["strength"])
+        return self._options.strength
 
     @property
     def colour(self) -> Colour:
         """How chroma is made."""
-        colour: Colour = self._options["colour"]
-        return colour
+        return self._options.colour
 
     @property
     def guard(self) -> bool:
         """Whether the result is kept near the range of the input around."""
-        return bool(self._options["guard"])
+        return self._options.guard
 
-    def choose(self, image: "ArrayLike | Image", *, qp: float | None = None) -> "Upscaler":
+    def choose(self, image: ArrayLike | Image, *, qp: float | None = None) -> Upscaler:
         """Settle on the weights that ``image`` gets, as for all frames of a film by one of them.
 
         ``qp``: mean quantiser on the scale of H.264, 0..51, of the video that it is a frame of.
@@ -201,15 +186,15 @@ class Upscaler:
         Raises ``TypeError`` or ``ValueError`` for what is no picture, ``ModelError`` where the weights are
         missing.
         """
-        return self._choose(
+        return self.choose_by(
             lambda: loss_of(image) if qp is None else loss_of_video(qp), lambda: is_graphics(image)
         )
 
-    def with_threads(self, threads: int | None) -> "Upscaler":
+    def with_threads(self, threads: int | None) -> Upscaler:
         """Make the same with other threads per call; the weights are shared. Raises as the class does."""
         other = self._twin()
         other._threads = resolve_threads(threads)
-        other._options = {**self._options, "threads": threads}
+        other._options = replace(self._options, threads=threads)
         return other
 
     @overload
@@ -236,20 +221,20 @@ class Upscaler:
     @overload
     def upscale(
         self,
-        image: "Image",
+        image: Image,
         scale: float | None = None,
         *,
         size: Size | Box | None = None,
         progress: PictureProgress | None = None,
-    ) -> "Image": ...
+    ) -> Image: ...
     @overload
     def upscale(
-        self, image: "Image", scale: Sequence[Factor], *, progress: PictureProgress | None = None
-    ) -> "dict[Factor, Image]": ...
+        self, image: Image, scale: Sequence[Factor], *, progress: PictureProgress | None = None
+    ) -> dict[Factor, Image]: ...
 
     def upscale(
         self,
-        image: "ArrayLike | Image",
+        image: ArrayLike | Image,
         scale: float | Sequence[float] | None = None,
         *,
         size: Size | Box | None = None,
@@ -310,12 +295,12 @@ class Upscaler:
     ) -> Iterator[AnyArray]: ...
     @overload
     def map(
-        self, frames: "Iterable[Image]", scale: float | None = None, *, size: Size | Box | None = None
-    ) -> "Iterator[Image]": ...
+        self, frames: Iterable[Image], scale: float | None = None, *, size: Size | Box | None = None
+    ) -> Iterator[Image]: ...
 
     def map(
         self,
-        frames: "Iterable[ArrayLike | Image]",
+        frames: Iterable[ArrayLike | Image],
         scale: float | None = None,
         *,
         size: Size | Box | None = None,
@@ -335,7 +320,7 @@ class Upscaler:
         goal_of(scale, size, PICTURE_SCALE)
         check_channel_order(channel_order)
 
-        def enlarge(frame: "ArrayLike | Image") -> Any:
+        def enlarge(frame: ArrayLike | Image) -> Any:
             return self._upscale(frame, scale, size, None, 1, channel_order)
 
         return in_order(enlarge, frames, self._threads, max(2, self._threads))
@@ -381,7 +366,7 @@ class Upscaler:
             if not array.flags.writeable:
                 raise ValueError(f"out[{i}] is read-only")
         if self._weights is None:
-            chosen = self._choose(Loss, lambda: is_graphics(planes[0], bits=bits))
+            chosen = self.choose_by(Loss, lambda: is_graphics(planes[0], bits=bits))
             return chosen.upscale_planes(
                 planes,
                 size=target,
@@ -408,14 +393,15 @@ class Upscaler:
                 )
         return list(out)
 
-    def _twin(self) -> "Upscaler":
+    def _twin(self) -> Upscaler:
         """Make another with the same attributes, for one of them to be changed."""
         twin = object.__new__(type(self))
         for name in self.__slots__:
             setattr(twin, name, getattr(self, name))
         return twin
 
-    def _choose(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool]) -> "Upscaler":
+    def choose_by(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool] | None) -> Upscaler:
+        """Settle on weights as :meth:`choose` does, by what is known of a picture in another way."""
         if self._weights is not None:
             return self
         chosen = self._twin()
@@ -429,7 +415,7 @@ class Upscaler:
 
     def _upscale(
         self,
-        image: "ArrayLike | Image",
+        image: ArrayLike | Image,
         scale: float | Sequence[float] | None,
         size: Size | Box | None,
         out: AnyArray | Mapping[Any, AnyArray] | None,
@@ -548,27 +534,6 @@ class Upscaler:
         return [np.s_[..., 3]] if self.colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
 
 
-def check_strength(strength: float) -> float:
-    """Return a strength as a float; ``TypeError`` or ``ValueError`` unless it is a number of 0..1.5."""
-    if isinstance(strength, bool) or not isinstance(strength, int | float | np.integer | np.floating):
-        raise TypeError(f"strength={strength!r} is not a number")
-    if not 0 <= strength <= MOST_STRENGTH:
-        raise ValueError(f"strength={strength!r} is not 0 to {MOST_STRENGTH}")
-    return float(strength)
-
-
-def _check_guard(guard: bool) -> bool:
-    if not isinstance(guard, bool):
-        raise TypeError(f"guard={guard!r} is neither True nor False")
-    return guard
-
-
-def _check_colour(colour: Colour) -> Colour:
-    if colour not in get_args(Colour):
-        raise ValueError(f"colour={colour!r} is none of {', '.join(get_args(Colour))}")
-    return colour
-
-
 def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
     """List the scales; ``ScaleError`` or ``TypeError`` unless they are the model's own, each named once."""
     scales = list(scale) if isinstance(scale, Sequence) else [scale]
@@ -589,122 +554,91 @@ def upscale(
     scale: float | None = None,
     *,
     size: Size | Box | None = ...,
-    model: ModelLike = ...,
-    content: Content = ...,
-    denoise: Denoise = ...,
-    strength: float = ...,
-    colour: Colour = ...,
-    guard: bool = ...,
-    threads: int | None = ...,
-    isa: str | None = ...,
+    model: ModelLike | Upscaler = ...,
     channel_order: ChannelOrder = ...,
     progress: PictureProgress | None = ...,
+    **options: Unpack[EngineOptions],
 ) -> AnyArray: ...
 @overload
 def upscale(
     image: ArrayLike,
     scale: Sequence[Factor],
     *,
-    model: ModelLike = ...,
-    content: Content = ...,
-    denoise: Denoise = ...,
-    strength: float = ...,
-    colour: Colour = ...,
-    guard: bool = ...,
-    threads: int | None = ...,
-    isa: str | None = ...,
+    model: ModelLike | Upscaler = ...,
     channel_order: ChannelOrder = ...,
     progress: PictureProgress | None = ...,
+    **options: Unpack[EngineOptions],
 ) -> dict[Factor, AnyArray]: ...
 @overload
 def upscale(
-    image: "Image",
+    image: Image,
     scale: float | None = None,
     *,
     size: Size | Box | None = ...,
-    model: ModelLike = ...,
-    content: Content = ...,
-    denoise: Denoise = ...,
-    strength: float = ...,
-    colour: Colour = ...,
-    guard: bool = ...,
-    threads: int | None = ...,
-    isa: str | None = ...,
+    model: ModelLike | Upscaler = ...,
     progress: PictureProgress | None = ...,
-) -> "Image": ...
+    **options: Unpack[EngineOptions],
+) -> Image: ...
 @overload
 def upscale(
-    image: "Image",
+    image: Image,
     scale: Sequence[Factor],
     *,
-    model: ModelLike = ...,
-    content: Content = ...,
-    denoise: Denoise = ...,
-    strength: float = ...,
-    colour: Colour = ...,
-    guard: bool = ...,
-    threads: int | None = ...,
-    isa: str | None = ...,
+    model: ModelLike | Upscaler = ...,
     progress: PictureProgress | None = ...,
-) -> "dict[Factor, Image]": ...
+    **options: Unpack[EngineOptions],
+) -> dict[Factor, Image]: ...
 
 
 def upscale(
-    image: "ArrayLike | Image",
+    image: ArrayLike | Image,
     scale: float | Sequence[float] | None = None,
     *,
     size: Size | Box | None = None,
-    model: ModelLike = "fsrcnn",
-    content: Content = "photo",
-    denoise: Denoise = 0,
-    strength: float = 1.0,
-    colour: Colour = "guided",
-    guard: bool = True,
-    threads: int | None = None,
-    isa: str | None = None,
+    model: ModelLike | Upscaler = "fsrcnn",
     channel_order: ChannelOrder = "rgb",
     progress: PictureProgress | None = None,
+    **options: Unpack[EngineOptions],
 ) -> Any:
-    """Upscale a picture: ``Upscaler(model, content=content, ...).upscale(image, scale, ...)``.
+    """Upscale a picture: ``Upscaler(model, **options).upscale(image, scale, ...)``.
+
+    ``model`` may also be an :class:`Upscaler`, which has its options already.
 
     The last few upscalers are kept, so a loop of calls loads its model once; a model file that has changed on
     disk is loaded again. See :class:`Upscaler` and :meth:`Upscaler.upscale` for arguments, result and errors.
     """
-    source: ModelLike = model
+    upscaler = as_upscaler(model, **options)
+    return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
+
+
+def as_upscaler(model: ModelLike | Upscaler, **options: Unpack[EngineOptions]) -> Upscaler:
+    """Give ``model`` itself where it is an upscaler, else one of it with these options, kept for a few calls.
+
+    Raises ``TypeError`` for options beside an upscaler, which has its own; and what :class:`Upscaler` raises.
+    """
+    if isinstance(model, Upscaler):
+        if options:
+            raise TypeError(f"{next(iter(options))} is for making an upscaler, and model={model!r} is one")
+        return model
+    checked = Options(**options)
     identity = (0, 0)
+    source = model
     if not isinstance(model, Model):
         path = find(model)
         status = path.stat()
         identity = (status.st_mtime_ns, status.st_size)
         if model not in SHIPPED:
             source = path.absolute()  # a relative path is another file after chdir
-    choice = Choice(source, content, denoise)
-    finish = (check_strength(strength), _check_colour(colour), _check_guard(guard))
-    upscaler = _cached_upscaler(choice, identity, finish, resolve_threads(threads), resolve_isa(isa))
-    return upscaler._upscale(image, scale, size, None, upscaler.threads, channel_order, progress)
+    # What the environment says may change from call to call.
+    checked = replace(checked, threads=resolve_threads(checked.threads), isa=resolve_isa(checked.isa))
+    return _cached_upscaler(Choice(source, checked.content, checked.denoise), identity, checked)
 
 
 # lru_cache needs no lock of ours: it may be called from several threads, and none is held over a fork.
 @lru_cache(maxsize=8)
-def _cached_upscaler(
-    choice: Choice,
-    identity: tuple[int, int],
-    finish: tuple[float, Colour, bool],
-    threads: int,
-    isa: str,
-) -> Upscaler:
+def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options) -> Upscaler:
     """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
-    strength, colour, guard = finish
-    return Upscaler(
-        choice.model,
-        content=choice.content,
-        denoise=choice.denoise,
-        strength=strength,
-        colour=colour,
-        guard=guard,
-        threads=threads,
-        isa=isa,
-    )
+    return Upscaler(choice.model, **options.as_keywords())
 
 
 def _packed(model: Model, isa: str) -> _core.Network:
@@ -735,7 +669,7 @@ def _packed(model: Model, isa: str) -> _core.Network:
     )
 
 
-def _is_pil(image: object) -> "TypeGuard[Image]":
+def _is_pil(image: object) -> TypeGuard[Image]:
     """Whether this is a Pillow image, without importing Pillow for those who do not use it."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)

@@ -105,12 +105,15 @@ class Choice:
             return None
         return self._weights(self.content == "graphics", Loss(self.denoise))
 
-    def settle(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool]) -> Weights:
-        """Choose for a picture; ``loss`` and ``is_graphics`` look at it, where it depends on that."""
+    def settle(self, loss: Callable[[], Loss], is_graphics: Callable[[], bool] | None) -> Weights:
+        """Choose for a picture; ``loss`` and ``is_graphics`` look at it, where it depends on that.
+
+        Without ``is_graphics``, as where a stream cannot be looked at before, it is taken for a photograph.
+        """
         lost = loss() if self.denoise == "auto" else Loss(self.denoise)
         if lost.level:
             return self._weights(False, lost)
-        if self.content != "auto":
+        if self.content != "auto" or is_graphics is None:
             return self._weights(self.content == "graphics", lost)
         graphics = is_graphics()
         seen = "graphics" if graphics else "photograph"

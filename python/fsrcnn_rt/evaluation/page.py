@@ -15,7 +15,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +59,15 @@ class Source(NamedTuple):
 
 
 class _Loaded(NamedTuple):
-    """Samples as the network takes them, their ICC profile, and what should be told of the file."""
+    """Samples as the network takes them, their ICC profile, and what should be told of the file.
+
+    ``frame``: the whole picture as it was read, by which its weights are chosen.
+    """
 
     array: AnyArray
     profile: bytes | None
     notes: list[str]
+    frame: Any
 
 
 class _Layer(NamedTuple):
@@ -140,7 +144,7 @@ def _load(path: Path) -> _Loaded:
         raise PictureError(f"{path}: {one_line(error)}") from error
     if array.dtype != np.uint8:
         notes.append(f"{8 * array.itemsize} bits a channel, shown in 8")
-    return _Loaded(array, profile, notes)
+    return _Loaded(array, profile, notes, frame)
 
 
 def _part(path: Path, array: AnyArray, crop: Crop | None) -> tuple[slice, slice]:
@@ -238,7 +242,10 @@ def write_page(sources: Sequence[Source], scale: int, upscaler: Upscaler, crop: 
         results.append([(layer.name, layer.figures) for layer in layers if layer.figures])
         yield figure
     if with_truth and len(sources) > 1:
-        means = [(rows[0][0], mean([figures for _, figures in rows])) for rows in zip(*results, strict=True)]
+        means = [
+            (" / ".join(dict.fromkeys(name for name, _ in rows)), mean([figures for _, figures in rows]))
+            for rows in zip(*results, strict=True)
+        ]
         yield f"<section>\n<h2>Mean of {len(sources)} pictures</h2>\n{_table(means)}</section>\n"
     yield after
 
@@ -251,6 +258,7 @@ def _compare(source: Source, scale: int, upscaler: Upscaler, crop: Crop | None) 
         shrunk = _resize(small.array, shape, BICUBIC_REACH * scale, _rounded)
         small = small._replace(array=shrunk)
     dtype = small.array.dtype.name
+    upscaler = upscaler.choose(small.array if source.shrink else small.frame)
     start = perf_counter()
     large = upscaler.upscale(small.array, scale)
     seconds = perf_counter() - start

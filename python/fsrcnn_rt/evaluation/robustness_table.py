@@ -33,7 +33,7 @@ class Row(NamedTuple):
     consistency: float
 
 
-class _Line(NamedTuple):
+class _TableRow(NamedTuple):
     title: str
     cells: Mapping[str, tuple[Mapping[int, Row], Row]]
     """Of each method its row at each scale, and the one of all scales."""
@@ -78,8 +78,8 @@ def as_text(results: Sequence[Result], scales: Sequence[int], verbose: bool) -> 
 def as_markdown(results: Sequence[Result], scales: Sequence[int], verbose: bool) -> str:
     """Make a table of three columns for each method."""
     methods = list(dict.fromkeys(r.method for r in results))
-    told = " / ".join(f"x{scale}" for scale in scales)
-    heads = [f"{name}, {told} | over (mean) | cons" for name in methods]
+    scale_names = " / ".join(f"x{scale}" for scale in scales)
+    heads = [f"{name}, {scale_names} | over (mean) | cons" for name in methods]
     rows = [f"| | {' | '.join(heads)} |", "|---" * (3 * len(methods) + 1) + "|"]
     for kind, group in _grouped(results, lambda r: r.kind).items():
         rows.append(f"| **{kind}** |" + " |" * 3 * len(methods))
@@ -122,7 +122,7 @@ def _title(result: Result) -> str:
     return f"{result.kind}: {result.name}, {result.way}, x{result.scale}"
 
 
-def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
+def _lines(results: Sequence[Result], verbose: bool) -> list[_TableRow]:
     """Make the lines of one kind."""
     lines = []
     for title, group in _grouped(results, lambda r: f"{r.way}: {r.name}" if verbose else r.way).items():
@@ -130,11 +130,11 @@ def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
         for method, chosen in _grouped(group, lambda r: r.method).items():
             by_scale = {scale: summarise(some) for scale, some in _grouped(chosen, lambda r: r.scale).items()}
             cells[method] = by_scale, summarise(chosen)
-        lines.append(_Line(title, cells))
+        lines.append(_TableRow(title, cells))
     return lines
 
 
-def _text_cells(line: _Line, method: str, scales: Sequence[int]) -> str:
+def _text_cells(line: _TableRow, method: str, scales: Sequence[int]) -> str:
     if method not in line.cells:
         return " " * (7 * len(scales) + 22)
     by_scale, row = line.cells[method]
@@ -142,7 +142,7 @@ def _text_cells(line: _Line, method: str, scales: Sequence[int]) -> str:
     return f"{quality}{row.overshoot:7.2f}{row.mean_overshoot:8.4f}{row.consistency:7.1f}"
 
 
-def _markdown_cells(line: _Line, method: str, scales: Sequence[int]) -> str:
+def _markdown_cells(line: _TableRow, method: str, scales: Sequence[int]) -> str:
     if method not in line.cells:
         return " | | "
     by_scale, row = line.cells[method]

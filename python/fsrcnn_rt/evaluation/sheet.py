@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,16 +68,15 @@ class _Panel(NamedTuple):
 
 
 def find_crop(text: str, images: Sequence[Path], scales: Sequence[int]) -> Crop:
-    """Read PICTURE:X,Y,W,H, where the picture is one of ``images``, named with its suffix or without.
+    """Read PICTURE:WxH+X+Y, where the picture is one of ``images``, named with its suffix or without.
 
     Raises ``ValueError`` for what does not name one rectangle in one picture, ``OSError`` for an unreadable
     one.
     """
-    name, _, rectangle = text.rpartition(":")
-    try:
-        x, y, width, height = map(int, rectangle.split(","))
-    except ValueError:
-        raise ValueError(f"--crop: {text!r} is not PICTURE:X,Y,W,H") from None
+    match = re.fullmatch(r"(.+):(\d+)x(\d+)\+(\d+)\+(\d+)", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"--crop: {text!r} is not PICTURE:WxH+X+Y")
+    name, (width, height, x, y) = match[1], map(int, match.groups()[1:])
     found = [path for path in images if name in (path.name, path.stem)]
     if len(found) != 1:
         raise ValueError(f"--crop: {len(found) or 'none'} of the pictures is called {name!r}, not one")

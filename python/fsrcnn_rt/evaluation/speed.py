@@ -1,16 +1,23 @@
 """How fast it is here: :func:`measure_fps`, and a drawing of what it measures."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import statistics
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, check_scales
+from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler, check_scales
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from fsrcnn_rt.engine.options import EngineOptions
 
 REAL_TIME_FPS = 24.0  # as the paper counts it
 _WARM_UP_CALLS = 3
@@ -23,7 +30,7 @@ class FpsReport:
 
     ``fps`` is frames per second, the inverse of the median time of a call, ``median_ms``; ``real_time`` is
     ``fps >= 24``. ``gflops`` counts the network by its definition, two operations per multiply-accumulate,
-    however few the kernels really do. ``size`` is (width, height) of the input.
+    however few the kernels really do. ``input_size`` is (width, height).
     """
 
     fps: float
@@ -34,37 +41,36 @@ class FpsReport:
     isa: str
     threads: int
     model: str
-    size: tuple[int, int]
+    input_size: tuple[int, int]
     scale: int
     channels: str
 
 
 def measure_fps(
-    model: ModelLike = "fsrcnn",
-    size: tuple[int, int] = (240, 240),
+    model: ModelLike | Upscaler = "fsrcnn",
+    input_size: tuple[int, int] = (240, 240),
     scale: int = 3,
     *,
-    threads: int | None = None,
-    isa: str | None = None,
     channels: Literal["luma", "rgb"] = "luma",
     seconds: float = 1.0,
+    **options: Unpack[EngineOptions],
 ) -> FpsReport:
-    """Measure steady calls of :meth:`Upscaler.upscale` on a uint8 picture of ``size`` = (width, height).
+    """Measure steady calls of :meth:`Upscaler.upscale` on a uint8 picture, ``input_size`` = (width, height).
 
     Timed is the whole call, from the input array to the finished output array, which is allocated once
     (``out=``); reading files is not. ``channels``: "luma" is one grey plane, what the papers time; "rgb" is
     the whole colour path. The call is repeated for ``seconds``, at least 5 times, after 3 that do not count.
-    The other arguments are those of :class:`Upscaler`, with its errors; ``ValueError`` also for a size,
-    channels or seconds that cannot be measured.
+    ``model`` and ``options``: as :class:`Upscaler` has them, with its errors, or a ready one; ``ValueError``
+    also for a size, channels or seconds that cannot be measured.
     """
-    sides = tuple(size) if hasattr(size, "__iter__") else ()
+    sides = tuple(input_size) if hasattr(input_size, "__iter__") else ()
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in sides):
-        raise ValueError(f"size={size!r} is not a width and a height of at least 1")
+        raise ValueError(f"input_size={input_size!r} is not a width and a height of at least 1")
     if channels not in ("luma", "rgb"):
         raise ValueError(f"channels={channels!r} is neither 'luma' nor 'rgb'")
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"seconds={seconds!r} is not a time")
-    upscaler = Upscaler(model, threads=threads, isa=isa)
+    upscaler = as_upscaler(model, **options)
     check_scales(scale, upscaler.model)
     width, height = map(int, sides)
     shape = (height, width) if channels == "luma" else (height, width, 3)
@@ -90,7 +96,7 @@ def measure_fps(
         isa=upscaler.isa,
         threads=upscaler.threads,
         model=upscaler.model.name,
-        size=(width, height),
+        input_size=(width, height),
         scale=scale,
         channels=channels,
     )
@@ -124,7 +130,7 @@ def draw(reports: Sequence[FpsReport]) -> bytes:
         y += head
         drawing.text(16, y - 8, f"{model}, {threads} thread{'s' * (threads > 1)}")
         for report in rows:
-            (width, height), scale = report.size, report.scale
+            (width, height), scale = report.input_size, report.scale
             size = f"{width}×{height} → {scale * width}×{scale * height}"
             drawing.text(left - 10, y + 16, size, "soft", "end")
             kind = "good" if report.real_time else "poor"

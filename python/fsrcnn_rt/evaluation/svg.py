@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Drawing", "log_ticks"]
+__all__ = ["Drawing", "log_ticks", "series", "ticks"]
 
 # Both sets have a contrast of at least 4.5 on their own background, which is part of the drawing: what shows
 # it may be light or dark whatever the reader prefers. Colours are distinct also without red and green.
@@ -17,6 +18,8 @@ _DARK = {
     **{"page": "#1c1c20", "text": "#ededf2", "soft": "#a6a6b2", "grid": "#37373f", "mark": "#ededf2"},
     **{"good": "#6cb0ff", "poor": "#f0a050"},
 }
+# Series of a plot, in this order: the colours of Okabe and Ito, seen apart without red and green.
+_SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 _LINES = ("grid", "mark")
 _FONT = "font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 
@@ -25,7 +28,7 @@ class Drawing:
     """Shapes and texts on a background, in pixels from the top left.
 
     ``kind`` of each is the name of its colour: "text", "soft" (quiet text), "good" and "poor" (of texts and
-    areas), "grid" and "mark" (of lines).
+    areas), "grid" and "mark" (of lines), and what :func:`series` gives (of all).
     """
 
     def __init__(self, width: int, height: int, title: str) -> None:
@@ -35,6 +38,12 @@ class Drawing:
             f"<title>{escape(title)}</title>",
             f"<style>text {{ {_FONT} }} .title {{ font-size: 15px; font-weight: 600 }}",
             *_rules(_LIGHT),
+            *(
+                f".s{i} {{ fill: {colour} }} line.s{i}, polyline.s{i} {{ fill: none; stroke: {colour} }}"
+                for i, colour in enumerate(_SERIES)
+            ),
+            "polyline { stroke-width: 1.5; stroke-linejoin: round }",
+            ".ends { stroke-dasharray: 2 4 }",
             f"@media (prefers-color-scheme: dark) {{ {' '.join(_rules(_DARK))} }}</style>",
         ]
         self.area(0, 0, width, height, "page", radius=8)
@@ -53,6 +62,22 @@ class Drawing:
             f'<line x1="{x1:.4g}" y1="{y1:.4g}" x2="{x2:.4g}" y2="{y2:.4g}" class="{kind}"/>'
         )
 
+    def curve(self, points: Iterable[tuple[float, float]], kind: str, clip: str = "") -> None:
+        """Join points by lines, of which what is outside of the rectangle ``clip`` is not shown."""
+        place = " ".join(f"{x:.4g},{y:.4g}" for x, y in points)
+        inside = f' clip-path="url(#{clip})"' if clip else ""
+        self._elements.append(f'<polyline points="{place}" class="{kind}"{inside}/>')
+
+    def dot(self, x: float, y: float, kind: str) -> None:
+        """Mark a point."""
+        self._elements.append(f'<circle cx="{x:.4g}" cy="{y:.4g}" r="2.5" class="{kind}"/>')
+
+    def clip(self, name: str, x: float, y: float, width: float, height: float) -> str:
+        """Name a rectangle that curves are clipped to."""
+        rectangle = f'<rect x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"/>'
+        self._elements.append(f'<clipPath id="{name}">{rectangle}</clipPath>')
+        return name
+
     def text(self, x: float, y: float, text: str, kind: str = "text", anchor: str = "start") -> None:
         """Write on the base line ``y``; ``anchor``: what of the text is at ``x``, start, middle or end."""
         self._elements.append(
@@ -62,6 +87,18 @@ class Drawing:
     def encode(self) -> bytes:
         """Give the drawing as a file."""
         return "\n".join([*self._elements, "</svg>\n"]).encode()
+
+
+def series(number: int) -> str:
+    """Name the colour of a series of a plot; there are as many as it takes, but they begin anew at last."""
+    return f"s{number % len(_SERIES)}"
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Find round numbers from ``low`` to ``high``, at most so many."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if (high - low) / step <= most)
+    return [step * k for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

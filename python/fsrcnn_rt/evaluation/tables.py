@@ -19,7 +19,7 @@ _SECONDS = "seconds a picture takes in Upscaler.upscale alone, second of two cal
 Tables: TypeAlias = Mapping[str, Sequence[Result]]
 
 
-class _Line(NamedTuple):
+class _Row(NamedTuple):
     """What one method reaches at every scale it offers, on one picture or in the mean over them."""
 
     picture: str
@@ -83,7 +83,7 @@ def as_json(tables: Tables, upscaler: Upscaler) -> str:
     return json.dumps(machine | {"means": means, "pictures": pictures}, indent=1)
 
 
-def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
+def _lines(results: Sequence[Result], verbose: bool) -> list[_Row]:
     """Make the lines of a folder: the mean of each method, with ``verbose`` every picture's before them."""
     images = dict.fromkeys(r.image for r in results)
     groups = {image.name: [r for r in results if r.image == image] for image in images} if verbose else {}
@@ -94,7 +94,7 @@ def _lines(results: Sequence[Result], verbose: bool) -> list[_Line]:
             chosen = [r for r in group if r.method == method]
             scales = dict.fromkeys(r.scale for r in chosen)
             cells = {scale: _mean([r for r in chosen if r.scale == scale]) for scale in scales}
-            lines.append(_Line(picture, method, cells))
+            lines.append(_Row(picture, method, cells))
     return lines
 
 
@@ -102,7 +102,7 @@ def _mean(results: Sequence[Result]) -> tuple[Figures, float]:
     return mean([r.figures for r in results]), math.fsum(r.seconds for r in results) / len(results)
 
 
-def _cell(line: _Line, scale: int, formats: Sequence[str]) -> str:
+def _cell(line: _Row, scale: int, formats: Sequence[str]) -> str:
     """Fill in what there is; the time of bicubic, which is not written for speed, is nobody's measure."""
     if scale not in line.cells:
         return ""
@@ -113,6 +113,6 @@ def _cell(line: _Line, scale: int, formats: Sequence[str]) -> str:
 
 def _json_cell(method: str, scale: int, figures: Figures, seconds: float) -> dict[str, object]:
     cell: dict[str, object] = {"method": method, "scale": scale}
-    told = {key: value for key, value in figures._asdict().items() if value is not None}
-    cell |= {key: value if math.isfinite(value) else None for key, value in told.items()}
+    finite = {key: value for key, value in figures._asdict().items() if value is not None}
+    cell |= {key: value if math.isfinite(value) else None for key, value in finite.items()}
     return cell if method == BICUBIC else cell | {"seconds": seconds}

@@ -84,7 +84,7 @@ def run(
     is begun. What is being written is then finished by its thread, which is not waited for here, but at the
     end of the process.
     """
-    line = _Line(jobs, upscaler, workers, options, progress)
+    line = _Pipeline(jobs, upscaler, workers, options, progress)
     pool = ThreadPoolExecutor(workers.load + workers.proc + workers.save, "fsrcnn-rt")
     try:
         futures = [pool.submit(line.carry_out, job) for job in jobs]
@@ -95,7 +95,7 @@ def run(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Line:
+class _Pipeline:
     """The way of a picture through the stages, each of which takes so many at a time."""
 
     def __init__(

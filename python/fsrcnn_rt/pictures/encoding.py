@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 #: What ``effort`` goes up to.
-MOST_EFFORT = 10
+MAX_EFFORT = 10
 
 Compression = Literal["none", "lzw", "deflate"]
 
@@ -74,7 +74,7 @@ def encoder_options(frame: "PilImage", name: str, options: WriteOptions, *, loss
 def heif_settings(options: WriteOptions) -> dict[str, Any]:
     """Choose what pillow_heif is told."""
     steps = len(_X265_PRESETS) - 1
-    preset = _X265_PRESETS[0 if options.effort is None else options.effort * steps // MOST_EFFORT]
+    preset = _X265_PRESETS[0 if options.effort is None else options.effort * steps // MAX_EFFORT]
     quality = options.quality or _QUALITY
     return {"quality": quality, "chroma": 444, "enc_params": {"preset": preset}}
 
@@ -97,17 +97,17 @@ def _jpeg(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str,
 def _webp(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:
     effort = options.effort
     if not lossless:
-        method = 4 if effort is None else effort * 6 // MOST_EFFORT
+        method = 4 if effort is None else effort * 6 // MAX_EFFORT
         return {"quality": options.quality or _QUALITY, "method": method}
     if effort is None:
         # Of photographs the search saves 0.4 % for two and a half times the time, of drawings a third.
         return {"lossless": True, "method": 4, "quality": 80 if png.repeats(frame) else 0}
-    return {"lossless": True, "method": effort * 6 // MOST_EFFORT, "quality": 10 * effort}
+    return {"lossless": True, "method": effort * 6 // MAX_EFFORT, "quality": 10 * effort}
 
 
 def _avif(frame: "PilImage", options: WriteOptions, lossless: bool) -> dict[str, Any]:
     # Speed 6 takes photographs nine times as long as 9 and saves 8 %; at 9, drawings lose 1.5 dB.
-    speed = (8 if png.repeats(frame) else 9) if options.effort is None else MOST_EFFORT - options.effort
+    speed = (8 if png.repeats(frame) else 9) if options.effort is None else MAX_EFFORT - options.effort
     return {"quality": options.quality or _QUALITY, "subsampling": "4:4:4", "speed": speed}
 
 

@@ -55,7 +55,7 @@ _PHOTOSHOP_MARKER = b"Photoshop 3.0\0"
 
 _IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
 
-_MOST_DPI = 4e6  # with thousandths, as EXIF has it
+_MAX_DPI = 4e6  # with thousandths, as EXIF has it
 
 _SRGB_GAMMA = 0.45455  # as a PNG has it
 
@@ -81,7 +81,7 @@ def of(image: "PilImage") -> dict[str, Any]:
     if raw:
         info["exif"] = exif.describing(raw)
     dpi = image.info.get("dpi") or (raw and exif.resolution(raw))
-    if dpi and all(0 < density < _MOST_DPI for density in dpi):  # false for NaN, too
+    if dpi and all(0 < density < _MAX_DPI for density in dpi):  # false for NaN, too
         info["dpi"] = tuple(map(float, dpi))
     if xmp := _xmp(image):
         xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)

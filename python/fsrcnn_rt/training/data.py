@@ -45,8 +45,8 @@ TEST_SETS = ("set5", "set14", "bsd100", "bsd200", "urban100", "manga109")
 
 
 def data_folder(given: str | None) -> Path:
-    """Locate the datasets: as given, else ``FSRCNN_RT_DATA``, else ``../shared/data``."""
-    return Path(given or os.environ.get("FSRCNN_RT_DATA") or "../shared/data")
+    """Locate the datasets: as given, else ``FSRCNN_RT_DATA``, else ``./data``."""
+    return Path(given or os.environ.get("FSRCNN_RT_DATA") or "data")
 
 
 def split_validation(paths: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:

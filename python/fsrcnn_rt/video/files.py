@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
-from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
-from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler
-from fsrcnn_rt.engine.variants import Content, Denoise, Loss, as_h264_qp, loss_of_video
+from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
+from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
 from fsrcnn_rt.files import atomic_path
 from fsrcnn_rt.video.y4m import read_header
 
@@ -37,8 +36,11 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
+    from typing_extensions import Unpack
+
+    from fsrcnn_rt.engine.options import EngineOptions
 
 __all__ = ["upscale_frames", "upscale_video"]
 
@@ -64,26 +66,22 @@ def upscale_frames(
     scale: float | None = None,
     *,
     size: Size | Box | None = None,
-    model: ModelLike = "fsrcnn",
-    content: Content = "photo",
-    denoise: Denoise = 0,
-    strength: float = 1.0,
-    threads: int | None = None,
-    isa: str | None = None,
+    model: ModelLike | Upscaler = "fsrcnn",
     chroma_location: ChromaLocation | None = None,
+    **options: Unpack[EngineOptions],
 ) -> Iterator[av.VideoFrame]:
     """Upscale the frames of a video file, and give them in the order in which they are shown.
 
     ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
     network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
     plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
-    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model``, ``content``,
-    ``denoise``, ``strength``: as :class:`Upscaler` has them. "auto" looks at a few frames all over the file
-    and settles on one for all: on graphics where most of the frames are, on the level by the mean quantiser
-    of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0 then.
-    ``threads``: frames computed at once, each on one thread, and threads of the decoder, which runs ahead of
-    them; a few frames are held. ``chroma_location``: "left", "center" or "topleft"; default what the codec
-    has, mostly "left".
+    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model`` and ``options``: as
+    :class:`Upscaler` has them, or a ready one; ``colour`` has no effect. "auto" looks at a few frames all
+    over the file and settles on one for all: on graphics where most of the frames are, on the level by the
+    mean quantiser of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0
+    then. As many frames are computed at once as there are ``threads``, each on one; the decoder, which runs
+    ahead of them, has as many. A few frames are held. ``chroma_location``: "left", "center" or "topleft";
+    default what the codec has, mostly "left".
 
     Yields the larger frames, with the pixel format, time and colour tags of the original.
 
@@ -91,10 +89,10 @@ def upscale_frames(
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
-    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
+    upscaler = as_upscaler(model, **options)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler)
     container, stream = _open(Path(source), enlarge.threads)
-    enlarge.upscaler = _settled(upscaler, Path(source))
+    enlarge.upscaler = _settled(enlarge.upscaler, Path(source))
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
 
@@ -105,12 +103,7 @@ def upscale_video(
     scale: float | None = None,
     *,
     size: Size | Box | None = None,
-    model: ModelLike = "fsrcnn",
-    content: Content = "photo",
-    denoise: Denoise = 0,
-    strength: float = 1.0,
-    threads: int | None = None,
-    isa: str | None = None,
+    model: ModelLike | Upscaler = "fsrcnn",
     chroma_location: ChromaLocation | None = None,
     codec: str | None = None,
     crf: float | None = None,
@@ -118,6 +111,7 @@ def upscale_video(
     pix_fmt: str | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], object] | None = None,
+    **options: Unpack[EngineOptions],
 ) -> Progress:
     """Upscale a video file: its frames as :func:`upscale_frames` does, and everything else as it is.
 
@@ -127,7 +121,7 @@ def upscale_video(
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
     as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
-    outright can be odd. ``model``, ``content``, ``denoise``, ``strength``: as in :func:`upscale_frames`.
+    outright can be odd. ``model`` and ``options``: as in :func:`upscale_frames`.
 
     ``codec``: an encoder, such as "libx264"; default one for the input's codec (H.264, H.265, AV1, VP9, FFV1,
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
@@ -142,13 +136,13 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
-    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler, threads)
+    upscaler = as_upscaler(model, **options)
+    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
     container, stream = _open(source, enlarge.threads)
-    enlarge.upscaler = _settled(upscaler, source)
+    enlarge.upscaler = _settled(enlarge.upscaler, source)
     enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
     others: Packets = deque()
     frames = _decode(container, stream, others)
@@ -178,18 +172,13 @@ def upscale_video(
     ):
         try:
             with av.open(str(temporary), "w") as target:
+                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
                 copies = add_streams(target, container, stream, first, encoding)
                 encoder = copies.pop(stream.index)
-                start(target, encoder)
-                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
-                for frame in results:
-                    _copy_packets(target, others, copies)
-                    target.mux(encoder.encode(frame))
-                    done = done._replace(frames=done.frames + 1, seconds=_end(frame) - _start(first))
+                for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
+                    done = done._replace(frames=count, seconds=seconds)
                     if progress:
                         progress(done)
-                _copy_packets(target, others, copies)
-                target.mux(encoder.encode(None))
         except av.FFmpegError as error:  # those of the input have become an OSError by now
             raise _os_error(error, f"{output} cannot be written", output) from error
     if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
@@ -200,13 +189,32 @@ def upscale_video(
     return done
 
 
+def _encode(
+    target: OutputContainer,
+    encoder: VideoStream,
+    frames: Iterator[av.VideoFrame],
+    others: Packets,
+    copies: dict[int, Any],
+) -> Iterator[float]:
+    """Write frames and, as they come beside them, the packets of the ``others``; tell what each ends at."""
+    start(target, encoder)
+    begin: float | None = None
+    for frame in frames:
+        begin = _start(frame) if begin is None else begin
+        _copy_packets(target, others, copies)
+        target.mux(encoder.encode(frame))
+        yield _end(frame) - begin
+    _copy_packets(target, others, copies)
+    target.mux(encoder.encode(None))
+
+
 class _Enlarger:
     """Makes frames larger, one on a thread."""
 
-    def __init__(self, goal: Goal, upscaler: Upscaler, threads: int | None) -> None:
+    def __init__(self, goal: Goal, upscaler: Upscaler) -> None:
         self.goal = goal
-        self.upscaler = upscaler
-        self.threads = resolve_threads(threads)
+        self.upscaler = upscaler.with_threads(1)
+        self.threads = upscaler.threads
         self.chroma_location: ChromaLocation = "left"
         self.first: av.VideoFrame | None = None  # which all the others have to resemble
 
@@ -261,7 +269,7 @@ def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
             return Loss()
         return loss_of_video(sum(quantisers) / len(quantisers))
 
-    return upscaler._choose(loss, lambda: 2 * sum(votes) > len(votes))
+    return upscaler.choose_by(loss, lambda: 2 * sum(votes) > len(votes))
 
 
 def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
@@ -370,7 +378,7 @@ def _resume(
     yield from frames
 
 
-def _copy_packets(target: av.container.OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
+def _copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
     while packets:
         packet = packets.popleft()
         if packet.stream_index in streams:

@@ -1,20 +1,26 @@
 """YUV4MPEG2 (Y4M): the uncompressed video that ffmpeg and mjpegtools pass through pipes."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
-from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
-from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler
-from fsrcnn_rt.engine.variants import Content, Denoise
+from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
+from fsrcnn_rt.engine.variants import Loss
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from fsrcnn_rt.engine.options import EngineOptions
 
 #: How a stream begins.
 MAGIC = b"YUV4MPEG2"
@@ -81,7 +87,7 @@ class Header:
     rate: Fraction | None
 
     @classmethod
-    def parse(cls, line: bytes) -> "Header":
+    def parse(cls, line: bytes) -> Header:
         """Read a header, without its newline; :class:`Y4MError` if it is none that can be upscaled."""
         magic, *parameters = line.split(b" ")
         if magic != MAGIC:
@@ -163,23 +169,18 @@ def upscale_y4m(
     scale: float | None = None,
     *,
     size: Size | Box | None = None,
-    model: ModelLike = "fsrcnn",
-    content: Content = "photo",
-    denoise: Denoise = 0,
-    strength: float = 1.0,
-    threads: int | None = None,
-    isa: str | None = None,
+    model: ModelLike | Upscaler = "fsrcnn",
     progress: Callable[[Progress], object] | None = None,
+    **options: Unpack[EngineOptions],
 ) -> Progress:
     """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
 
-    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`. ``model``,
-    ``content``, ``denoise``, ``strength``: as :class:`~fsrcnn_rt.Upscaler` has them, but "auto" is "photo"
-    and 0: a stream tells nothing of how it was coded, and its beginning, often a title, nothing of what is to
-    come.
-    Reading, computing and writing overlap; each frame is computed on one thread, ``threads`` of them at once,
-    and a few more are held. Parameters of the stream and of its frames are passed on, but for the size. The
-    siting of chroma is that of the C parameter. ``progress`` is called after each frame.
+    ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`. ``model`` and
+    ``options``: as :class:`~fsrcnn_rt.Upscaler` has them, or a ready one; but "auto" is "photo" and 0: a
+    stream tells nothing of how it was coded, and its beginning, often a title, nothing of what is to come.
+    Reading, computing and writing overlap. As many frames are computed at once as there are ``threads``,
+    each on one, and a few more are held. Parameters of the stream and of its frames are passed on, but for
+    the size. The siting of chroma is that of the C parameter. ``progress`` is called after each frame.
 
     Returns how far it came.
 
@@ -188,9 +189,8 @@ def upscale_y4m(
     ``OSError`` of the source and the sink (``BrokenPipeError`` where nobody reads it any more); and what
     :class:`~fsrcnn_rt.Upscaler` raises.
     """
-    content, denoise = "photo" if content == "auto" else content, 0 if denoise == "auto" else denoise
-    upscaler = Upscaler(model, content=content, denoise=denoise, strength=strength, threads=1, isa=isa)
-    threads = resolve_threads(threads)
+    engine = as_upscaler(model, **options)
+    threads, upscaler = engine.threads, engine.with_threads(1).choose_by(Loss, None)
     goal = goal_of(scale, size, VIDEO_SCALE)
     header = read_header(source)
     layout = header.layout

@@ -386,8 +386,8 @@ def test_nothing_is_begun_after_an_interruption(folder, model, monkeypatch):
         picture(folder / f"{i}.png")
     jobs = [Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}) for i in range(8)]
     reading, begun, lines = threading.Event(), [], []
-    line = batch._Line
-    monkeypatch.setattr(batch, "_Line", lambda *arguments: lines.append(line(*arguments)) or lines[0])
+    line = batch._Pipeline
+    monkeypatch.setattr(batch, "_Pipeline", lambda *arguments: lines.append(line(*arguments)) or lines[0])
 
     def spied(name):
         original = getattr(pictures, name)
@@ -407,6 +407,9 @@ def test_nothing_is_begun_after_an_interruption(folder, model, monkeypatch):
     assert next(outcomes).error is None
     assert reading.wait(10)
     outcomes.close()
+    for thread in threading.enumerate():  # which nobody waits for but the end of the process
+        if thread.name.startswith("fsrcnn-rt"):
+            thread.join(10)
     assert sorted(begun) == ["read", "read", "upscale", "write"]
     assert names(folder) == sorted(["0_x2.png", *(f"{i}.png" for i in range(8))])
 
@@ -420,8 +423,8 @@ def test_help_is_short_and_loads_little(folder):
     assert [line for line in lines if line.endswith(":")] == [
         "input:",
         "output:",
-        "how:",
-        "what it tells:",
+        "size, model and speed:",
+        "messages:",
         "commands:",
     ]
     assert len(lines) <= 72

@@ -1,79 +1,21 @@
 """Any factor up to 16 and any size: what the network makes too large is made smaller."""
 
-import io
-import json
-import math
 import subprocess
 import sys
 
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
 from fsrcnn_rt import ScaleError, Upscaler, upscale
-from fsrcnn_rt.engine.sizes import Box, goal_of, passes, size_of
-from fsrcnn_rt.pictures import files as pictures
-from fsrcnn_rt.video.y4m import upscale_y4m
+from fsrcnn_rt.engine.sizes import Box, passes, size_of
 from numpy.testing import assert_array_equal
 from PIL import Image
+from resized import filtered, luma_oracle, samples_oracle, yuv
 from test_geometry import LARGEST_SHIFT, drawing, shift
 
 # Factors of (width, height); the last ones stretch.
 FACTORS = [(1.5, 1.5), (2.5, 2.5), (3.3, 3.3), (5, 5), (6, 6), (16, 16), (1.5, 3.3), (1, 2.5), (7, 1)]
 SHAPES = [(1, 1), (1, 7), (2, 3), (13, 21)]
-
-
-def filtered(plane, size, lengths=None, siting=(0.5, 0.5)):
-    """What MATLAB's imresize makes of a plane with its edge replicated: Keys' kernel as wide as the pixels.
-
-    ``size``: (width, height). ``lengths``: those of the frames before and after, where rounding up parts
-    them from the planes'.
-    """
-    before, after = lengths or (plane.shape[::-1], size)
-    for axis, i in ((1, 0), (0, 1)):
-        n, ratio = plane.shape[axis], before[i] / after[i]
-        width = max(1, ratio)
-        matrix = np.zeros((size[i], n))
-        for o in range(size[i]):
-            centre = (o + siting[i]) * ratio - siting[i]
-            for k in range(int(np.floor(centre - 2 * width)), int(np.ceil(centre + 2 * width)) + 1):
-                matrix[o, min(max(k, 0), n - 1)] += oracle.keys((centre - k) / width)
-        matrix /= matrix.sum(axis=1, keepdims=True)
-        plane = np.moveaxis(np.tensordot(matrix, plane, (1, axis)), 0, axis)
-    return plane
-
-
-def luma_oracle(net, plane, size, strength=1.0):
-    """The network as often as it takes, and the filter. The products are written out here once more."""
-    factor = max(size[0] / plane.shape[1], size[1] / plane.shape[0])
-    reached = next(product for product in (2, 3, 4, 6, 8, 9, 12, 16) if product >= factor - 1e-9)
-    chains = {6: (2, 3), 8: (2, 4), 9: (3, 3), 12: (3, 4), 16: (4, 4)}
-    soft = filtered(plane, size)
-    for scale in chains.get(reached, (reached,)):
-        plane = oracle.luma(net, plane, scale, strength=max(1, strength))
-    return soft + min(1, strength) * (filtered(plane, size) - soft)
-
-
-def samples_oracle(net, image, size, *, strength=1.0, guided=True):
-    """(H, W, C) of full scale 1."""
-    channels = image.shape[2]
-    planes = (
-        [image[..., 0]] if channels < 3 else list(np.moveaxis(image[..., :3] @ oracle._RGB_TO_YCBCR.T, -1, 0))
-    )
-    small = planes[0] = planes[0] + oracle._OFFSET[0] * (channels > 2)
-    planes[0] = luma_oracle(net, small, size, strength)
-    added = planes[0] - filtered(small, size)
-    if guided:
-        by_slope = [filtered(oracle.slopes(plane, small), size) * added for plane in planes[1:]]
-    else:
-        by_slope = [0] * (len(planes) - 1)
-    planes[1:] = [filtered(plane, size) + more for plane, more in zip(planes[1:], by_slope, strict=True)]
-    if channels > 2:
-        planes[0] = planes[0] - oracle._OFFSET[0]
-        planes = list(np.moveaxis(np.stack(planes, -1) @ np.linalg.inv(oracle._RGB_TO_YCBCR).T, -1, 0))
-    if channels in (2, 4):
-        planes.append(filtered(image[..., -1], size))
-    return np.stack(planes, -1)
 
 
 def target(shape, factors):
@@ -357,6 +299,7 @@ def test_map(upscaler):
         ({"scale": 0.5}, ScaleError, "scale=0.5 is not above 1"),
         ({"scale": -3}, ScaleError, "scale=-3 is not above 1"),
         ({"scale": 16.01}, ScaleError, "scale=16.01 is not above 1 and up to 16"),
+        ({"scale": (1920, 1080)}, ScaleError, r"scale=1920 is .* up to 16; size=\(1920, 1080\) asks for"),
         ({"scale": (2, 2.0)}, ScaleError, "names a scale twice"),
         ({"scale": "1.5"}, TypeError, "scale='1.5' is not a number"),
         ({"size": (11, 20)}, ValueError, "size=11x20 makes 12x9 to 11x20, which is smaller"),
@@ -402,134 +345,9 @@ def test_the_core_trusts_nobody(upscaler):
         network.bicubic_resize(plane, good, (3, 3), (float("nan"), 3), 1)
 
 
-# ---- which passes ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("offered", "factor", "chain"),
-    [
-        ((2, 3, 4), 1.01, (2,)),
-        ((2, 3, 4), 2.01, (3,)),
-        ((2, 3, 4), 3.5, (4,)),
-        ((2, 3, 4), 4.01, (2, 3)),
-        ((2, 3, 4), 6, (2, 3)),
-        ((2, 3, 4), 6.01, (2, 4)),
-        ((2, 3, 4), 8.5, (3, 3)),
-        ((2, 3, 4), 10, (3, 4)),
-        ((2, 3, 4), 12.5, (4, 4)),
-        ((2, 3, 4), 16, (4, 4)),
-        ((2,), 3, (2, 2)),
-        ((2,), 16, (2, 2, 2, 2)),
-        ((3,), 10, (3, 3, 3)),
-        ((4,), 1.5, (4,)),
-        ((2, 3), 4.5, (2, 3)),
-        ((2, 3), 4, (2, 2)),
-        ((2, 3), 7, (2, 2, 2)),
-        ((3, 4), 2, (3,)),
-    ],
-)
-def test_the_smallest_product_that_reaches_the_size(offered, factor, chain):
-    assert passes((100, 200), (math.ceil(100 * factor), 200), offered) == chain
-    assert passes((200, 100), (200, math.ceil(100 * factor)), offered) == chain
-
-
-@pytest.mark.parametrize("scales", [(2,), (3,), (4,), (2, 4)])
-def test_models_that_lack_scales(scales):
-    net = oracle.random_net(np.random.default_rng(12), 6, 3, 1, scales=scales)
-    upscaler = Upscaler(to_model(net), threads=2)
-    plane = np.random.default_rng(13).random((7, 10), np.float32)
-    for scale in (1.5, 3, 5.5, 16):
-        size = size_of(scale, (10, 7))
-        want = plane.astype(float)
-        for each in passes((10, 7), size, scales):
-            want = oracle.luma(net, want, each)
-        want = filtered(want, size)
-        np.testing.assert_allclose(upscaler.upscale(plane, scale), want, atol=2e-5 * np.abs(want).max())
-
-
-@pytest.mark.parametrize(
-    ("goal", "source", "step", "size"),
-    [
-        (1.5, (5, 3), (1, 1), (8, 5)),
-        (1.5, (44, 30), (1, 1), (66, 45)),
-        (1.5, (44, 30), (2, 2), (66, 46)),
-        (1.01, (45, 31), (2, 2), (46, 32)),
-        (3, (45, 31), (2, 2), (135, 93)),
-        (Box(1920, 1080), (640, 360), (1, 1), (1920, 1080)),
-        (Box(1920, 1080), (640, 480), (1, 1), (1440, 1080)),
-        (Box(1920, 1080), (853, 480), (1, 1), (1919, 1080)),
-        (Box(1920, 1080), (853, 480), (2, 2), (1920, 1080)),
-        (Box(1921, 1081), (853, 480), (2, 2), (1920, 1080)),
-        (Box(1000, 1000), (300, 301), (2, 2), (996, 1000)),
-        (Box(1920, 1080, stretch=True), (640, 480), (2, 2), (1920, 1080)),
-        (Box(1921, 1081, stretch=True), (640, 480), (2, 2), (1921, 1081)),
-        (Box(100, None), (30, 20), (1, 1), (100, 67)),
-        (Box(None, 100), (30, 20), (1, 1), (150, 100)),
-        (Box(99, None), (33, 21), (2, 2), (99, 63)),
-        (Box(4, None), (3, 1), (1, 1), (4, 1)),
-        (1.1, (13, 9), (4, 1), (16, 10)),
-        (1.01, (13, 9), (4, 1), (16, 9)),
-        (1.01, (9, 13), (1, 4), (9, 16)),
-    ],
-)
-def test_size_of(goal, source, step, size):
-    assert size_of(goal, source, step) == size
-
-
-def test_a_box_is_filled_and_not_exceeded():
-    rng = np.random.default_rng(14)
-    for _ in range(2000):
-        width, height, w, h = (int(side) for side in rng.integers(1, 400, 4))
-        box, step = Box(width + w, height + h), (int(rng.integers(1, 3)),) * 2
-        try:
-            got = size_of(box, (width, height), step)
-        except ValueError as error:
-            assert "16 times" in str(error) or "smaller" in str(error) or "no larger" in str(error)
-            continue
-        whole = (box.width // step[0] * step[0], box.height // step[1] * step[1])
-        assert got[0] == whole[0] or got[1] == whole[1]
-        assert width <= got[0] <= box.width and height <= got[1] <= box.height
-        assert abs(got[0] * height - got[1] * width) <= 2 * max(width, height) * step[0]
-
-
-def test_goals():
-    assert goal_of(None, None, 3) == 3
-    assert goal_of(None, (4, 5), 3) == Box(4, 5, stretch=True)
-    assert [str(Box(*sides)) for sides in ((4, 5), (4, None), (None, 5))] == ["4x5", "4w", "5h"]
-    for stretch in (False, True):
-        assert Box(4, 5, stretch).turned() == Box(5, 4, stretch)
-    assert Box(4, None).turned() == Box(None, 4)
-    assert type(Box(np.int64(4), None).width) is int
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((None, None), ValueError, "has neither width nor height"),
-        ((20.5, None), TypeError, "width=20.5, height=None, stretch=False) is not in whole pixels"),
-        ((20, "30"), TypeError, "is not in whole pixels"),
-        ((True, None), TypeError, "is not in whole pixels"),
-        ((20, 0), ValueError, "is not of positive sides"),
-        ((None, -1), ValueError, "is not of positive sides"),
-        ((20, None, True), ValueError, "width=20, height=None, stretch=True) lacks a side to stretch to"),
-        ((None, 20, True), ValueError, "lacks a side to stretch to"),
-    ],
-)
-def test_boxes_that_are_none(arguments, error, message):
-    with pytest.raises(error) as caught:
-        Box(*arguments)
-    assert message in str(caught.value) and str(caught.value).startswith("size=Box(")
-
-
-# ---- video -----------------------------------------------------------------------------------------------
+# ---- planes ----------------------------------------------------------------------------------------------
 
 SITINGS = {"left": (0, 0.5), "center": (0.5, 0.5), "topleft": (0, 0)}
-
-
-def yuv(rng, width, height, bits, subsampling):
-    dtype = np.uint8 if bits == 8 else np.uint16
-    chroma = (-(-height // subsampling[1]), -(-width // subsampling[0]))
-    return [rng.integers(0, 2**bits, shape).astype(dtype) for shape in ((height, width), chroma, chroma)]
 
 
 @pytest.mark.parametrize("location", SITINGS)
@@ -585,238 +403,6 @@ def test_planes_threads_and_out(model):
     for a, b, c in zip(want, got, out, strict=True):
         assert_array_equal(a, b)
         assert b is c
-
-
-def y4m(frames, size):
-    line = b"YUV4MPEG2 W%d H%d F24:1 Ip A1:1 C420jpeg\n" % size
-    return line + b"".join(b"FRAME\n" + b"".join(p.tobytes() for p in planes) for planes in frames)
-
-
-@pytest.mark.parametrize(
-    ("given", "size"),
-    [
-        ({"scale": 1.5}, (32, 20)),  # 31.5 and 19.5
-        ({"scale": 5}, (105, 65)),
-        ({"size": (50, 31)}, (50, 31)),
-        ({"size": Box(50, 50)}, (50, 30)),  # 30.95
-        ({"size": Box(None, 40)}, (64, 40)),  # 64.6
-    ],
-)
-def test_y4m(model, upscaler, given, size):
-    rng = np.random.default_rng(18)
-    frames = [yuv(rng, 21, 13, 8, (2, 2)) for _ in range(3)]
-    sink = io.BytesIO()
-    assert upscale_y4m(io.BytesIO(y4m(frames, (21, 13))), sink, model=model, threads=2, **given).frames == 3
-    want = [upscaler.upscale_planes(planes, size=size, chroma_location="center") for planes in frames]
-    assert sink.getvalue() == y4m(want, size)
-
-
-def test_y4m_refuses_before_anything_is_written(model):
-    data = y4m([yuv(np.random.default_rng(19), 21, 13, 8, (2, 2))], (21, 13))
-    for given, message in (
-        ({"size": (20, 40)}, "size=20x40 makes 21x13 to 20x40, which is smaller"),
-        ({"scale": 2, "size": (50, 50)}, "exclude"),
-    ):
-        sink = io.BytesIO()
-        with pytest.raises(ValueError, match=message):
-            upscale_y4m(io.BytesIO(data), sink, model=model, **given)
-        assert sink.getvalue() == b""
-
-
-@pytest.fixture
-def clips(folder):
-    pytest.importorskip("av", reason="video files need PyAV")
-    import clips
-
-    return clips
-
-
-@pytest.mark.parametrize(
-    ("given", "size"),
-    [({"scale": 1.5}, (66, 46)), ({"size": (70, 33)}, (70, 33)), ({"size": Box(None, 50)}, (74, 50))],
-)
-def test_video_files(clips, upscaler, given, size):
-    from fsrcnn_rt import upscale_frames, upscale_video
-
-    clips.make("a.mkv")
-    assert upscale_video("a.mkv", "b.mkv", model=upscaler.model, threads=2, **given).frames == 6
-    frames = list(upscale_frames("a.mkv", model=upscaler.model, **given))
-    for number, large in enumerate(clips.frames("b.mkv")):
-        assert (large.width, large.height) == size
-        small = clips.planes_of(clips.picture(number))
-        want = upscaler.upscale_planes(small, size=size)
-        for a, b, c in zip(clips.planes_of(large), want, clips.planes_of(frames[number]), strict=True):
-            assert_array_equal(a, b)
-            assert_array_equal(c, b)
-    assert clips.times("b.mkv") == clips.times("a.mkv")
-
-
-@pytest.mark.parametrize(("rotation", "size"), [(90, (88, 60)), (180, (60, 88)), (-90, (88, 60))])
-def test_a_size_is_that_of_the_video_as_it_is_shown(clips, model, rotation, size):
-    from fsrcnn_rt import upscale_video
-
-    with clips.av.open("a.mp4", "w") as container:
-        stream = clips.add_video(container, codec="libx264")
-        if not hasattr(stream, "set_display_rotation"):
-            pytest.skip("this PyAV cannot write a rotation")
-        stream.set_display_rotation(rotation)
-        clips.add_frames(container, stream, range(3))
-    upscale_video("a.mp4", "b.mp4", size=(60, 88), model=model, preset="ultrafast")
-    assert {(frame.width, frame.height) for frame in clips.frames("b.mp4")} == {size}
-
-
-def test_encoders_that_want_even_sides_are_told_of(clips, run_silent, folder):
-    clips.make("a.mp4", codec="libx264")
-    code, lines = run_silent("a.mp4", "--size", "71x49", "--stretch")
-    assert (code, len(lines)) == (1, 1)
-    assert "it may want even sides, and these are 71x49: give a size (--size" in lines[0]
-    assert sorted(path.name for path in folder.iterdir()) == ["a.mp4"]
-    assert run_silent("a.mp4", "--size", "71x49", "--preset", "ultrafast") == (0, [])  # fits with an even one
-    assert {(frame.width, frame.height) for frame in clips.frames("a_71x49.mp4")} == {(70, 48)}
-
-
-# ---- the command line ------------------------------------------------------------------------------------
-
-
-def save(path, size=(12, 9), mode="RGB"):
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(0).integers(1, 256, (*size[::-1], *channels), np.uint8)
-    Image.fromarray(samples).save(path)
-
-
-def names(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-@pytest.mark.parametrize(
-    ("options", "name", "size"),
-    [
-        (["-s", "1.5"], "photo_x1.5.png", (18, 14)),
-        (["-s", "2.0"], "photo_x2.png", (24, 18)),
-        (["-s", "16"], "photo_x16.png", (192, 144)),
-        (["--size", "50x50"], "photo_50x50.png", (50, 38)),
-        (["--size", "50x50", "--stretch"], "photo_50x50.png", (50, 50)),
-        (["--width", "40"], "photo_40w.png", (40, 30)),
-        (["--height", "40"], "photo_40h.png", (53, 40)),
-        (["-s", "1.5", "--suffix=-{scale}"], "photo-1.5.png", (18, 14)),
-        (["--width", "40", "--suffix=-{scale}"], "photo-40w.png", (40, 30)),
-        (["--width", "40", "-o", "x.png"], "x.png", (40, 30)),
-    ],
-)
-def test_names_and_sizes(run, folder, upscaler, options, name, size):
-    save(folder / "photo.png")
-    assert run("photo.png", *options) == (0, [], [])
-    assert names(folder) == sorted(["photo.png", name])
-    with Image.open(name) as result, Image.open("photo.png") as source:
-        assert result.size == size
-        assert_array_equal(np.asarray(result), np.asarray(upscaler.upscale(source, size=size)))
-
-
-def test_factors_side_by_side(run, folder):
-    save(folder / "a.png")
-    assert run("a.png", "-s", "2,1.5") == (0, [], [])
-    assert names(folder) == ["a.png", "a_x1.5.png", "a_x2.png"]
-
-
-def test_a_folder_into_a_box(run, folder):
-    """One that is too large already is a fault of its own; the next run finds what the first one made."""
-    save(folder / "in" / "a.png", (12, 9))
-    save(folder / "in" / "deep" / "b.png", (9, 30))
-    save(folder / "in" / "c.png", (61, 9))
-    arguments = ["in", "-r", "-o", "out", "--size", "60x60", "--json"]
-    code, errors, lines = run(*arguments)
-    assert code == 1
-    assert errors[0] == "fsrcnn-rt: in/c.png: size=60x60 makes 61x9 to 60x9, which is smaller"
-    assert names(folder / "out") == ["a_60x60.png", "deep/b_60x60.png"]
-    for name, size in (("a_60x60.png", (60, 45)), ("deep/b_60x60.png", (18, 60))):
-        with Image.open(folder / "out" / name) as result:
-            assert result.size == size
-    done = [json.loads(line) for line in lines]
-    assert done[0]["outputs"] == {"60x60": "out/a_60x60.png"}
-    code, errors, lines = run(*arguments, "--skip-existing")
-    assert json.loads(lines[-1])["skipped"] == 2
-
-
-def test_animations(run, folder, upscaler):
-    frames = [
-        Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 12, 3), np.uint8)) for i in range(3)
-    ]
-    frames[0].save("a.png", save_all=True, append_images=frames[1:], duration=[100, 200, 300])
-    assert run("a.png", "--width", "30") == (0, [], [])
-    with Image.open("a_30w.png") as result:
-        assert result.n_frames == 3
-        for i, frame in enumerate(frames):
-            result.seek(i)
-            want = upscaler.upscale(np.asarray(frame), size=(30, 23))
-            assert_array_equal(np.asarray(result.convert("RGB")), want)
-
-
-def test_deep_colour(upscaler, tmp_path):
-    pytest.importorskip("tifffile", reason="16-bit colour needs the extra deep")
-    codecs = pytest.importorskip("imagecodecs", reason="16-bit colour needs the extra deep")
-    array = np.random.default_rng(20).integers(0, 65536, (9, 12, 4), np.uint16)
-    (tmp_path / "a.png").write_bytes(codecs.png_encode(array))
-    goals = [2, 1.5, Box(30, 30)]
-    results = pictures.upscale(pictures.read(tmp_path / "a.png"), upscaler, goals)
-    assert list(results) == goals
-    for goal, size in zip(goals, ((24, 18), (18, 14), (30, 23)), strict=True):
-        pictures.write(results[goal], tmp_path / "b.png")
-        stored = codecs.png_decode((tmp_path / "b.png").read_bytes())
-        assert_array_equal(stored, upscaler.upscale(array, size=size))
-
-
-def test_sixteen_bit_grey(run, folder, upscaler):
-    array = np.random.default_rng(21).integers(0, 65536, (9, 12), np.uint16)
-    Image.fromarray(array).save("a.png")
-    assert run("a.png", "-s", "1.5") == (0, [], [])
-    with Image.open("a_x1.5.png") as result:
-        assert_array_equal(np.asarray(result).astype(np.uint16), upscaler.upscale(array, 1.5))
-
-
-FAULTS = {
-    "two answers": (["-s", "2", "--size", "50x50"], "--scale and --size are two answers to one question"),
-    "width and height": (["--width", "50", "--height", "50"], "--width and --height are two answers"),
-    "stretch alone": (["--stretch"], "--stretch is for --size"),
-    "stretched width": (["--width", "50", "--stretch"], "--stretch is for --size"),
-    "no size": (["--size", "50"], "argument --size: '50' is not WIDTHxHEIGHT in pixels"),
-    "size of 0": (["--size", "0x50"], "argument --size: '0x50' is not WIDTHxHEIGHT"),
-    "width of 0": (["--width", "0"], "argument --width: '0' is not a number of pixels"),
-    "no width": (["--width", "1.5"], "argument --width: '1.5' is not a number of pixels"),
-    "nan": (["-s", "nan"], "scale=nan is not above 1 and up to 16"),
-    "too much": (["-s", "16.5"], "scale=16.5 is not above 1 and up to 16"),
-    "one": (["-s", "1"], "scale=1 is not above 1 and up to 16"),
-    "twice": (["-s", "2,2.0"], "scale=[2, 2.0] is empty or names a scale twice"),
-    "empty": (["-s", "2,"], "scale='2,' is not a number, nor several with commas between"),
-}
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.y4m"])
-@pytest.mark.parametrize(("options", "message"), FAULTS.values(), ids=FAULTS)
-def test_wrong_usage_is_one_line_and_nothing_done(run, folder, options, message, name):
-    if name.endswith("png"):
-        save(folder / name)
-    else:
-        (folder / name).write_bytes(y4m([yuv(np.random.default_rng(0), 12, 9, 8, (2, 2))], (12, 9)))
-    code, lines, _ = run(name, *options)
-    assert (code, len(lines)) == (2, 1)
-    assert message in lines[0]
-    assert names(folder) == [name]
-
-
-@pytest.mark.parametrize(
-    ("options", "name", "size"),
-    [
-        (["-s", "1.5"], "a_x1.5.y4m", (18, 14)),
-        (["--size", "50x50"], "a_50x50.y4m", (50, 38)),
-        (["--height", "20"], "a_20h.y4m", (26, 20)),
-    ],
-)
-def test_video_by_the_command(run, folder, options, name, size):
-    (folder / "a.y4m").write_bytes(y4m([yuv(np.random.default_rng(0), 12, 9, 8, (2, 2))], (12, 9)))
-    assert run("a.y4m", *options) == (0, [], [])
-    assert names(folder) == sorted(["a.y4m", name])
-    assert (folder / name).read_bytes().startswith(b"YUV4MPEG2 W%d H%d " % size)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------

@@ -225,6 +225,18 @@ def test_alpha(run, folder, model):
     assert abs(other[4:-4, :28, 0].mean() - visible[..., 0].mean()) < 15
 
 
+def test_a_shape_of_one_colour_is_made_smaller_without_a_fringe(run, folder):
+    """However far the filter reaches beyond its edge."""
+    truth = np.full((64, 64, 4), 200, np.uint8)
+    truth[:, 30:] = 0
+    Image.fromarray(truth).save("hr.png")
+    assert run("hr.png", "--downscale", "-s", "4", "-o", "page.html")[0] == 0
+    small = Page(folder / "page.html").array("input")
+    seen = small[..., 3] > 0
+    assert 7 * 16 < seen.sum() < 16 * 16
+    assert np.all(small[seen][:, :3] == 200)
+
+
 def test_what_nobody_sees_is_no_part_of_what_is_made_smaller(run, folder):
     truth = samples(60, 48, 4, seed=3)
     truth[:, 30:, 3] = 0

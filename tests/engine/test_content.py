@@ -174,7 +174,7 @@ def test_some_hundred_tiles_of_a_large_picture_are_read(scene):
     large = scene.resize((3000, 2000), Image.Resampling.BICUBIC)
     for image in (large, np.asarray(large)):
         channels, tiles, *_ = content._tiles(image).shape
-        assert (channels, tiles) == (3, content._MOST**2)
+        assert (channels, tiles) == (3, content._MAX_TILES**2)
     assert content._tiles(np.zeros((80, 5, 2), np.uint8)).shape == (2, 10, 9, 5)
     # The first and the last rows and columns are among them.
     array = np.zeros((1000, 1000), np.uint8)

@@ -96,7 +96,7 @@ def test_verbose_tells_every_picture(one, model_file, run):
 
 def test_markdown_and_json_say_what_the_terminal_says(one, two, model_file, run, tmp_path):
     markdown, file = tmp_path / "t.md", tmp_path / "t.json"
-    arguments = [one, two, "-s", "2,4", "-m", model_file, "--markdown", markdown, "--json", file]
+    arguments = [one, two, "-s", "2,4", "-m", model_file, "-o", markdown, "-o", file]
     assert run(*arguments)[0] == 0
     told = json.loads(file.read_text())
     assert told.keys() == {"version", "isa", "threads", "seconds", "means", "pictures"}
@@ -133,35 +133,33 @@ def test_ifc_has_a_column_of_its_own(tmp_path, model_file, run):
     assert out[0].split()[2:6] == ["PSNR", "SSIM", "IFC", "s"]
     assert numbers(out[1])[:3] == pytest.approx(result.figures, abs=0.006)
     assert out[2].index(".", out[0].index("x2")) == out[1].index(".", out[0].index("x2"))
-    _, out, _ = run(*arguments, "--markdown", "-")
+    assert run(*arguments, "-o", tmp_path / "t.md")[0] == 0
+    out = (tmp_path / "t.md").read_text().splitlines()
     assert f" | {result.figures.psnr:.2f} / {result.figures.ssim:.4f} / {result.figures.ifc:.2f} | " in out[3]
     assert out[-1].startswith("PSNR in dB / SSIM / IFC / seconds")
-    _, out, _ = run(*arguments, "--json", "-")
+    _, out, _ = run(*arguments, "--json")
     assert json.loads("\n".join(out))["means"][0]["ifc"] == pytest.approx(result.figures.ifc)
 
 
-def test_outputs_are_not_overwritten_and_may_be_stdout(one, model_file, run, tmp_path):
-    path = tmp_path / "table"
-    path.write_text("mine")
-    for option in ("--markdown", "--json"):
-        code, out, err = run(one, "-m", model_file, option, path)
+def test_outputs_are_not_overwritten(one, model_file, run, tmp_path):
+    for name in ("table.md", "table.json"):
+        path = tmp_path / name
+        path.write_text("mine")
+        code, out, err = run(one, "-m", model_file, "-o", path)
         assert (code, out) == (2, [])
         assert err == [f"fsrcnn-rt: eval: {path}: exists already (see --overwrite)"]
         assert path.read_text() == "mine"
-    assert run(one, "-m", model_file, "--markdown", path, "--overwrite")[0] == 0
-    assert path.read_text().startswith("| | x3 |\n")
-    _, out, _ = run(one, "-m", model_file, "--json", "-")
+    assert run(one, "-m", model_file, "-o", tmp_path / "table.md", "--overwrite")[0] == 0
+    assert (tmp_path / "table.md").read_text().startswith("| | x3 |\n")
+    _, out, _ = run(one, "-m", model_file, "--json")
     assert len(json.loads("\n".join(out))["pictures"]) == 4
-    _, out, _ = run(one, "-m", model_file, "--markdown", "-")
-    assert out[:4] == path.read_text().splitlines()[:4]
-    assert len(out) == 7
 
 
 def test_equal_pictures_have_no_psnr_in_json(tmp_path, model_file, run):
     folder = tmp_path / "flat"
     folder.mkdir()
     Image.new("L", (60, 60), 100).save(folder / "flat.png")
-    _, out, _ = run(folder, "-m", model_file, "--json", "-")
+    _, out, _ = run(folder, "-m", model_file, "--json")
     cells = json.loads("\n".join(out), parse_constant=pytest.fail)["pictures"]
     assert cells[0]["psnr"] is None
     assert cells[0]["ssim"] == pytest.approx(1)
@@ -220,7 +218,7 @@ def test_progress_on_a_terminal(one, model_file, monkeypatch):
 def test_refuses(one, model_file, only_x2, tmp_path, run):
     save_model_twice = ["-m", f"{model_file},{model_file}"]
     sheet_file = tmp_path / "s.png"
-    crop = ["--crop", "a:0,0,9,9"]
+    crop = ["--crop", "a:9x9+0+0"]
     for arguments, message in [
         ([], "FOLDER"),
         ([one, "-s", "5"], "'5' is not 2, 3 or 4"),
@@ -236,19 +234,16 @@ def test_refuses(one, model_file, only_x2, tmp_path, run):
         ([one, "-m", f"{only_x2},{model_file}", "-s", "3"], "model='x2' offers none of the scales"),
         ([one, "-m", model_file, "-j", "0"], "threads=0"),
         ([one, "-m", model_file, "--isa", "mmx"], "mmx"),
-        ([one, "--json", tmp_path / "no" / "x"], "the folder"),
-        ([one, "--json", "x", "--markdown", "x"], "x is given to two options"),
-        ([one, "--json", one / "x", "--markdown", one / ".." / "one" / "x"], "is given to two options"),
-        ([one, "--json", "-", "--markdown", "-"], "- is given to two options"),
-        ([one, "-m", model_file, "--json", model_file, "--overwrite"], "is the input"),
-        ([one, "--sheet", "-", *crop], "a picture is not written to stdout"),
-        ([one, "--sheet", tmp_path / "s.jpg", *crop], "s.jpg is not .png"),
-        ([one, "--sheet", sheet_file], "--sheet: needs at least one --crop"),
-        ([one, *crop], "--crop: is what --sheet=FILE shows"),
-        ([one, "--sheet", sheet_file, "--crop", "z:0,0,9,9"], "none of the pictures is called 'z'"),
-        ([one, "--sheet", sheet_file, "--crop", "a:0,0,9"], "'a:0,0,9' is not PICTURE:X,Y,W,H"),
-        ([one, "--sheet", sheet_file, "--crop", "a:40,0,9,9"], "not inside the picture, 42x45 at x3"),
-        ([one, "--sheet", sheet_file, "--crop", "a:0,0,0,9"], "not inside the picture"),
+        ([one, "-o", tmp_path / "no" / "x.md"], "the folder"),
+        ([one, "-o", "x.json", "-o", "y.json"], "y.json: is the second output of its kind, beside x.json"),
+        ([one, "-o", "-"], "-: 'no suffix' is none of .md, .json and .png"),
+        ([one, "-o", tmp_path / "s.jpg", *crop], "s.jpg: '.jpg' is none of .md, .json and .png"),
+        ([one, "-o", sheet_file], "s.png: a sheet needs at least one --crop"),
+        ([one, *crop], "--crop: is what a sheet shows, and there is none"),
+        ([one, "-o", sheet_file, "--crop", "z:9x9+0+0"], "none of the pictures is called 'z'"),
+        ([one, "-o", sheet_file, "--crop", "a:0,0,9"], "'a:0,0,9' is not PICTURE:WxH+X+Y"),
+        ([one, "-o", sheet_file, "--crop", "a:9x9+40+0"], "not inside the picture, 42x45 at x3"),
+        ([one, "-o", sheet_file, "--crop", "a:0x9+0+0"], "not inside the picture"),
     ]:
         code, out, err = run(*arguments)
         assert (code, out, len(err)) == (2, [], 1), arguments
@@ -267,7 +262,7 @@ def photographs(tmp_path):
 def test_suite_of_drawings(model, model_file, run, tmp_path):
     """Every row of the table is the mean of its cases, and bicubic is measured beside the models."""
     file = tmp_path / "t.json"
-    code, out, err = run("--suite", "drawings", "-s", "3", "-m", model_file, "--json", file, "-j", "1")
+    code, out, err = run("--suite", "drawings", "-s", "3", "-m", model_file, "-o", file, "-j", "1")
     assert (code, err) == (0, [])
     assert [word for word in out[0].split() if "-" not in word] == ["bicubic", "random"]
     assert out[1].split() == ["x3", "over", "mean", "cons"] * 2
@@ -309,7 +304,7 @@ def test_suite_of_photographs(photographs, model_file, only_x2, run, tmp_path):
     clips.make(photographs / "c.mp4", 12, size=(96, 80), codec="libx264")
     markdown, file = tmp_path / "t.md", tmp_path / "t.json"
     models = f"{model_file},{only_x2}"
-    outputs = ["--markdown", markdown, "--json", file]
+    outputs = ["-o", markdown, "-o", file]
     code, out, err = run("--suite", "photographs", photographs, "-s", "2,3", "-m", models, *outputs)
     assert (code, err) == (0, [])
     told = json.loads(file.read_text())
@@ -357,7 +352,7 @@ def test_suite_without_data_or_pyav(photographs, model_file, run, monkeypatch, t
 def test_suite_goes_on_after_a_failed_picture(photographs, model_file, run):
     (photographs / "broken.png").write_bytes(b"no picture")
     Image.new("L", (24, 24)).save(photographs / "tiny.png")
-    code, out, err = run("--suite", "photographs", photographs, "-m", model_file, "--json", "-")
+    code, out, err = run("--suite", "photographs", photographs, "-m", model_file, "--json")
     assert (code, len(err)) == (1, 2)
     assert "broken.png" in err[0]
     assert "tiny.png" in err[1]
@@ -369,7 +364,7 @@ def test_suite_refuses(photographs, model_file, run, tmp_path):
     for arguments, message in [
         (["--suite", "all"], "'all'"),
         (["--suite", "robust", "--ifc"], "--ifc: not with --suite"),
-        (["--suite", "robust", "--crop", "a:0,0,9,9"], "--crop: not with --suite"),
+        (["--suite", "robust", "--crop", "a:9x9+0+0"], "--crop: not with --suite"),
         (["--suite", "drawings", photographs], "--suite drawings takes no folders"),
         (["--suite", "robust", tmp_path / "empty"], "no images in it"),
         (["--suite", "robust", photographs, photographs], "is given twice"),
@@ -383,7 +378,7 @@ def test_suite_refuses(photographs, model_file, run, tmp_path):
 def test_suite_draws_a_sheet(photographs, model_file, run, tmp_path):
     """A row for every case worth looking at; its columns are the input, bicubic and the models."""
     path = tmp_path / "sheet.png"
-    code, _, _ = run("--suite", "robust", photographs, "-s", "2", "-m", model_file, "--sheet", path)
+    code, _, _ = run("--suite", "robust", photographs, "-s", "2", "-m", model_file, "-o", path)
     assert code == 0
     cases = list(shown_cases(2, photographs / "b.png"))
     assert len(cases) == 11 + 6
@@ -420,7 +415,7 @@ def perfect_for(folder, scale):
 
 def test_cells_of_a_colour_picture(one):
     """With its own luma a smooth picture comes back in its own colours, for smooth chroma survives."""
-    crop = sheet.find_crop("b:10,4,20,30", list_images(one), [2])
+    crop = sheet.find_crop("b:20x30+10+4", list_images(one), [2])
     assert crop == (one / "b.png", 10, 4, 20, 30)
     truth = np.asarray(Image.open(one / "b.png"))[4:34, 10:30]
     original, perfect, blurred = sheet.make_cells(
@@ -436,7 +431,7 @@ def test_cells_of_a_colour_picture(one):
 
 
 def test_cells_of_a_grey_picture(one):
-    crop = sheet.find_crop("a.bmp:3,5,12,10", list_images(one), [3])
+    crop = sheet.find_crop("a.bmp:12x10+3+5", list_images(one), [3])
     original, perfect = sheet.make_cells(crop, 3, {"perfect": perfect_for(one, 3)})
     truth = np.asarray(Image.open(one / "a.bmp"))[5:15, 3:15]
     for cell in (original, perfect):
@@ -447,15 +442,15 @@ def test_sheet_has_a_row_a_crop_and_scale_and_a_column_a_method(one, model_file,
     path = tmp_path / "sheet.png"
     models = f"{model_file},{only_x2}"
     code, _, _ = run(
-        *(one, "-s", "2,3", "-m", models, "--sheet", path),
-        *("--crop", "b.png:10,4,24,12", "--crop", "a:0,0,40,20"),
+        *(one, "-s", "2,3", "-m", models, "-o", path),
+        *("--crop", "b.png:24x12+10+4", "--crop", "a:40x20+0+0"),
     )
     assert code == 0
     picture = np.asarray(Image.open(path))
     gap, text = 8, 2 * 18
     width, heights = 240 + gap, [12 * 10, 12 * 10, 20 * 6, 20 * 6]
     assert picture.shape == (gap + sum(h + text + gap for h in heights), gap + 4 * width, 3)
-    crops = [sheet.find_crop(crop, list_images(one), [2, 3]) for crop in ("b:10,4,24,12", "a:0,0,40,20")]
+    crops = [sheet.find_crop(crop, list_images(one), [2, 3]) for crop in ("b:24x12+10+4", "a:40x20+0+0")]
     upscale = Upscaler(model_file).upscale
     y = gap
     for number, height in enumerate(heights):

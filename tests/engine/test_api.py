@@ -543,7 +543,7 @@ def test_measure_fps(model, channels, monkeypatch):
 
     monkeypatch.setattr(Upscaler, "upscale", spy)
     report = fsrcnn_rt.measure_fps(model, (14, 6), 2, threads=1, channels=channels, seconds=0)
-    assert (report.size, report.scale, report.channels, report.threads) == ((14, 6), 2, channels, 1)
+    assert (report.input_size, report.scale, report.channels, report.threads) == ((14, 6), 2, channels, 1)
     assert (report.model, report.isa, report.calls) == ("random", fsrcnn_rt.available_isas()[-1], 5)
     assert report.fps * report.median_ms == pytest.approx(1000)
     assert report.real_time == (report.fps >= 24)
@@ -554,10 +554,10 @@ def test_measure_fps(model, channels, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": (0, 5)}, r"size=\(0, 5\)"),
-        ({"size": (5,)}, r"size=\(5,\)"),
-        ({"size": 5}, r"size=5 is not a width and a height"),
-        ({"size": "55"}, r"size='55' is not a width and a height"),
+        ({"input_size": (0, 5)}, r"input_size=\(0, 5\)"),
+        ({"input_size": (5,)}, r"input_size=\(5,\)"),
+        ({"input_size": 5}, r"input_size=5 is not a width and a height"),
+        ({"input_size": "55"}, r"input_size='55' is not a width and a height"),
         ({"channels": "yuv"}, "channels='yuv'"),
         ({"seconds": -1}, "seconds=-1"),
         ({"scale": 7}, "scale=7"),

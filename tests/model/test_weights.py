@@ -19,7 +19,7 @@ pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
 from fsrcnn_rt.training.config import lay_out, read_recipe  # noqa: E402
 from fsrcnn_rt.training.data import validation_pairs  # noqa: E402
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = Path(__file__).parents[2] / "weights"
 TRAINED = sorted(path.with_suffix("").with_suffix("") for path in WEIGHTS.glob("*.log.csv"))
 
 

@@ -16,6 +16,7 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import cli
+from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.model import SHIPPED, idn, save_model, srcnn
 from PIL import Image, ImageCms
@@ -285,6 +286,34 @@ def test_bad_input_is_one_line_and_nothing_written(run, folder, prepare, argumen
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("comapre", "compare"), ("Bench", "bench"), ("evla", "eval"), ("expotr", "export")]
+)
+@pytest.mark.parametrize("others", [[], ["a.png", "-o", "x.html", "--downscale"], ["a.mp4"]], ids=len)
+def test_a_misspelt_command_is_told(folder, capsys, word, meant, others):
+    told = f"fsrcnn-rt: {word}: is neither a file nor a command (did you mean {meant}?)\n"
+    assert cli.main([word, *others]) == 2
+    assert capsys.readouterr().err == told
+
+
+def test_what_is_no_misspelt_command(run, folder):
+    picture("a.png")
+    for name in ("bensh", "photographs"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "a.png").rename("bensh/a.png")
+    assert run("bensh")[0] == 0
+    (folder / "photographs").rmdir()
+    code, lines = run("photographs")
+    assert (code, "did you mean" in lines[0]) == (2, False)
+
+
+def test_every_command_has_a_line_of_help(capsys):
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, command in COMMANDS.items():
+        assert f"  {name:<12} {command.help}" in lines
+
+
 def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):
     picture("a.png", "RGBA")
     code, lines = run("a.png", "-f", "jpg")
@@ -422,7 +451,7 @@ def test_info_of_models(capsys, folder, model_file):
         "operations  x3 551,040 multiplications for each input pixel",
         "reads       the picture, luma, 29 pixels around; gives what is added to the bicubic picture",
         "padding     zeros",
-        "provenance  not told",
+        "provenance  unknown",
     ]
 
 
@@ -453,7 +482,7 @@ def test_info_as_json(capsys, folder, model_file):
     }
     assert (told[1]["name"], told[1]["shape"]) == ("random", "FSRCNN(8, 3, 1)")
     assert cli.main(["info", "srcnn.safetensors"]) == 0
-    assert "provenance  not told" in capsys.readouterr().out
+    assert "provenance  unknown" in capsys.readouterr().out
     assert cli.main(["info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["models"] == list(SHIPPED)
 
@@ -488,14 +517,14 @@ def test_subcommands_have_their_own_help(name, capsys):
 
 
 def test_bench(model_file, capsys):
-    arguments = ["bench", "-m", str(model_file), "--size", "16x8", "--threads", "1", "--seconds", "0.01"]
+    arguments = ["bench", "-m", str(model_file), "--input-size", "16x8", "-j", "1", "--seconds", "0.01"]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[2].split()[:4] == ["random", "1", "16x8", "48x24"]
     assert cli.main([*arguments, "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["size"], report["threads"]) == ("random", [16, 8], 1)
+    assert (report["model"], report["input_size"], report["threads"]) == ("random", [16, 8], 1)
     assert report["fma_peak"] > 0
     assert cli.main([*arguments, "--threads", "0"]) == 2
     assert capsys.readouterr().err == "fsrcnn-rt: bench: threads=0 is not between 1 and 1024\n"
@@ -507,8 +536,8 @@ def test_bench(model_file, capsys):
         ["--version"],
         ["info"],
         ["completion", "bash"],
-        ["bench", "--size", "8x8", "--seconds", "0", "--threads", "1"],
-        ["bench", "--size", "8x8", "--seconds", "0", "--threads", "1", "--json"],
+        ["bench", "--input-size", "8x8", "--seconds", "0", "--threads", "1"],
+        ["bench", "--input-size", "8x8", "--seconds", "0", "--threads", "1", "--json"],
         ["--json", "missing.png"],
     ],
     ids=lambda arguments: " ".join(arguments[:1] + arguments[-1:]),
@@ -567,7 +596,7 @@ def test_what_is_printed_finds_no_room(model_file, folder, arguments):
 @pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png", "--overwrite"], ["bench", "--json"]])
 def test_stdout_that_is_closed(model_file, folder, arguments):
     picture("a.png")
-    options = ["--size", "8x8", "--seconds", "0"] if arguments[0] == "bench" else []
+    options = ["--input-size", "8x8", "--seconds", "0"] if arguments[0] == "bench" else []
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "fsrcnn_rt", *arguments, *options]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert (result.returncode, result.stderr) == (0, "")

@@ -114,7 +114,17 @@ def test_readable_in_light_and_in_dark():
 @pytest.fixture
 def run(model_file, capsys, folder):
     def call(*arguments):
-        command = ["bench", "-m", str(model_file), "--size", "16x8", "--size", "20x10", "--threads", "1"]
+        command = [
+            "bench",
+            "-m",
+            str(model_file),
+            "--input-size",
+            "16x8",
+            "--input-size",
+            "20x10",
+            "--threads",
+            "1",
+        ]
         code = cli.main([*command, "--seconds", "0.01", *arguments])
         return code, *capsys.readouterr()
 

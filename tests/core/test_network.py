@@ -409,7 +409,7 @@ def check_against_float64(name, image, allowed):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_models_on_a_picture(name):
-    picture = Image.open(Path(__file__).parents[1] / "docs" / "cat.png").convert("L")
+    picture = Image.open(Path(__file__).parents[2] / "docs" / "cat.png").convert("L")
     check_against_float64(name, np.asarray(picture, np.float32) / 255, 5e-6)
 
 

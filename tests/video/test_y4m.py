@@ -433,6 +433,31 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run_silent, folder):
     assert names(folder) == ["a.y4m", "b.y4m", "b_x2.y4m"]
 
 
+def test_files_are_planned_as_pictures_are(model_file, folder, capsys):
+    """Folders and their trees, suffixes, and outputs that are there already."""
+
+    def run(*arguments):
+        return cli.main(["video", "-m", str(model_file), *arguments]), capsys.readouterr().err
+
+    for name in ("in/a.y4m", "in/deep/b.y4m"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(stream(frames_of()))
+    (folder / "in" / "notes.txt").write_text("no video")
+    assert run("in", "-r", "-o", "out", "--suffix", "_{model}_{scale}")[0] == 0
+    made = ["out/a_random_2.y4m", "out/deep/b_random_2.y4m"]
+    assert sorted(str(path.relative_to(folder)) for path in (folder / "out").rglob("*.y4m")) == made
+    (folder / made[0]).write_bytes(b"precious")
+    (folder / made[1]).unlink()
+    command = ["in/*.y4m", "in/deep", "-o", "out", "--suffix", "_{model}_{scale}", "--skip-existing"]
+    assert run(*command) == (0, "")
+    assert (folder / made[0]).read_bytes() == b"precious"
+    assert (folder / "out" / "b_random_2.y4m").read_bytes()[:9] == b"YUV4MPEG2"
+    # What is found and is called as an output of another is not made larger again.
+    assert run("in", "-s", "3") == (0, "")
+    assert run("in", "-s", "4") == (0, "")
+    assert names(folder / "in") == ["a.y4m", "a_x3.y4m", "a_x4.y4m", "deep", "notes.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -440,14 +465,14 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run_silent, folder):
         (["a.y4m", "-s", "2,3"], "scale='2,3' is several, and of video one at a time is made"),
         (["a.y4m", "-j", "0"], "threads=0 is not between"),
         (["a.y4m", "--isa", "mmx"], "isa='mmx' is not available"),
-        (["a.y4m", "-o", "old.y4m"], "old.y4m: exists already (see --overwrite)"),
-        (["a.y4m", "-o", "a.y4m", "--overwrite"], "a.y4m: is the input"),
+        (["a.y4m", "-o", "old.y4m"], "old.y4m: exists already (see --overwrite and --skip-existing)"),
+        (["a.y4m", "-o", "a.y4m", "--overwrite"], "a.y4m: is an input, and would be overwritten"),
         (["a.y4m", "-o", "no/b.y4m"], "no/b.y4m: the folder no does not exist"),
         (["a.y4m", "-o", "b.png"], "b.png: '.png' is none of .y4m, .mp4"),
         (["a.y4m", "c/../a.y4m"], "is the output of both"),
         (["a.y4m", "photo.png"], "photo.png: is not a video, and pictures take a command of their own"),
         (["a.y4m", "b.y4m", "-o", "-"], "-: is no folder, and several outputs need one"),
-        (["a.y4m", "b.y4m", "-o", "old.y4m"], "old.y4m: is no folder"),
+        (["a.y4m", "b.y4m", "-o", "old.y4m"], "old.y4m: is a file, and several outputs need a folder"),
         (["-", "-o", "c"], "- has no name that its output could have in a folder"),
         (["-", "-o", "b.mp4"], "- to b.mp4: pipes carry Y4M only"),
         (["a.y4m", "--fast"], "unrecognized arguments: --fast"),

@@ -21,7 +21,7 @@ Image.init()
 for name in ("a.heic", "a.jxl"):
     with suppress(ModuleNotFoundError):  # their rows are those of an extra then, and not carried out
         plugins.register(Path(name))
-PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 SIZE = (8, 8)  # x2 is an icon
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><d dc:rights='mine'/></x:xmpmeta>"
 INKS = (40, 90, 160, 20)

@@ -70,13 +70,14 @@ def test_bash_subcommands(bash):
 def test_bash_options(bash):
     assert bash("--o") == ["--output", "--overwrite"]
     assert bash("photo.png", "--fo") == ["--format"]
-    assert bash("bench", "--s") == ["--size", "--scale", "--seconds"]
+    assert bash("bench", "--s") == ["--scale", "--strength", "--seconds"]
     assert set(bash("eval", "-")) == {
         "-h",
         "--help",
+        "-m",
+        "-n",
         "-s",
         "--scale",
-        "-m",
         "--model",
         "-j",
         "--threads",
@@ -86,10 +87,11 @@ def test_bash_options(bash):
         "--suite",
         "--content",
         "--denoise",
+        "--strength",
         "--ifc",
-        "--markdown",
+        "-o",
+        "--output",
         "--json",
-        "--sheet",
         "--crop",
         "--overwrite",
     }
@@ -230,5 +232,5 @@ def test_errors_are_one_line(arguments, capsys):
     assert cli.main(["completion", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("fsrcnn-rt completion: ")
+    assert err.startswith("fsrcnn-rt: completion: ")
     assert err.count("\n") == 1

@@ -37,7 +37,7 @@ from fsrcnn_rt.training.network import apply, enlarge, subpixel_weight, tap_reac
 from fsrcnn_rt.training.trainable import Trainable  # noqa: E402
 from fsrcnn_rt.training.trainer import Training  # noqa: E402
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 RECIPE = """
 name = "tiny"
