@@ -288,13 +288,18 @@ def test_y4m_of_a_variable_rate_has_other_frames(folder):
     assert int(video["nb_read_frames"]) == 25
 
 
-def test_figures_are_those_of_the_readme():
-    readme = (DOCS.parent / "README.md").read_text()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in readme.splitlines()
-        if line[:1] == "|"
-    ]
+def rows_of(page):
+    """Every row of every table of a page, as lists of cells."""
+    lines = [line for line in page.read_text().splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_figures_are_those_that_were_measured():
+    """README, ffmpeg.md and from-opencv.md repeat figures of speed.md and quality.md."""
+    rows = rows_of(DOCS / "speed.md") + rows_of(DOCS / "quality.md")
+    figures = [row for row in rows_of(DOCS.parent / "README.md") if row[-1][:1].isdigit()]
+    assert len(figures) > 10
+    assert [row for row in figures if row not in rows] == []
     for size, model, fps in table("ffmpeg.md", "from, to | model | frames per second"):
         name = {"`fsrcnn`": "FSRCNN", "`fsrcnn-s`": "FSRCNN-s"}[model]
         (row,) = [row for row in rows if row[0] == f"{name}, {size}, RGB uint8"]

@@ -217,7 +217,6 @@ class Gradients {
   py::tuple run(const std::vector<std::tuple<FloatArray, FloatArray, FloatArray>>& layers, const FloatArray& lr,
                 const FloatArray& hr, const std::string& loss, int border, int threads, float overshoot) {
     if (loss != "l1" && loss != "mse") throw py::value_error("loss='" + loss + "' is neither 'l1' nor 'mse'");
-    if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
     if (lr.ndim() != 3 || lr.size() == 0 || lr.shape(1) != lr.shape(2)) {
       throw py::value_error("lr: shape " + describe_shape(lr) + " is not (batch, side, side)");
     }
@@ -267,7 +266,6 @@ PYBIND11_MODULE(_core, m) {
       "fma_peak",
       [](const std::string& isa, int threads, double seconds) {
         const KernelTable& table = table_by_name(isa);
-        if (threads < 1) throw py::value_error("threads=" + std::to_string(threads) + " is not positive");
         py::gil_scoped_release release;
         return fma_peak(table, threads, seconds);
       },

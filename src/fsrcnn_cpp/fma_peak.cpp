@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -25,13 +27,14 @@ double best_rate(const KernelTable& kernels, double seconds) {
 }  // namespace
 
 double fma_peak(const KernelTable& kernels, int threads, double seconds) {
+  if (threads < 1) throw std::invalid_argument("threads=" + std::to_string(threads) + " is not positive");
   std::vector<double> rates(static_cast<std::size_t>(threads));
-  std::vector<std::thread> others;
+  std::vector<std::jthread> others;  // which are joined, too, where one more is refused
   for (int i = 1; i < threads; ++i) {
     others.emplace_back([&, i] { rates[i] = best_rate(kernels, seconds); });
   }
   rates[0] = best_rate(kernels, seconds);
-  for (std::thread& thread : others) thread.join();
+  for (std::jthread& thread : others) thread.join();
   double sum = 0;
   for (const double rate : rates) sum += rate;
   return sum;

@@ -294,12 +294,14 @@ class Pass {
   std::vector<const float*> a_, b_;
 };
 
-void check(const std::vector<ConvLayer>& layers, const PatchBatch& batch) {
+void check(const std::vector<ConvLayer>& layers, const PatchBatch& batch, int threads) {
+  if (threads < 1) throw std::invalid_argument("threads=" + std::to_string(threads) + " is not positive");
+  if (layers.empty()) throw std::invalid_argument("layers is empty");
   int channels = 1;
   for (const ConvLayer& layer : layers) {
     const auto taps = static_cast<std::size_t>(layer.kernel) * layer.kernel;
     const auto oc = static_cast<std::size_t>(layer.oc);
-    if (layer.ic != channels || layer.kernel % 2 == 0 || layer.kernel > kMaxKernel ||
+    if (layer.ic != channels || layer.groups != 1 || layer.kernel % 2 == 0 || layer.kernel > kMaxKernel ||
         layer.weight.size() != oc * layer.ic * taps || layer.bias.size() != oc || layer.slope.size() != oc) {
       throw std::invalid_argument("layers: layer of " + std::to_string(layer.oc) + " channels does not fit");
     }
@@ -317,7 +319,7 @@ void check(const std::vector<ConvLayer>& layers, const PatchBatch& batch) {
 
 double GradientEngine::run(const std::vector<ConvLayer>& layers, const PatchBatch& batch, Loss loss, int threads,
                            std::vector<ConvGradient>& gradients) {
-  check(layers, batch);
+  check(layers, batch, threads);
   std::vector<Layer> prepared;
   Geometry geometry{batch.side, layers.front().kernel / 2};
   gradients.clear();

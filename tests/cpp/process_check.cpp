@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "upscaler_check.h"
@@ -162,6 +164,26 @@ void check_fork(const KernelTable& table) {
   for (std::thread& caller : callers) caller.join();
   report(table.isa, "forked while other threads call", forks, failures);
 #endif
+}
+
+/// Pieces start on cache lines; under AddressSanitizer what lies between them may not be touched.
+void check_arena() {
+  long failures = 0;
+  AlignedBuffer memory(1000);
+  Arena arena(memory.data());
+  constexpr std::ptrdiff_t kCounts[] = {0, 1, 15, 16, 17, 100};
+  const float* end = memory.data();
+  for (const std::ptrdiff_t count : kCounts) {
+    const float* const piece = arena.take(count);
+    failures += piece < end || reinterpret_cast<std::uintptr_t>(piece) % AlignedBuffer::kAlignment != 0;
+    end = piece + count;
+#if defined(FSRCNN_ASAN)
+    failures += !__asan_address_is_poisoned(end) || (count > 0 && __asan_address_is_poisoned(end - 1));
+#endif
+  }
+  memory.fill(1);  // all of it, whatever was forbidden
+  for (std::size_t i = 0; i < memory.size(); ++i) failures += memory.data()[i] != 1;
+  report("arena", kAddressSanitizer ? "pieces, and gaps that are forbidden" : "pieces", std::size(kCounts), failures);
 }
 
 /// Where the system gives no threads, the caller does it all.

@@ -29,11 +29,13 @@ int run_checks(int argc, char** argv) {
     }
   }
   check_plans();
+  check_arena();
   bool found = false;
   for (const KernelTable* table : available_tables()) {
     if (!isa.empty() && isa != table->isa) continue;
     found = true;
     check_numbers(*table);
+    check_arguments(*table);
     check_graphs(*table);
     check_bits(*table);
     check_resized_bits(*table);

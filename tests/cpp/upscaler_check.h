@@ -128,6 +128,7 @@ inline constexpr Setup kSetups[] = {
     {Padding::replicate, Head::kFullBorder, true, Algorithm::direct, {1.5f, true, false}},
     {Padding::zeros, 0, false, Algorithm::direct, {1, false, true}}};
 // By subject, for one table.
+void check_arguments(const KernelTable& table);
 void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);
 void check_resized_bits(const KernelTable& table);
@@ -138,7 +139,8 @@ void check_concurrent_calls(const KernelTable& table);
 void check_fork(const KernelTable& table);
 void check_refused_threads(const KernelTable& table);
 void check_allocations(const KernelTable& table);
-/// Of the plan, which knows no kernels.
+/// Of what knows no kernels.
 void check_plans();
+void check_arena();
 
 }  // namespace fsrcnn
