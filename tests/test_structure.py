@@ -33,7 +33,7 @@ ROOMS = {
     room: height
     for height, rooms in enumerate(
         (
-            *("_core errors files", "model", "engine", "pictures video convert", "export", "evaluation"),
+            *("_core errors files", "model", "engine", "pictures video convert", "evaluation"),
             *("training", "cli", "__main__ __init__"),
         )
     )

@@ -5,7 +5,7 @@ The library raises ``ModelError`` and ``ScaleError``; everything else is a ``Typ
 """
 
 # Optional packages, by what is imported, and the extra that has each.
-_EXTRAS = {"scipy": "convert", "onnx": "convert", "torch": "train", "tomli": "train"}
+_EXTRAS = {"scipy": "convert", "onnx": "convert", "google": "convert", "torch": "train", "tomli": "train"}
 _EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 
 
@@ -37,4 +37,5 @@ def what_is_missing(error: ModuleNotFoundError) -> str:
     package = str(error.name).split(".")[0]
     if package not in _EXTRAS:
         raise error
-    return f"needs {package}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"
+    known = "protobuf" if package == "google" else package  # whose module is google.protobuf
+    return f"needs {known}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"

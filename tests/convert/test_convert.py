@@ -1,6 +1,7 @@
 """``fsrcnn-rt convert``, whatever the format."""
 
 import sys
+from pathlib import Path
 
 import fsrcnn_rt
 import pytest
@@ -13,8 +14,8 @@ pytestmark = pytest.mark.usefixtures("folder")
 # What is in the folder, the input, options, the exit code, and what the one line on stderr tells.
 FAULTS = {
     "no file": (lambda: None, "x3.mat", [], 1, "x3.mat: No such file or directory"),
-    "unknown extension": (lambda: None, "x3.caffemodel", [], 2, "'.caffemodel' is none of .mat, .pth"),
-    "no extension": (lambda: None, "x3", [], 2, "'no suffix' is none of .mat, .pth"),
+    "unknown extension": (lambda: None, "x3.h5", [], 2, "'.h5' is none of .mat, .caffemodel, .pth"),
+    "no extension": (lambda: None, "x3", [], 2, "'no suffix' is none of .mat, .caffemodel, .pth"),
     "no scale": (lambda: mat_file("net.mat"), "net.mat", [], 2, "scale: net.mat does not tell it"),
     "two scales": (lambda: mat_file("x2x_x3.mat"), "x2x_x3.mat", [], 2, "x3.mat does not tell it"),
     "scale 5": (lambda: None, "net.mat", ["-s", "5"], 2, "argument -s/--scale: invalid choice: 5"),
@@ -49,6 +50,12 @@ def test_what_cannot_be_converted_is_one_line_and_nothing_written(
             "x3.onnx",
             ["onnx"],
             "needs onnx, which is not installed: pip install 'fsrcnn-rt[convert]'",
+        ),
+        (
+            lambda path: Path(path).write_bytes(b""),
+            "x3.caffemodel",
+            ["google.protobuf", "google.protobuf.message"],
+            "needs protobuf, which is not installed: pip install 'fsrcnn-rt[convert]'",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -273,7 +273,7 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "Tanh 'Tanht1': an FSRCNN has no such node here",
+        "Tanh 'Tanht1': no network that can be expressed has such a node here",
     ),
     "a node after the head": (
         lambda: graph_file("x3.onnx", lambda graph: graph.add("Mul", np.float32([255]))),
@@ -287,7 +287,7 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "expected a ConvTranspose or DepthToSpace to give the output",
+        "expected a ConvTranspose, a DepthToSpace or a last convolution, got none",
     ),
     "a stride": (
         lambda: graph_file("x3.onnx", lambda graph: attribute(graph, 0, strides=[2, 2])),
@@ -329,15 +329,14 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "Convt0: expected weights of shape (8, 1, 5, 5) (out, in, height, width) in this place of an FSRCNN, "
-        "got (8, 3, 5, 5)",
+        "Conv 'Convt0': expected filters of 1 channels, got 1 groups of 3",
     ),
-    "too few layers": (
+    "layers that do not fit": (
         lambda: graph_file("x3.onnx", layers=2),
         "x3.onnx",
         [],
         1,
-        "expected at least 3 convolutions before the head of an FSRCNN, got 2",
+        "ConvTransposet4: expected a head of 3 channels to 1, got 8 to 1",
     ),
     "a graph that breaks the rules": (
         lambda: graph_file("x3.onnx", lambda graph: graph.nodes[1].input.pop()),
@@ -358,14 +357,14 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "Add 'Addt1': expected an activation of one layer",
+        "Add 'Addt1': expected 8 channels to be added, got another number",
     ),
     "a sub-pixel head that is too large": (
-        lambda: graph_file("x4.onnx", scale=4, head=(np.ones((16, 8, 3, 3), np.float32),)),
+        lambda: graph_file("x4.onnx", scale=4, head=(np.ones((16, 8, 5, 5), np.float32),)),
         "x4.onnx",
         [],
         1,
-        "Convt8: expected a head that fits 9x9 pixels of the output at x4, got one of 12x12",
+        "Convt8: expected a head that fits 17x17 pixels of the output at x4, got one of 20x20",
     ),
     "a bias in one place and not in another": (
         lambda: graph_file("x3.onnx", activation=bias_beside_none),
@@ -416,7 +415,14 @@ FAULTS = {
         "x3.onnx",
         [],
         1,
-        "expected luma (N, 1, H, W) or (N, H, W, 1) to go in, got (?, 3, ?, ?)",
+        "Conv 'Convt0': expected filters of 3 channels, got 1 groups of 1",
+    ),
+    "a graph of four channels": (
+        lambda: graph_file("x3.onnx", size=("n", 4, "h", "w")),
+        "x3.onnx",
+        [],
+        1,
+        "expected (N, C, H, W) or (N, H, W, C) of 1 or 3 channels to go in, got (?, 4, ?, ?)",
     ),
     "a TensorFlow graph": (
         lambda: Path("FSRCNN_x3.pb").write_bytes(b""),

@@ -1,7 +1,10 @@
 """PyTorch state dicts: each must compute here what its module computes in PyTorch."""
 
 import fsrcnn_rt
+import numpy as np
+import oracle
 import pytest
+from conftest import to_model
 from foreign import (
     SCALES,
     assert_refused,
@@ -87,6 +90,41 @@ def test_options_replace_what_is_assumed(run_convert):
     assert convert("net.pth", scale=4, border=2).heads[4].border == 2
 
 
+def test_srcnn(run_convert):
+    net = oracle.random_srcnn(np.random.default_rng(0), (9, 5, 5), 6, 4, padding="zeros", scales=(2,))
+    tensors = [layer[:2] for layer in net.layers] + [net.heads[2][:2]]
+    save_state("srcnn.pth", named(("conv1", "conv2", "conv3"), tensors))
+    assert run_convert("srcnn.pth", "-s", "2", "-o", "model.safetensors") == (0, [])
+    assert_same_network(fsrcnn_rt.load("./model.safetensors"), to_model(net))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_idn(scale):
+    net = oracle.random_idn(np.random.default_rng(0), blocks=2, scales=(scale,))
+    tensors = [node[:2] for node in net.nodes] + [net.heads[scale][:2]]
+    names = ["conv1", "conv2"]
+    for b in (1, 2):
+        names += [*(f"conv{b + 2}_{i}" for i in range(1, 7)), f"down{b}"]
+    save_state(f"x{scale}.pth", named((*names, "upsample"), tensors))
+    model = convert(f"x{scale}.pth", pad=9 - scale)
+    assert_same_network(model, to_model(net))
+    assert convert(f"x{scale}.pth").heads[scale].pad == 8
+
+
+def named(names, tensors):
+    torch = pytest.importorskip("torch")
+    state = {}
+    for name, (weight, bias) in zip(names, tensors, strict=True):
+        state |= {f"{name}.weight": torch.from_numpy(weight), f"{name}.bias": torch.from_numpy(bias)}
+    return state
+
+
+def assert_same_network(one, other):
+    assert one.architecture == other.architecture
+    for key, tensor in other.tensors.items():
+        np.testing.assert_array_equal(one.tensors[key], tensor)
+
+
 def whole_module(path):
     save_state(path, torch_net(3).first_part)
 
@@ -113,7 +151,7 @@ FAULTS = {
         "x3.pth",
         [],
         1,
-        "conv1.weight: expected the modules of an FSRCNN (first_part, mid_part, last_part)",
+        "conv1: expected the modules of an FSRCNN (first_part, mid_part, last_part), of an SRCNN (conv1 to",
     ),
     "a tensor twice": (
         lambda: state_file("x3.pth", lambda s: s.update({"module.last_part.bias": s["last_part.bias"]})),
@@ -141,7 +179,7 @@ FAULTS = {
         "x3.pth",
         [],
         1,
-        "mid_part.2: expected weights of shape (3, 3, 3, 3)",
+        "mid_part.2: expected weights of 3 channels there, got shape (3, 8, 1, 1)",
     ),
     "a bias alone": (
         lambda: state_file("x3.pth", lambda s: move(s, "mid_part.4.weight", "last_part.weight")),
@@ -151,11 +189,11 @@ FAULTS = {
         "mid_part.4: expected a weight, got a bias alone",
     ),
     "a sub-pixel head that does not fit": (
-        lambda: state_file("x3.pth", sub_pixel=5),
+        lambda: state_file("x3.pth", sub_pixel=7),
         "x3.pth",
         [],
         1,
-        "last_part: expected a head that fits 9x9 pixels of the output at x3, got one of 15x15",
+        "last_part: expected a head that fits 17x17 pixels of the output at x3, got one of 21x21",
     ),
     "a sub-pixel head and a pad": (
         lambda: state_file("x3.pth", sub_pixel=3),

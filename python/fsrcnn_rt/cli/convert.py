@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
             pad=options.pad,
             output_padding=options.output_padding,
             border=options.border,
+            colour=options.colour,
             name=options.name or options.output.stem,
         )
     except ModelError as error:
@@ -47,7 +48,8 @@ def parser() -> ArgumentParser:
     """Make the parser of ``fsrcnn-rt convert``."""
     parser = ArgumentParser(
         prog="fsrcnn-rt convert",
-        description="Make a model file of a network from the authors (.mat), PyTorch (.pth) or ONNX (.onnx).",
+        description="Make a model file of a network of the authors (.mat, .caffemodel), of PyTorch (.pth) or "
+        "of ONNX (.onnx).",
     )
     add = parser.add_argument
     add("input", metavar="IN", type=Path, help=f"file to convert: {', '.join(SUFFIXES)}")
@@ -61,6 +63,7 @@ def parser() -> ArgumentParser:
     add("--pad", type=int, metavar="N", help="pixels that the head cuts off its output at the top and left")
     add("--output-padding", type=int, metavar="N", help="as of PyTorch's ConvTranspose2d")
     add("--border", type=_border, metavar="full|N", help="pixels of repeated edge around the head's input")
+    add("--colour", choices=("ycbcr", "rgb"), help="what three channels are")
     return parser
 
 

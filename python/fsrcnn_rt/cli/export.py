@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, check_output
+from fsrcnn_rt.convert.to_onnx import OPSET, TOLERANCE, Channels, compare, to_onnx
 from fsrcnn_rt.errors import CommandError, what_is_missing
-from fsrcnn_rt.export import OPSET, TOLERANCE, Channels, compare, to_onnx
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SCALES, load
 
@@ -41,7 +41,9 @@ def main(argv: Sequence[str]) -> int:
         comparison = "not compared with the core: onnxruntime is not installed"
     with atomic_write(options.output) as file:
         file.write(proto.SerializeToString())
-    form = f"{options.channels}, {'sub-pixel' if options.subpixel else 'transposed convolution'}"
+    channels = options.channels or ("luma" if model.colour == "y" else "rgb")
+    head = "sub-pixel" if options.subpixel else "transposed convolution"
+    form = f"{channels}, {'enlarged first' if model.enlarged else head}"
     print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {comparison}")
     return 0
 
@@ -59,8 +61,8 @@ def parser() -> ArgumentParser:
     add(
         "--channels",
         choices=get_args(Channels),
-        default="luma",
-        help="what goes in and comes out: luma alone, or RGB with bicubic chroma (default: luma)",
+        help="what goes in and comes out: luma alone, or RGB, of a model of luma with bicubic chroma "
+        "(default: what the model reads)",
     )
     add(
         "--subpixel",

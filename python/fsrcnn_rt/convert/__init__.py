@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsrcnn_rt.errors import ModelError, ScaleError
-from fsrcnn_rt.model import SCALES, Model, Padding
+from fsrcnn_rt.model import SCALES, Colour, Model, Padding
 
 if TYPE_CHECKING:
     from fsrcnn_rt.convert.network import ForeignNetwork
@@ -23,6 +23,7 @@ __all__ = ["SUFFIXES", "convert"]
 
 _READERS = {
     ".mat": "from_mat",
+    ".caffemodel": "from_caffe",
     ".pth": "from_pytorch",
     ".pt": "from_pytorch",
     ".pth.tar": "from_pytorch",
@@ -39,19 +40,24 @@ def convert(
     pad: int | None = None,
     output_padding: int | None = None,
     border: int | Literal["full"] | None = None,
+    colour: Colour | None = None,
     name: str | None = None,
 ) -> Model:
-    """Read a network of another format: the authors' ``.mat``, a PyTorch state dict or an ONNX graph.
+    """Read a network of another format: the authors' files, a PyTorch state dict or an ONNX graph.
+
+    The authors' are ``.mat`` of FSRCNN and SRCNN, ``.caffemodel`` of IDN. Of the other two any network is
+    read that :class:`~fsrcnn_rt.model.Architecture` can express.
 
     ``scale``: 2, 3 or 4; default what the file says, else x2, x3 or x4 in its name. ``padding``, ``pad``,
     ``output_padding`` and ``border`` replace what the file says, or what is assumed where it is silent: zeros
-    and pad 4 for a state dict. ``name`` of the model; default the file's. A sub-pixel head becomes the
-    transposed convolution that computes the same, of one more channel where its biases differ.
+    and a pad of half the kernel for a state dict. ``colour``: "ycbcr" or "rgb" of three channels, where the
+    file does not tell. ``name`` of the model; default the file's. A sub-pixel head becomes the transposed
+    convolution that computes the same, of one more channel where its biases differ.
 
-    Raises :class:`~fsrcnn_rt.ModelError` for a file that is not an FSRCNN, naming the layer that does not
-    fit; :class:`~fsrcnn_rt.ScaleError` for a scale that is not the file's; ``ValueError`` for other
+    Raises :class:`~fsrcnn_rt.ModelError` for a file that holds no such network, naming the layer that does
+    not fit; :class:`~fsrcnn_rt.ScaleError` for a scale that is not the file's; ``ValueError`` for other
     arguments; ``OSError`` for a file that cannot be read; ``ModuleNotFoundError`` where reading it takes
-    scipy, onnx or torch.
+    scipy, protobuf, onnx or torch.
     """
     path = Path(path)
     suffix = next((suffix for suffix in _READERS if path.name.lower().endswith(suffix)), None)
@@ -92,6 +98,7 @@ def convert(
             pad=pad,
             output_padding=output_padding,
             border=border,
+            colour=colour,
         )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error

@@ -1,8 +1,11 @@
-"""Reads the ``.mat`` files that the authors of FSRCNN published, one per scale.
+"""Reads the ``.mat`` files that the authors of FSRCNN and of SRCNN published, one per scale.
 
-Cell arrays hold one entry a layer: ``weights_conv`` (in, k * k column-major, out), the last one (1, 81, d) of
-the transposed convolution; ``biases_conv``; ``prelu_conv``, one slope for all channels of a layer. Every
-convolution replicates the edge, and the transposed one's input is extended so by one pixel.
+Of FSRCNN, cell arrays hold one entry a layer: ``weights_conv`` (in, k * k column-major, out), the last one
+(1, 81, d) of the transposed convolution; ``biases_conv``; ``prelu_conv``, one slope for all channels of a
+layer. Every convolution replicates the edge, and the transposed one's input is extended so by one pixel.
+
+Of SRCNN, ``weights_conv1`` to ``3`` (in, k * k column-major, out) and ``biases_conv1`` to ``3``; an axis of
+length 1 at an end is missing. Every convolution replicates the edge.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, as_chain, convolution
 from fsrcnn_rt.errors import ModelError
 from fsrcnn_rt.model import Array
 
@@ -34,6 +37,26 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
             contents = loadmat(file)
         except Exception as error:  # what a reader raises on damaged data is anybody's guess
             raise ModelError(f"is not a MATLAB file, or a damaged one ({error})") from error
+    if "weights_conv1" in contents:
+        return _srcnn(contents)
+    return _fsrcnn(contents, scale)
+
+
+def _srcnn(contents: Mapping[str, Any]) -> ForeignNetwork:
+    layers = []
+    for i in (1, 2, 3):
+        weight, bias = (_numbers(contents, f"{part}_conv{i}") for part in ("weights", "biases"))
+        if weight.ndim == 2 and i == 1:  # (k * k, out) of one channel
+            weight = weight[None]
+        filters = _filters(f"weights_conv{i}", weight)
+        count = len(filters)
+        layers.append((filters, _vector(f"biases_conv{i}", bias, count, (count,))))
+    head = ForeignHead("weights_conv3", *layers.pop())
+    nodes = [(f"weights_conv{i}", convolution(*layer, slope=0)) for i, layer in enumerate(layers, 1)]
+    return ForeignNetwork(as_chain(nodes), head, "replicate", enlarged=True)
+
+
+def _fsrcnn(contents: Mapping[str, Any], scale: int | None) -> ForeignNetwork:
     weights = _cells(contents, "weights_conv")
     biases = _cells(contents, "biases_conv")
     slopes = _cells(contents, "prelu_conv")
@@ -60,7 +83,7 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
         pad=3 if scale == 3 else 4,
         border=1,
     )
-    return ForeignNetwork(layers, head, "replicate")
+    return ForeignNetwork(as_chain(layers), head, "replicate")
 
 
 def _cells(contents: Mapping[str, Any], key: str) -> _Cells:
@@ -69,6 +92,13 @@ def _cells(contents: Mapping[str, Any], key: str) -> _Cells:
         found = ", ".join(name for name in contents if not name.startswith("__"))
         raise ModelError(f"{key}: expected a cell array of that name, got a file with {found or 'nothing'}")
     return [np.asarray(cell) for cell in cells.flat]
+
+
+def _numbers(contents: Mapping[str, Any], key: str) -> npt.NDArray[Any]:
+    value = contents.get(key)
+    if not isinstance(value, np.ndarray):
+        raise ModelError(f"{key}: expected numbers of that name, got none")
+    return value
 
 
 def _filters(name: str, cell: npt.NDArray[Any]) -> Array:

@@ -1,9 +1,11 @@
-"""Reads ONNX graphs that compute an FSRCNN, whichever way its activations and paddings are spelled.
+"""Reads ONNX graphs of the networks that can be expressed here, whichever way their parts are spelled.
 
-The nodes are followed in their order. Between two convolutions a tensor may only pass operations that commute
-with a positive factor (Relu, Abs, Neg, PRelu, sums, constant factors); whatever they are, they amount to a
-PReLU, which their values at 1 and -1 tell. Channels may come first or last, and change places: programs that
-make ONNX of TensorFlow's graphs leave transpositions behind, or reshapes in their stead.
+The nodes are followed in their order. Between a convolution and what reads it, a tensor may pass operations
+that commute with a positive factor (Relu, Abs, Neg, PRelu, sums, constant factors); whatever they are, they
+amount to a PReLU, which their values at 1 and -1 tell. Slices and splits become ranges of channels; a sum
+with another tensor, which may be a concatenation, becomes what the later convolution adds. Channels may come
+first or last, and change places: programs that make ONNX of TensorFlow's graphs leave transpositions behind,
+or reshapes in their stead. The bicubic filter is known by its numbers, or as the operation Resize.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
+from fsrcnn_rt.convert.bicubic import TO_YCBCR, YCBCR_OFFSET, bicubic_phases
+from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, sub_pixel_head
 from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.model import Array, Node, Padding
-from fsrcnn_rt.model.network import head_reach
+from fsrcnn_rt.model import SCALES, Array, Channels, Colour, Node, Padding
+from fsrcnn_rt.model.network import BICUBIC_REACH, head_reach
 
 _Constant: TypeAlias = npt.NDArray[Any]
 _Pads = tuple[int, int, int, int]  # top, left, bottom, right
 _NO_PADS: _Pads = (0, 0, 0, 0)
+_IDENTITY = 1e-6  # how far from 1 the gain of what is above 0 may be, as decomposed PReLUs round
 
 # Operations on tensors alone, and what else they take.
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
@@ -42,28 +46,45 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class _Signal:
-    """A tensor that depends on the picture: a function of what the newest layer gives, padded."""
+    """A tensor that depends on the picture: channels of some results, side by side, activated and padded.
 
-    stage: int  # how many layers and biases there were
+    ``kind``: "trunk" of the network's input and what nodes make, "soft" of the bicubic picture, "head" of the
+    result.
+    """
+
+    kind: str
+    parts: tuple[Channels, ...]
+    versions: tuple[int, ...]  # of the results when they were taken: one that is changed later is another
     axes: str  # of "n", "c", "h" and "w"; "1" is an axis of length 1, such as the picture's channel
     probe: Array  # (2, channels): what has become of 1 and of -1
-    bare: bool = True  # whether it is what the newest layer gives, as it is
     pads: _Pads = _NO_PADS
     edge: bool = False  # whether the pads repeat the edge
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is what the results hold, as they are."""
+        return not any(self.pads) and bool((self.probe == [[1], [-1]]).all())
 
     def values(self) -> Array:
         """Give the probe as two tensors with the axes of the signal."""
         return self.probe.reshape(2, *(self.probe.shape[1] if axis == "c" else 1 for axis in self.axes))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass
 class _Layer:
-    """A convolution that sees the repeated edge for some pixels around its input, and zeros beyond."""
+    """A convolution, which sees the repeated edge for some pixels around its input, and zeros beyond."""
 
     name: str
-    conv: Node
+    weight: Array
+    bias: Array
+    groups: int
+    source: Channels
     edge: int
     zeros: int
+    soft: bool = False  # whether it reads the bicubic picture
+    slope: Array | None = None  # once something has read what it makes
+    adds: tuple[Channels, ...] = ()
+    version: int = 0
 
 
 def read(path: Path, _scale: int | None) -> ForeignNetwork:
@@ -103,38 +124,54 @@ class _Graph:
     """The network as far as its nodes have been read."""
 
     def __init__(self, constants: Mapping[str, _Constant], picture: str, shape: Sequence[int | str]) -> None:
-        last = len(shape) == 4 and shape[3] == 1 != shape[1]
-        if shape and (len(shape) != 4 or (not last and shape[1] not in (1, ""))):
+        last = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
+        channels = (shape[3] if last else shape[1] or 1) if len(shape) == 4 else 1
+        if shape and (len(shape) != 4 or channels not in (1, 3)):
             shown = ", ".join(str(side or "?") for side in shape)
-            raise ModelError(f"expected luma (N, 1, H, W) or (N, H, W, 1) to go in, got ({shown})")
-        axes = "nhw1" if last else "n1hw"
+            raise ModelError(
+                f"expected (N, C, H, W) or (N, H, W, C) of 1 or 3 channels to go in, got ({shown})"
+            )
+        self._planes = int(channels)
         self._constants = dict(constants)
-        self._signals = {picture: _Signal(0, axes, np.array([[1], [-1]], np.float32))}
+        whole = Channels(0, 0, self._planes)
         self._layers: list[_Layer] = []
+        axes = _axes("nhwc" if last else "nchw", self._planes)
+        self._signals = {picture: self._signal("trunk", whole, axes=axes)}
         self._paddings: set[Padding] = set()
         self._head: ForeignHead | None = None
-        self._scale = 0
-        self._stage = 0
+        self._head_version = 0
+        self._scale: int | None = None
+        self._enlarged = False
+        self._plus_bicubic = False
+        self._colour: Colour | None = None
 
     def finish(self, output: str, provenance: str) -> ForeignNetwork:
         """Tell the network whose picture is ``output``."""
         result = self._signals.get(output)
-        if self._head is None or result is None or result.stage != self._stage:
-            raise ModelError(
-                f"expected a ConvTranspose or DepthToSpace to give the output {output!r}, got none"
-            )
-        if result.axes.strip("n1") != "hw":
+        if result is not None and self._head is None:
+            self._make_plain_head(result)
+            result = self._head_signal()
+        if self._head is None or result is None or result.kind != "head" or self._is_old(result):
+            raise ModelError(f"expected a picture to come out as {output!r}, got something else")
+        if result.axes.strip("n1").replace("c", "") != "hw":
             raise ModelError(f"expected the output to be of height and width, got it as {result.axes!r}")
+        for layer in self._layers:
+            self._note_padding(layer)
         if len(self._paddings) > 1:
             raise ModelError("expected one padding for all convolutions, got zeros and repeated edges")
-        padding: Padding = "replicate" if "replicate" in self._paddings else "zeros"
         try:
             told = json.loads(provenance)
         except (ValueError, RecursionError):
             told = {}
-        layers = [(layer.name, layer.conv) for layer in self._layers]
         return ForeignNetwork(
-            layers, self._head, padding, self._scale, told if isinstance(told, dict) else {}
+            [(layer.name, self._node(layer)) for layer in self._layers],
+            self._head,
+            "replicate" if "replicate" in self._paddings else "zeros",
+            self._scale,
+            told if isinstance(told, dict) else {},
+            self._colour,
+            self._enlarged,
+            self._plus_bicubic,
         )
 
     def add(self, node: Any) -> None:
@@ -148,33 +185,72 @@ class _Graph:
         if not any(name in self._signals for name in node.input):
             self._fold(node)
             return
-        if any(i in self._signals for i in node.input[1:]) and node.op_type not in ("Add", "Sub", "Mul"):
+        several = ("Add", "Sub", "Mul", "Concat")
+        if any(i in self._signals for i in node.input[1:]) and node.op_type not in several:
             raise ModelError("expected a constant beside the first input, got what depends on the picture")
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         operands = [self._signals.get(i, self._constants.get(i)) for i in node.input]
-        source = next(operand for operand in operands if isinstance(operand, _Signal))
-        name = node.name or node.output[0]
-        if node.op_type in _AXES_CHANGED:
-            result = replace(source, axes=_AXES_CHANGED[node.op_type](source.axes, operands[1:], attributes))
-        elif node.op_type == "Identity":
-            result = source
-        elif (bias := self._bias(node.op_type, operands)) is not None:
-            result = self._add_bias(source, bias)
-        elif self._head is not None:
-            result = _after_head(node.op_type, source, operands[1:], attributes)
-        elif node.op_type == "Conv":
-            result = self._conv(name, source, operands[1:], attributes)
-        elif node.op_type == "ConvTranspose":
-            result = self._conv_transpose(name, source, operands[1:], attributes)
-        elif node.op_type == "DepthToSpace":
-            result = self._depth_to_space(source, attributes)
-        elif node.op_type == "Pad":
-            result = _pad(source, operands[1:], attributes)
-        elif node.op_type in _ELEMENTWISE:
-            result = _elementwise(node.op_type, operands, attributes)
-        else:
-            raise ModelError("an FSRCNN has no such node here")
-        self._signals[node.output[0]] = result
+        signals = [operand for operand in operands if isinstance(operand, _Signal)]
+        if any(map(self._is_old, signals)):
+            raise ModelError("expected an activation of one layer, got what another sum or bias has changed")
+        results = self._follow(node.op_type, node.name or node.output[0], signals, operands, attributes)
+        if len(results) < len(node.output):
+            raise ModelError(f"expected {len(results)} outputs, got {len(node.output)}")
+        self._signals |= dict(zip(node.output, results, strict=False))
+
+    def _follow(
+        self,
+        kind: str,
+        name: str,
+        signals: Sequence[_Signal],
+        operands: Sequence[_Signal | _Constant | None],
+        attributes: Mapping[str, Any],
+    ) -> list[_Signal]:
+        source, others = signals[0], operands[1:]
+        if kind in _AXES_CHANGED:
+            return [replace(source, axes=_AXES_CHANGED[kind](source.axes, others, attributes))]
+        if kind == "Identity":
+            return [source]
+        if kind == "Add" and len(signals) == 2 and not _is_one(signals):
+            return [self._sum(*signals)]
+        if (bias := self._bias(kind, operands)) is not None:
+            return [self._add_bias(source, bias)]
+        if source.kind == "head" and kind != "Conv":
+            return [_after_head(kind, source, others, attributes)]
+        if kind == "Conv":
+            return [self._conv(name, source, others, attributes)]
+        if kind == "ConvTranspose":
+            return [self._conv_transpose(name, source, others, attributes)]
+        if kind == "DepthToSpace":
+            return [self._depth_to_space(source, attributes)]
+        if kind == "Resize":
+            return [self._resize(source, others, attributes)]
+        if kind == "Pad":
+            return [_pad(source, others, attributes)]
+        if kind in ("Slice", "Split"):
+            return self._parts(kind, source, others, attributes)
+        if kind == "Concat":
+            return [self._concat(signals, operands, attributes)]
+        if kind in _ELEMENTWISE:
+            return [_elementwise(kind, operands, attributes)]
+        raise ModelError("no network that can be expressed has such a node here")
+
+    def _signal(self, kind: str, *parts: Channels, axes: str = "") -> _Signal:
+        """Make a signal of channels as they are now."""
+        count = sum(part.count for part in parts)
+        probe = np.repeat(np.array([[1], [-1]], np.float32), count, axis=1)
+        versions = tuple(self._version(kind, part.of) for part in parts)
+        return _Signal(kind, parts, versions, axes or _axes("nchw", self._planes), probe)
+
+    def _version(self, kind: str, of: int) -> int:
+        return self._head_version if kind == "head" else self._layers[of - 1].version if of else 0
+
+    def _is_old(self, signal: _Signal) -> bool:
+        now = [self._version(signal.kind, part.of) for part in signal.parts]
+        return tuple(now) != signal.versions
+
+    def _head_signal(self) -> _Signal:
+        return self._signal("head", Channels(0, 0, self._planes))
 
     def _fold(self, node: Any) -> None:
         """Compute a node of constants."""
@@ -189,60 +265,83 @@ class _Graph:
             name: np.asarray(result) for name, result in zip(node.output, results, strict=False)
         }
 
+    def _newest(self, signal: _Signal) -> _Layer | None:
+        """Give the layer of which this is all that it makes, where nothing has been added yet."""
+        (part, *more) = signal.parts
+        if signal.kind != "trunk" or more or not part.of:
+            return None
+        layer = self._layers[part.of - 1]
+        return layer if part == (part.of, 0, len(layer.bias)) and not layer.adds else None
+
     def _bias(self, kind: str, operands: Sequence[_Signal | _Constant | None]) -> _Constant | None:
-        """Give the constant of a node that adds one to what the newest layer gives, as it is."""
+        """Give the constant of a node that adds one to what a layer or the head gives, as it is."""
         signals = [operand for operand in operands if isinstance(operand, _Signal)]
         constants = [operand for operand in operands if isinstance(operand, np.ndarray)]
         subtracted = kind == "Sub" and operands[0] is signals[0]
         if len(signals) != 1 or len(constants) != 1 or not (kind == "Add" or subtracted):
             return None
-        bare = signals[0].bare and not any(signals[0].pads)
-        if not bare or not signals[0].stage == self._stage > 0:
-            return None
-        return -constants[0] if subtracted else constants[0]
+        layer = self._newest(signals[0])
+        own = signals[0].kind == "head" or (layer is not None and layer.slope is None)
+        return (-constants[0] if subtracted else constants[0]) if own and signals[0].bare else None
 
     def _add_bias(self, source: _Signal, bias: _Constant) -> _Signal:
-        """Make ``bias`` one of the newest layer; what was without it cannot be used any more."""
+        """Make ``bias`` one of a layer; what was without it cannot be used any more."""
         shape = source.values().shape[1:]
         if np.broadcast_shapes(shape, bias.shape) != shape:
             raise ModelError(f"expected one number per channel, got a constant of {bias.shape}")
         change = np.broadcast_to(bias.astype(np.float32), shape).ravel()
-        if self._head is not None:
+        layer = self._newest(source)
+        if layer is None:
+            assert self._head is not None
             self._head = replace(self._head, bias=self._head.bias + change)
+            self._head_version += 1
         else:
-            conv = self._layers[-1].conv
-            self._layers[-1] = replace(self._layers[-1], conv=replace(conv, bias=conv.bias + change))
-        self._stage += 1
-        return replace(source, stage=self._stage)
+            layer.bias = layer.bias + change
+            layer.version += 1
+        return replace(self._signal(source.kind, *source.parts), axes=source.axes)
 
-    def _enter(self, source: _Signal) -> None:
-        """Take ``source`` as what follows the newest layer, and give that its activation."""
-        if source.stage != self._stage:
-            raise ModelError("expected a chain of layers, got one that leaves out the layer before it")
-        if source.axes[2:] != "hw" or source.axes[0] not in "n1" or source.axes[1] not in "c1":
-            raise ModelError(f"expected an input with the axes 'nchw', got {source.axes!r}")
-        if not self._layers:
-            if not source.bare:
-                raise ModelError("expected the picture itself for the first convolution, got it changed")
-            return
-        layer = self._layers[-1]
-        if layer.edge and layer.zeros:
-            raise ModelError(
-                f"expected one padding for {layer.name!r}, got repeated edges and zeros around them"
-            )
-        if layer.edge or layer.zeros:
-            self._paddings.add("replicate" if layer.edge else "zeros")
+    def _settle(self, source: _Signal) -> None:
+        """Give the layer of a signal that is read its activation."""
         at_one, at_minus_one = source.probe
-        if not np.allclose(at_one, 1, rtol=0, atol=1e-6):
+        layer = self._newest(source)
+        if layer is None:
+            if (source.probe != [[1], [-1]]).any():
+                raise ModelError("expected the picture, a sum or a range as it is, got it changed")
+            return
+        if not np.allclose(at_one, 1, rtol=0, atol=_IDENTITY):
             gain = f"{at_one.max():g} times what is above 0"
             raise ModelError(f"expected {layer.name!r} to be followed by a PReLU, got {gain}")
-        self._layers[-1] = replace(layer, conv=replace(layer.conv, slope=-at_minus_one))
+        if layer.slope is not None and not np.array_equal(layer.slope, -at_minus_one):
+            raise ModelError(f"expected {layer.name!r} to be followed by one activation, got two")
+        layer.slope = -at_minus_one
+
+    def _enter(self, source: _Signal) -> Channels:
+        """Take a signal as what a convolution reads."""
+        if source.axes[2:] != "hw" or source.axes[0] not in "n1" or source.axes[1] not in "c1":
+            raise ModelError(f"expected an input with the axes 'nchw', got {source.axes!r}")
+        if len(source.parts) > 1:
+            raise ModelError("expected channels of one result, got a concatenation, which is only added")
+        if source.kind == "head":
+            raise ModelError("expected nothing after the head")
+        self._settle(source)
+        if source.kind == "soft":
+            if any(not layer.soft and not layer.source.of for layer in self._layers):
+                raise ModelError("expected either the picture to be read or the enlarged one, got both")
+            self._enlarged = True
+        elif self._enlarged and not source.parts[0].of:
+            raise ModelError("expected either the picture to be read or the enlarged one, got both")
+        return source.parts[0]
 
     def _conv(
         self, name: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
     ) -> _Signal:
-        self._enter(source)
         weight, bias = _weights(operands, attributes, of_outputs=0)
+        if self._to_ycbcr(source, weight, bias):
+            return source
+        if self._from_ycbcr(source, weight, bias):
+            self._make_plain_head(source)
+            return self._head_signal()
+        part = self._enter(source)
         if _ints(attributes, "strides", (1, 1)) != (1, 1):
             raise ModelError(f"expected strides of 1, got {attributes['strides']}")
         kernel = weight.shape[2]
@@ -255,16 +354,114 @@ class _Graph:
         edge = source.pads[0] if source.edge else 0
         if source.edge and len(set(source.pads)) > 1:
             raise ModelError(f"expected the edge repeated alike on every side, got {source.pads}")
-        self._layers.append(_Layer(name, convolution(weight, bias, slope=1), edge, kernel // 2 - edge))
-        self._stage += 1
-        ones = np.ones(len(weight), np.float32)
-        return _Signal(self._stage, "nchw", np.stack([ones, -ones]))
+        groups = int(attributes.get("group", 1))
+        if groups < 1 or part.count != groups * weight.shape[1]:
+            raise ModelError(
+                f"expected filters of {part.count} channels, got {groups} groups of {weight.shape[1]}"
+            )
+        zeros = kernel // 2 - edge
+        layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.kind == "soft")
+        self._layers.append(layer)
+        return self._signal("trunk", Channels(len(self._layers), 0, len(weight)), axes="nchw")
+
+    def _to_ycbcr(self, source: _Signal, weight: Array, bias: Array) -> bool:
+        """Whether a convolution brings the picture from RGB to Y'CbCr, which is noted."""
+        if (
+            self._layers
+            or source.parts != (Channels(0, 0, 3),)
+            or not source.bare
+            or weight.shape != (3, 3, 1, 1)
+        ):
+            return False
+        same = np.allclose(weight[..., 0, 0], TO_YCBCR, rtol=0, atol=1e-6)
+        same = same and np.allclose(bias, YCBCR_OFFSET, rtol=0, atol=1e-6)
+        self._colour = "ycbcr" if same else self._colour
+        return same
+
+    def _from_ycbcr(self, source: _Signal, weight: Array, bias: Array) -> bool:
+        """Whether a convolution brings what the newest one makes of Y'CbCr back to RGB."""
+        layer = self._newest(source)
+        if self._colour != "ycbcr" or layer is None or not source.bare or weight.shape != (3, 3, 1, 1):
+            return False
+        back = np.linalg.inv(TO_YCBCR)
+        same = np.allclose(weight[..., 0, 0], back, rtol=0, atol=1e-5)
+        return same and np.allclose(bias, -back @ YCBCR_OFFSET, rtol=0, atol=1e-5)
+
+    def _sum(self, one: _Signal, other: _Signal) -> _Signal:
+        """Have the later of two layers add what the other signal holds."""
+        kinds = {one.kind, other.kind}
+        if kinds == {"head", "soft"}:
+            if not (one.bare and other.bare) or self._plus_bicubic:
+                raise ModelError("expected the bicubic picture to be added once, and as it is")
+            self._plus_bicubic = True
+            self._head_version += 1
+            return self._head_signal()
+        if kinds != {"trunk"} or not _are_alike([one, other]):
+            raise ModelError("expected a sum of two results of the same axes, got another")
+        carrier, added = sorted((one, other), key=lambda signal: max(part.of for part in signal.parts))[::-1]
+        layer = self._newest(carrier)
+        newest = carrier.parts[0].of
+        if layer is None or layer.slope is not None or any(part.of >= newest for part in added.parts):
+            raise ModelError("expected a sum with what one convolution makes for it alone, got another")
+        if len(layer.bias) != sum(part.count for part in added.parts):
+            raise ModelError(f"expected {len(layer.bias)} channels to be added, got another number")
+        self._settle(carrier)
+        self._settle(added)
+        layer.adds = added.parts
+        layer.version += 1
+        return self._signal("trunk", *carrier.parts, axes=carrier.axes)
+
+    def _parts(
+        self, kind: str, source: _Signal, operands: Sequence[Any], attributes: Mapping[str, Any]
+    ) -> list[_Signal]:
+        """Take ranges of channels."""
+        axis = source.axes.find("c")
+        (whole, *more), rank = source.parts, len(source.axes)
+        if more or any(source.pads) or source.kind != "trunk" or axis < 0:
+            raise ModelError("expected channels of one result that is not padded, got something else")
+        if kind == "Slice":
+            # Attributes before opset 10.
+            values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(k) for k in _SLICED]
+            starts, ends, axes, steps = (None if v is None else np.ravel(v).tolist() for v in values)
+            places = [place % rank for place in (axes or range(len(starts or [])))]
+            if places != [axis] or not starts or not ends or steps not in (None, [1]):
+                raise ModelError(f"expected a range of channels, got axes {axes} and steps {steps}")
+            first, end, _ = slice(starts[0], ends[0]).indices(whole.count)
+            ranges = [(first, end)]
+        else:
+            sizes = operands[0] if operands else attributes.get("split")
+            if attributes.get("axis", 0) % rank != axis or sizes is None:
+                raise ModelError(f"expected channels to be split, and their numbers, got {attributes}")
+            ends = np.cumsum(np.ravel(sizes)).tolist()
+            if min(np.ravel(sizes)) < 1 or ends[-1] != whole.count:
+                raise ModelError(f"expected {whole.count} channels to be split, got {ends[-1]}")
+            ranges = list(zip([0, *ends[:-1]], ends, strict=True))
+        self._settle(source)
+        if any(first >= end for first, end in ranges):
+            raise ModelError(f"expected a range of the {whole.count} channels, got {ranges}")
+        taken = [Channels(whole.of, whole.first + first, end - first) for first, end in ranges]
+        return [self._signal("trunk", part, axes=source.axes) for part in taken]
+
+    def _concat(
+        self, signals: Sequence[_Signal], operands: Sequence[object], attributes: Mapping[str, Any]
+    ) -> _Signal:
+        trunk = all(signal.kind == "trunk" for signal in signals)
+        if len(signals) < len(operands) or not trunk or not _are_alike(signals):
+            raise ModelError("expected results of the same axes, which are not padded")
+        axes = next((signal.axes for signal in signals if "c" in signal.axes), "nchw")
+        if axes.find("c") != attributes["axis"] % len(axes):
+            raise ModelError("expected channels to be brought side by side")
+        for signal in signals:
+            self._settle(signal)
+        return self._signal("trunk", *(part for signal in signals for part in signal.parts), axes=axes)
 
     def _conv_transpose(
         self, name: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
     ) -> _Signal:
-        self._enter(source)
+        if attributes.get("group", 1) != 1:
+            raise ModelError("expected a head without groups")
         weight, bias = _weights(operands, attributes, of_outputs=1)
+        self._check_last(name, self._enter(source))
         scale, other = _ints(attributes, "strides", (1, 1))
         explicit = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and "output_shape" not in attributes
         if scale != other or not explicit:
@@ -283,41 +480,126 @@ class _Graph:
             border = 0
         full = border >= head_reach(weight.shape[2], top, scale)
         output_padding = extra[0] + top - bottom
-        self._head = ForeignHead(name, weight, bias, top, output_padding, "full" if full else border)
-        return self._finish_head(scale)
+        return self._set_head(
+            ForeignHead(name, weight, bias, top, output_padding, "full" if full else border), scale
+        )
 
     def _depth_to_space(self, source: _Signal, attributes: Mapping[str, Any]) -> _Signal:
-        bare = source.bare and not any(source.pads)
-        if not bare or source.stage != self._stage or not self._layers or source.axes != "nchw":
+        layer, scale = self._newest(source), int(attributes["blocksize"])
+        if layer is None or layer is not self._layers[-1] or not source.bare or source.axes != "nchw":
             raise ModelError("expected a convolution right before it")
-        layer = self._layers.pop()
-        conv, scale = layer.conv, int(attributes["blocksize"])
-        if conv.out_channels != scale**2:
-            raise ModelError(f"expected {layer.name!r} to give {scale**2} channels, got {conv.out_channels}")
+        crd = attributes.get("mode", b"DCR") == b"CRD"
+        if self._is_bicubic(layer, scale, crd):
+            self._layers.pop()
+            return self._set_soft(scale)
+        if len(layer.bias) != scale**2:
+            raise ModelError(f"expected {layer.name!r} to give {scale**2} channels, got {len(layer.bias)}")
+        self._layers.pop()
+        if layer.groups > 1:
+            raise ModelError(f"expected {layer.name!r} to have no groups before a pixel shuffle")
+        self._check_last(layer.name, layer.source)
         # Of one output channel the two orders of the mode, DCR and CRD, are the same.
-        head = sub_pixel_head(layer.name, conv.weight, conv.bias)
+        head = sub_pixel_head(layer.name, layer.weight, layer.bias)
         if layer.edge:
             self._paddings.add("replicate")
-        self._head = replace(head, border=layer.edge if layer.zeros else "full")
-        return self._finish_head(scale)
+        return self._set_head(replace(head, border=layer.edge if layer.zeros else "full"), scale)
 
-    def _finish_head(self, scale: int) -> _Signal:
+    def _is_bicubic(self, layer: _Layer, scale: int, crd: bool) -> bool:
+        """Whether a convolution and the pixel shuffle after it enlarge the picture as the filter does."""
+        whole = layer.source == (0, 0, self._planes) and layer.groups == self._planes and not layer.soft
+        if not whole or scale not in SCALES or (layer.edge, layer.zeros) != (BICUBIC_REACH, 0):
+            return False
+        kernels = np.tile(bicubic_phases(scale), (self._planes, 1, 1, 1))
+        same = layer.weight.shape == kernels.shape and np.allclose(layer.weight, kernels, rtol=0, atol=1e-6)
+        return same and not layer.bias.any() and (crd or self._planes == 1)
+
+    def _resize(self, source: _Signal, operands: Sequence[Any], attributes: Mapping[str, Any]) -> _Signal:
+        whole = source.kind == "trunk" and source.parts == (Channels(0, 0, self._planes),) and source.bare
+        scales = np.ravel(operands[1]) if len(operands) > 1 and operands[1] is not None else np.zeros(0)
+        expected = [scales[-1] if axis in "hw" else 1 for axis in source.axes] if scales.size else []
+        if not whole or scales.tolist() != expected or scales[-1] not in SCALES:
+            raise ModelError("expected the picture to be enlarged by 2, 3 or 4 times")
+        mode = attributes.get("mode", b"nearest"), attributes.get("cubic_coeff_a", -0.75)
+        aligned = attributes.get("coordinate_transformation_mode", b"half_pixel")
+        exact = aligned in (b"half_pixel", b"pytorch_half_pixel") and not attributes.get("exclude_outside", 0)
+        if mode != (b"cubic", -0.5) or not exact or attributes.get("antialias", 0):
+            raise ModelError(f"expected the bicubic filter with a = -0.5 between pixel centres, got {mode}")
+        return self._set_soft(int(scales[-1]))
+
+    def _set_soft(self, scale: int) -> _Signal:
+        if self._scale not in (None, scale):
+            raise ModelError(f"expected the picture enlarged {self._scale} times, got {scale}")
         self._scale = scale
-        self._stage += 1
-        return _Signal(self._stage, "n1hw", np.array([[1], [-1]], np.float32))
+        return self._signal("soft", Channels(0, 0, self._planes))
+
+    def _check_last(self, name: str, part: Channels) -> None:
+        """Check that a head reads all that the last layer makes."""
+        if not self._layers or part != (len(self._layers), 0, len(self._layers[-1].bias)):
+            raise ModelError(f"expected {name!r} to read all of the last convolution, got {list(part)}")
+
+    def _make_plain_head(self, result: _Signal) -> None:
+        """Take the newest convolution, whose result comes out, for the head of an enlarged network."""
+        layer = self._newest(result)
+        fits = layer is not None and layer is self._layers[-1] and len(layer.bias) == self._planes
+        if layer is None or not fits or len(self._layers) < 2 or layer.groups > 1 or not result.bare:
+            raise ModelError("expected a ConvTranspose, a DepthToSpace or a last convolution, got none")
+        if not self._enlarged and self._scale is not None:
+            raise ModelError("expected the enlarged picture to be read or added, got it unused")
+        self._layers.pop()
+        self._check_last(layer.name, layer.source)
+        self._note_padding(layer)
+        self._enlarged = True
+        self._head = ForeignHead(layer.name, layer.weight, layer.bias)
+
+    def _set_head(self, head: ForeignHead, scale: int) -> _Signal:
+        if self._enlarged or self._scale not in (None, scale) or self._planes > 1:
+            raise ModelError(f"expected a network that enlarges luma, and once, got a head for x{scale}")
+        self._head, self._scale = head, scale
+        return self._head_signal()
+
+    def _note_padding(self, layer: _Layer) -> None:
+        if layer.edge and layer.zeros:
+            raise ModelError(
+                f"expected one padding for {layer.name!r}, got repeated edges and zeros around them"
+            )
+        if layer.edge or layer.zeros:
+            self._paddings.add("replicate" if layer.edge else "zeros")
+
+    def _node(self, layer: _Layer) -> Node:
+        slope = np.ones(len(layer.bias), np.float32) if layer.slope is None else layer.slope
+        return Node(layer.weight, layer.bias, slope, layer.groups, layer.source, layer.adds)
+
+
+_SLICED = ("starts", "ends", "axes", "steps")
+
+
+def _axes(order: str, channels: int) -> str:
+    return order.replace("c", "1") if channels == 1 else order
+
+
+def _are_alike(signals: Sequence[_Signal]) -> bool:
+    """Whether signals have the same axes, whatever the number of channels, and no padding."""
+    axes = {signal.axes.replace("c", "1") for signal in signals}
+    return len(axes) == 1 and not any(any(signal.pads) for signal in signals)
+
+
+def _is_one(signals: Sequence[_Signal]) -> bool:
+    """Whether signals are of the same channels, so that their sum may be an activation."""
+    one, *others = signals
+    return all((other.kind, other.parts) == (one.kind, one.parts) for other in others)
 
 
 def _weights(
     operands: Sequence[object], attributes: Mapping[str, Any], of_outputs: int
 ) -> tuple[Array, Array]:
-    """Weight and bias of a convolution without groups and dilation; ``of_outputs``: the axis of those."""
+    """Weight and bias of a convolution without dilation; ``of_outputs``: the axis of those."""
     weight = operands[0] if operands else None
     if not isinstance(weight, np.ndarray) or weight.ndim != 4 or 0 in weight.shape:
         raise ModelError(f"expected weights of 4 dimensions, got {getattr(weight, 'shape', None)}")
     if weight.shape[2] != weight.shape[3] or weight.dtype.kind != "f":
         raise ModelError(f"expected floats of square filters, got {weight.dtype} of shape {weight.shape}")
-    if attributes.get("group", 1) != 1 or _ints(attributes, "dilations", (1, 1)) != (1, 1):
-        raise ModelError("expected no groups and no dilation")
+    if _ints(attributes, "dilations", (1, 1)) != (1, 1):
+        raise ModelError("expected no dilation")
     count = weight.shape[of_outputs]
     bias = operands[1] if len(operands) > 1 else None
     if bias is None:
@@ -359,8 +641,8 @@ def _elementwise(
 ) -> _Signal:
     signals = [operand for operand in operands if isinstance(operand, _Signal)]
     constants = [operand for operand in operands if isinstance(operand, np.ndarray)]
-    stage, axes = signals[0].stage, signals[0].axes
-    if any(signal.stage != stage for signal in signals) or any(any(signal.pads) for signal in signals):
+    axes = signals[0].axes
+    if not _is_one(signals) or any(any(signal.pads) for signal in signals):
         raise ModelError(
             "expected an activation of one layer, got a sum with another or with something padded"
         )
@@ -379,7 +661,7 @@ def _elementwise(
                 f"expected one number per channel, got constants of {[c.shape for c in constants]}"
             )
         probe.append(result.ravel())
-    return _Signal(stage, axes, np.stack(probe), bare=False)
+    return replace(signals[0], probe=np.stack(probe))
 
 
 def _transposed(axes: str, _operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 ``first_part`` (or ``feature_extraction``) and ``mid_part`` (or ``shrink``, ``map``, ``expand``) hold
 convolutions, each followed by a PReLU; ``last_part`` (or ``deconv``) holds a ``ConvTranspose2d``, or a
-``Conv2d`` to stride * stride channels, whose pixel shuffle has no weights to show.
+``Conv2d`` to stride * stride channels, whose pixel shuffle has no weights to show. An SRCNN is ``conv1`` to
+``conv3``, with ReLUs between; an IDN has the names of the authors' file (see :mod:`from_caffe`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, convolution, sub_pixel_head
+from fsrcnn_rt.convert.from_caffe import layer_names
+from fsrcnn_rt.convert.network import (
+    ForeignHead,
+    ForeignNetwork,
+    as_chain,
+    convolution,
+    idn_nodes,
+    sub_pixel_head,
+)
 from fsrcnn_rt.errors import ModelError
 from fsrcnn_rt.model import Array, Node
 
@@ -32,6 +41,44 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
     Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
     """
     modules = _modules(_load(path))
+    if modules.keys() == {"conv1", "conv2", "conv3"}:
+        return _srcnn(modules)
+    if {"upsample", "down1"} <= modules.keys():
+        return _idn(modules)
+    return _fsrcnn(modules)
+
+
+def _srcnn(modules: Mapping[str, tuple[Array, Array | None]]) -> ForeignNetwork:
+    layers = [(name, *_filters(name, *modules[name])) for name in ("conv1", "conv2", "conv3")]
+    head = ForeignHead(*layers.pop())
+    nodes = [(name, convolution(weight, bias, slope=0)) for name, weight, bias in layers]
+    return ForeignNetwork(as_chain(nodes), head, "zeros", enlarged=True)
+
+
+def _idn(modules: Mapping[str, tuple[Array, Array | None]]) -> ForeignNetwork:
+    names = layer_names(modules)
+    for differing in {*names, "upsample"} ^ modules.keys():
+        raise ModelError(f"{differing}: expected the modules of an IDN, and no others")
+    nodes = idn_nodes([(name, *_filters(name, *modules[name])) for name in names])
+    weight, bias = _filters("upsample", *modules["upsample"], outputs=1)
+    head = ForeignHead("upsample", weight, bias, pad=weight.shape[2] // 2)
+    return ForeignNetwork(nodes, head, "zeros", plus_bicubic=True)
+
+
+def _filters(name: str, weight: Array, bias: Array | None, outputs: int = 0) -> tuple[Array, Array]:
+    """Check the weights of a convolution, whose outputs are on the axis ``outputs``."""
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise ModelError(f"{name}: expected the weights of a convolution, got shape {weight.shape}")
+    return weight, _bias(name, bias, weight.shape[outputs])
+
+
+def _fsrcnn(modules: dict[str, tuple[Array, Array | None]]) -> ForeignNetwork:
+    for name in modules:
+        if name.split(".")[0] not in _STAGES:
+            raise ModelError(
+                f"{name}: expected the modules of an FSRCNN (first_part, mid_part, last_part), of an SRCNN "
+                "(conv1 to conv3) or of an IDN, got this"
+            )
     head_name = next(reversed(modules))
     head_weight, head_bias = modules.pop(head_name)
     if head_name.split(".")[0] not in _HEADS:
@@ -66,12 +113,12 @@ def _network(layers: list[tuple[str, Node]], name: str, weight: Array, bias: Arr
     if weight.ndim == 4 and weight.shape[2] == weight.shape[3]:
         if weight.shape[:2] == (d, 1):
             return ForeignNetwork(
-                layers, ForeignHead(name, weight, _bias(name, bias, 1), pad=4, border=0), "zeros"
+                as_chain(layers), ForeignHead(name, weight, _bias(name, bias, 1), pad=4, border=0), "zeros"
             )
         phases, stride = len(weight), isqrt(len(weight))
         if stride > 1 and weight.shape[1] == d and stride**2 == phases and weight.shape[2] % 2:
             head = sub_pixel_head(name, weight, _bias(name, bias, phases))
-            return ForeignNetwork(layers, head, "zeros", scale=stride)
+            return ForeignNetwork(as_chain(layers), head, "zeros", scale=stride)
     raise ModelError(
         f"{name}: expected weights of shape ({d}, 1, k, k) of a transposed convolution, or "
         f"(s * s, {d}, k, k) before a pixel shuffle, got {weight.shape}"
@@ -105,11 +152,9 @@ def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
 
     tensors: dict[str, dict[str, Array]] = {}
     for key, value in state.items():
-        match = re.fullmatch(rf"(?:module\.)*((?:{'|'.join(_STAGES)})(?:\.\d+)*)\.(weight|bias)", str(key))
+        match = re.fullmatch(r"(?:module\.)*([a-z_]\w*(?:\.\d+)*)\.(weight|bias)", str(key))
         if not match:
-            raise ModelError(
-                f"{key}: expected the modules of an FSRCNN (first_part, mid_part, last_part), got this"
-            )
+            raise ModelError(f"{key}: expected the modules of a network that is known, got this")
         if not isinstance(value, torch.Tensor) or not value.is_floating_point():
             raise ModelError(
                 f"{key}: expected a tensor of floats, got {getattr(value, 'dtype', type(value).__name__)}"
@@ -120,7 +165,7 @@ def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
 
     def place(name: str) -> tuple[int, ...]:
         stage, *numbers = name.split(".")
-        return _STAGES.index(stage), *map(int, numbers)
+        return _STAGES.index(stage) if stage in _STAGES else len(_STAGES), *map(int, numbers)
 
     modules = {}
     for name in sorted(tensors, key=place):
@@ -128,7 +173,7 @@ def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
             raise ModelError(f"{name}: expected a weight, got a bias alone")
         modules[name] = tensors[name]["weight"], tensors[name].get("bias")
     if not modules:
-        raise ModelError("expected the modules of an FSRCNN (first_part, mid_part, last_part), got none")
+        raise ModelError("expected the modules of a network, got none")
     return modules
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt.convert.bicubic import TO_YCBCR, YCBCR_OFFSET, bicubic_phases
 from fsrcnn_rt.convert.network import sub_pixel_convolution
-from fsrcnn_rt.engine.bicubic import cubic
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import ScaleError
+from fsrcnn_rt.model import Channels as Range
 from fsrcnn_rt.model import Model
-from fsrcnn_rt.model.network import head_reach
+from fsrcnn_rt.model.network import BICUBIC_REACH, head_reach
 
 if TYPE_CHECKING:
     import onnx  # type: ignore[import-not-found, unused-ignore]
@@ -30,24 +31,19 @@ _F64 = npt.NDArray[np.float64]
 
 OPSET = 17
 IR_VERSION = 8  # of the same time as the opset: runtimes refuse files from their future
-# BT.601 as the core has it: luma of 16..235, chroma around 0.
-_TO_YCBCR: _F64 = np.array(
-    [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]
-) / 255  # fmt: skip
-_OFFSET: _F64 = np.array([16.0, 0.0, 0.0]) / 255
-
 TOLERANCE = 1e-5  # of full scale, or of the largest output where that is larger
 
 
 def to_onnx(
-    model: Model, scale: int, *, subpixel: bool = False, channels: Channels = "luma"
+    model: Model, scale: int, *, subpixel: bool = False, channels: Channels | None = None
 ) -> onnx.ModelProto:
     """Write one scale of ``model`` as a graph.
 
-    ``channels``: "luma" or "rgb", which is also the name of the input. With "luma", (N, 1, H, W) goes in and
-    "upscaled" (N, 1, scale * H, scale * W) comes out. With "rgb", both have 3 channels: BT.601 luma goes
-    through the network and chroma through the bicubic filter, as by ``Upscaler(colour="bicubic")``. All are
-    float32 with 0..1 for full scale, not clipped and without a guard, and N, H and W are free.
+    ``channels``: "luma" or "rgb", which is also the name of the input; default what the model reads. With
+    "luma", (N, 1, H, W) goes in and "upscaled" (N, 1, scale * H, scale * W) comes out. With "rgb", both have
+    3 channels; of a model of luma, BT.601 luma goes through the network and chroma through the bicubic
+    filter, as by ``Upscaler(colour="bicubic")``. All are float32 with 0..1 for full scale, not clipped and
+    without a guard, and N, H and W are free.
 
     ``subpixel``: the head is a convolution and a pixel shuffle (DepthToSpace) that compute the same. OpenVINO
     and OpenCV are several times faster at these than at a transposed convolution; ONNX Runtime is not.
@@ -55,8 +51,9 @@ def to_onnx(
     The initialisers of the network have the names of the model file's tensors, those of a sub-pixel head
     "head.x<scale>.subpixel" before them. Name and provenance go along as metadata.
 
-    Raises :class:`~fsrcnn_rt.ScaleError` for a scale that the model does not have, ``ValueError`` for other
-    channels, ``ModuleNotFoundError`` without the package onnx.
+    Raises :class:`~fsrcnn_rt.ScaleError` for a scale that the model does not have, ``ValueError`` for
+    channels that it has not, and for ``subpixel`` of one that reads an enlarged picture and so has no head to
+    write otherwise; ``ModuleNotFoundError`` without the package onnx.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -64,15 +61,34 @@ def to_onnx(
     if scale not in model.heads:
         offered = ", ".join(map(str, model.scales))
         raise ScaleError(f"scale={scale} is not offered by model {model.name!r}, only {offered}")
+    channels = channels or ("luma" if model.colour == "y" else "rgb")
     if channels not in get_args(Channels):
         raise ValueError(f"channels={channels!r} is neither 'luma' nor 'rgb'")
+    if channels == "luma" and model.colour != "y":
+        raise ValueError(f"channels='luma' is not what model {model.name!r} reads, only 'rgb'")
+    if subpixel and model.enlarged:
+        raise ValueError(f"subpixel=True is not for model {model.name!r}, which reads an enlarged picture")
     graph = _Graph(channels)
-    if channels == "rgb":
-        graph.add("Conv", "rgb_to_luma", _pointwise("rgb_to_luma", _TO_YCBCR[:1], _OFFSET[:1]))
-    _add_trunk(graph, model)
-    (_add_subpixel_head if subpixel else _add_head)(graph, model, scale)
-    if channels == "rgb":
-        _add_colour(graph, scale)
+    if channels == "rgb" and model.colour == "y":
+        graph.add("Conv", "rgb_to_luma", _pointwise("rgb_to_luma", TO_YCBCR[:1], YCBCR_OFFSET[:1]))
+    elif model.colour == "ycbcr":
+        graph.add("Conv", "rgb_to_ycbcr", _pointwise("rgb_to_ycbcr", TO_YCBCR, YCBCR_OFFSET))
+    picture_in = graph.newest
+    if model.enlarged:
+        _enlarge(graph, "bicubic", picture_in, model.planes, scale)
+    _add_nodes(graph, model)
+    if model.enlarged:
+        _convolve(graph, f"head.x{scale}", model, model.heads[scale].weight, model.heads[scale].bias)
+    else:
+        (_add_subpixel_head if subpixel else _add_head)(graph, model, scale)
+    if model.plus_bicubic:
+        made = graph.newest
+        _enlarge(graph, "bicubic", picture_in, 1, scale)
+        graph.add("Add", "plus_bicubic", sources=[made, graph.newest])
+    if channels == "rgb" and model.colour == "y":
+        _add_chroma(graph, scale)
+    elif model.colour == "ycbcr":
+        _add_rgb(graph)
     graph.nodes[-1].output[0] = "upscaled"
 
     def picture(name: str, times: str) -> onnx.ValueInfoProto:
@@ -145,33 +161,74 @@ class _Graph:
             self.add("Pad", name, {f"{name}.pads": pads}, mode="edge")
 
 
-def _add_trunk(graph: _Graph, model: Model) -> None:
-    for i, layer in enumerate(model.nodes):
-        name, reach = f"node.{i}", layer.kernel // 2
-        if model.padding == "replicate":
-            graph.repeat_edge(f"{name}.pad", reach)
-        pads = 4 * [reach if model.padding == "zeros" else 0]
-        weights = {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
-        graph.add("Conv", name, weights, kernel_shape=2 * [layer.kernel], pads=pads)
-        if layer.activation == "relu":
+def _add_nodes(graph: _Graph, model: Model) -> None:
+    results = [graph.newest]
+    for i, node in enumerate(model.nodes):
+        name = f"node.{i}"
+        counts = [model.planes, *(made.out_channels for made in model.nodes[:i])]
+        graph.newest = _range(graph, f"{name}.source", node.source, results, counts)
+        _convolve(graph, name, model, node.weight, node.bias, node.groups)
+        activation = node.activation
+        if activation == "relu":
             graph.add("Relu", f"{name}.relu")
-        elif layer.activation != "none":
-            graph.add("PRelu", f"{name}.prelu", {f"{name}.slope": layer.slope[:, None, None]})
+        elif activation == "leaky":
+            graph.add("LeakyRelu", f"{name}.leaky", alpha=float(node.slope[0]))
+        elif activation == "prelu":
+            graph.add("PRelu", f"{name}.prelu", {f"{name}.slope": node.slope[:, None, None]})
+        if node.adds:
+            made = graph.newest
+            parts = [
+                _range(graph, f"{name}.add{j}", part, results, counts) for j, part in enumerate(node.adds)
+            ]
+            if len(parts) > 1:
+                graph.add("Concat", f"{name}.adds", sources=parts, axis=1)
+                parts = [graph.newest]
+            graph.add("Add", f"{name}.sum", sources=[made, *parts])
+        results.append(graph.newest)
+
+
+def _range(graph: _Graph, name: str, part: Range, results: Sequence[str], counts: Sequence[int]) -> str:
+    """Name a range of channels, which is a node of its own unless it is all of a result."""
+    if part == (part.of, 0, counts[part.of]):
+        return results[part.of]
+    ends = {"starts": part.first, "ends": part.first + part.count, "axes": 1}
+    constants = {f"{name}.{key}": np.array([value], np.int64) for key, value in ends.items()}
+    graph.add("Slice", name, constants, [results[part.of]])
+    return graph.newest
+
+
+def _convolve(
+    graph: _Graph,
+    name: str,
+    model: Model,
+    weight: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+    groups: int = 1,
+) -> None:
+    """Append a convolution of the newest tensor, which the model's padding surrounds."""
+    kernel = weight.shape[2]
+    if model.padding == "replicate":
+        graph.repeat_edge(f"{name}.pad", kernel // 2)
+    pads = 4 * [kernel // 2 if model.padding == "zeros" else 0]
+    weights = {f"{name}.weight": weight, f"{name}.bias": bias}
+    graph.add("Conv", name, weights, kernel_shape=2 * [kernel], pads=pads, group=groups)
 
 
 def _add_head(graph: _Graph, model: Model, scale: int) -> None:
     head, name = model.heads[scale], f"head.x{scale}"
     border = _repeated(model, scale)
     graph.repeat_edge(f"{name}.pad", border)
+    begin = head.pad + scale * border
     graph.add(
         "ConvTranspose",
         name,
         {f"{name}.weight": head.weight, f"{name}.bias": head.bias},
         kernel_shape=2 * [head.kernel],
         strides=2 * [scale],
-        # Every pixel of border makes the output larger by scale pixels, which are cut off again here.
-        pads=4 * [head.pad + scale * border],
-        output_padding=2 * [head.output_padding],
+        # Every pixel of border makes the output larger by scale pixels, which are cut off again here. So is
+        # what a negative output padding stands for, which ONNX has not.
+        pads=2 * [begin] + 2 * [begin - min(0, head.output_padding)],
+        output_padding=2 * [max(0, head.output_padding)],
     )
 
 
@@ -194,24 +251,32 @@ def _repeated(model: Model, scale: int) -> int:
     return reach if head.border == "full" else min(head.border, reach)
 
 
-def _add_colour(graph: _Graph, scale: int) -> None:
-    """Append chroma of the input "rgb" by the bicubic filter, and with the newest tensor as luma RGB.
+def _enlarge(graph: _Graph, name: str, source: str, planes: int, scale: int) -> None:
+    """Append the bicubic filter: not every runtime has a cubic Resize with this kernel.
 
-    The filter is a convolution and a pixel shuffle: not every runtime has a cubic Resize with this kernel,
-    and that of ONNX Runtime is slower and less exact.
+    That of ONNX Runtime is slower and less exact than a convolution and a pixel shuffle.
     """
+    graph.newest = source
+    graph.repeat_edge(f"{name}.pad", BICUBIC_REACH)
+    weights = {f"{name}.weight": np.tile(bicubic_phases(scale), (planes, 1, 1, 1))}
+    graph.add("Conv", name, weights, kernel_shape=2 * [2 * BICUBIC_REACH + 1], group=planes)
+    graph.add("DepthToSpace", f"{name}.shuffle", blocksize=scale, mode="CRD")
+
+
+def _add_chroma(graph: _Graph, scale: int) -> None:
+    """Append chroma of the input "rgb" by the bicubic filter, and with the newest tensor as luma RGB."""
     luma = graph.newest
-    graph.add("Conv", "rgb_to_chroma", _pointwise("rgb_to_chroma", _TO_YCBCR[1:], _OFFSET[1:]), ["rgb"])
-    reach = 2
-    graph.repeat_edge("chroma.pad", reach)
-    taps = cubic(((np.arange(scale) + 0.5) / scale - 0.5)[:, None] - np.arange(-reach, reach + 1))
-    kernels = np.einsum("ai,bj->abij", taps, taps).reshape(scale**2, 1, *2 * [2 * reach + 1])
-    weights = {"chroma.weight": np.concatenate([kernels, kernels]).astype(np.float32)}
-    graph.add("Conv", "chroma", weights, kernel_shape=2 * [2 * reach + 1], group=2)
-    graph.add("DepthToSpace", "chroma.shuffle", blocksize=scale, mode="CRD")
+    weights = _pointwise("rgb_to_chroma", TO_YCBCR[1:], YCBCR_OFFSET[1:])
+    graph.add("Conv", "rgb_to_chroma", weights, ["rgb"])
+    _enlarge(graph, "chroma", graph.newest, 2, scale)
     graph.add("Concat", "ycbcr", sources=[luma, graph.newest], axis=1)
-    inverse = np.linalg.inv(_TO_YCBCR).astype(np.float64)
-    graph.add("Conv", "ycbcr_to_rgb", _pointwise("ycbcr_to_rgb", inverse, -inverse @ _OFFSET))
+    _add_rgb(graph)
+
+
+def _add_rgb(graph: _Graph) -> None:
+    """Append the way back from Y'CbCr."""
+    inverse = np.linalg.inv(TO_YCBCR).astype(np.float64)
+    graph.add("Conv", "ycbcr_to_rgb", _pointwise("ycbcr_to_rgb", inverse, -inverse @ YCBCR_OFFSET))
 
 
 def _pointwise(name: str, matrix: _F64, offset: _F64) -> dict[str, npt.NDArray[np.float32]]:
