@@ -12,7 +12,7 @@ from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.engine import runtime
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
-from fsrcnn_rt.model import fsrcnn, idn, srcnn
+from fsrcnn_rt.model import fsrcnn, idn, save_model, srcnn
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
@@ -778,8 +778,18 @@ def test_every_family_trains_and_resumes(data, network, precision, tmp_path):
     for scale in ("psnr_x3", "psnr_x2"):
         assert float(whole._rows[-1][scale]) > float(whole._rows[1][scale]) + 0.1, scale
     model = to_model(whole.average, recipe, whole.figures)
-    assert model.architecture == lay_out(recipe.network, (2, 3))
-    assert model.scales == (2, 3)
+    save_model(model, tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors")
+    assert loaded.architecture == lay_out(recipe.network, (2, 3))
+    assert loaded.name == "tiny"
+    assert loaded.provenance == json.loads(json.dumps(dict(model.provenance)))
+    if model.enlarged:
+        return
+    luma = np.random.default_rng(3).uniform(size=(11, 13)).astype(np.float32)
+    result = Upscaler(loaded, guard=False, threads=1).upscale(luma, 3)
+    with torch.no_grad():
+        expected = apply(loaded.architecture, whole.average, torch.from_numpy(luma)[None, None], 3)
+    assert result == pytest.approx(expected[0, 0].numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "soap", "sgd"])
