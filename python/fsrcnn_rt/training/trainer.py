@@ -220,6 +220,7 @@ class Training:
             # The network alone: what is trained is to be good without a guard.
             return Upscaler(model, guard=False, threads=torch.get_num_threads()).upscale
 
+        # The core does not run these yet.
         @torch.no_grad()
         def upscale(luma: _F32, scale: int) -> _F32:
             result: _F32 = apply(network, self.average, torch.from_numpy(luma)[None, None], scale)[
