@@ -182,16 +182,15 @@ def keys(x):
     return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
 
 
-def bicubic(plane, scale, edge="edge"):
-    """Bicubic interpolation, pixel centres aligned. ``edge``: replicated, or as in MATLAB "symmetric"."""
+def bicubic(plane, scale):
+    """Bicubic interpolation, pixel centres aligned, edges replicated."""
     for axis in (0, 1):
         n = plane.shape[axis]
         matrix = np.zeros((scale * n, n))
         for o in range(scale * n):
             centre = (o + 0.5) / scale - 0.5
             for i in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
-                seen = np.pad(np.arange(n), 2, mode=edge)[i + 2]
-                matrix[o, seen] += keys(centre - i)
+                matrix[o, min(max(i, 0), n - 1)] += keys(centre - i)
         plane = np.moveaxis(np.tensordot(matrix, plane, (1, axis)), 0, axis)
     return plane
 

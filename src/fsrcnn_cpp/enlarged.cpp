@@ -8,16 +8,6 @@
 
 namespace fsrcnn {
 
-namespace {
-
-/// Where a pixel beyond the edge is seen: MATLAB mirrors a picture before it enlarges it, the edge itself included.
-std::ptrdiff_t mirrored(std::ptrdiff_t x, std::ptrdiff_t size) {
-  const std::ptrdiff_t inside = x < 0 ? -1 - x : x >= size ? 2 * size - 1 - x : x;
-  return std::clamp<std::ptrdiff_t>(inside, 0, size - 1);
-}
-
-}  // namespace
-
 std::unique_ptr<Phases> make_phases(const PackedNetwork& network) {
   if (network.enlarged) return std::make_unique<Enlarged>();
   return std::make_unique<Stream>();
@@ -56,6 +46,7 @@ void Enlarged::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
   stream_.begin({columns.begin * scale_, columns.end * scale_}, y0 * scale_, *this);
 }
 
+/// The edges of the picture are replicated.
 const float* Enlarged::source_row(std::ptrdiff_t y) {
   const Extent extent = network_->extent(scale_);
   const Range range = view_.around(extent.before, extent.after);
@@ -63,14 +54,7 @@ const float* Enlarged::source_row(std::ptrdiff_t y) {
     float* const row = rows_.row(next_row_);
     source_->read(next_row_, range, row + view_.offset(range.begin), rows_.stride);
     for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
-      float* const plane = row + p * rows_.stride;
-      const auto mirror = [&](std::ptrdiff_t x) {
-        plane[view_.offset(x)] = plane[view_.offset(mirrored(x, view_.width))];
-      };
-      for (std::ptrdiff_t i = 0; i < kBicubicReach; ++i) {
-        if (range.begin == 0) mirror(-1 - i);
-        if (range.end == view_.width) mirror(view_.width + i);
-      }
+      view_.pad(row + p * rows_.stride, range, kBicubicReach, kBicubicReach);
     }
   }
   assert(y > next_row_ - 1 - rows_.rows);
@@ -83,7 +67,8 @@ void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t st
   for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
     const float* rows[kWindowRows];
     for (int i = 0; i < kWindowRows; ++i) {
-      rows[i] = source_row(mirrored(middle + i - kBicubicReach, view_.height)) + p * rows_.stride + view_.offset(first);
+      const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(middle + i - kBicubicReach, 0, view_.height - 1);
+      rows[i] = source_row(row) + p * rows_.stride + view_.offset(first);
     }
     enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
     merge_phases(network_->kernels, phases_, scale_, n, merged_);

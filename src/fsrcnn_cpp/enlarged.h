@@ -1,4 +1,4 @@
-// Networks that read the picture enlarged, by MATLAB's bicubic filter: rows of it are made as the network asks for
+// Networks that read the picture enlarged by the bicubic filter: rows of it are made as the network asks for
 // them, and no large picture is ever whole.
 #pragma once
 

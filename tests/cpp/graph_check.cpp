@@ -109,8 +109,7 @@ double keys(double x) {
   return x <= 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
-/// The edges of the picture are replicated, or, as in MATLAB, mirrored.
-Plane bicubic(const Plane& plane, int scale, bool mirrors) {
+Plane bicubic(const Plane& plane, int scale) {
   Plane out(plane.height * scale, plane.width * scale);
   for (std::ptrdiff_t y = 0; y < out.height; ++y) {
     for (std::ptrdiff_t x = 0; x < out.width; ++x) {
@@ -119,9 +118,7 @@ Plane bicubic(const Plane& plane, int scale, bool mirrors) {
       for (std::ptrdiff_t v = y / scale - 3; v <= y / scale + 3; ++v) {
         for (std::ptrdiff_t u = x / scale - 3; u <= x / scale + 3; ++u) {
           const double weight = keys(at_y - static_cast<double>(v)) * keys(at_x - static_cast<double>(u));
-          const std::ptrdiff_t row = mirrors ? v < 0 ? -1 - v : v >= plane.height ? 2 * plane.height - 1 - v : v : v;
-          const std::ptrdiff_t column = mirrors ? u < 0 ? -1 - u : u >= plane.width ? 2 * plane.width - 1 - u : u : u;
-          out.at(y, x) += weight * plane.seen(row, column, Padding::replicate, kFar);
+          out.at(y, x) += weight * plane.seen(v, u, Padding::replicate, kFar);
         }
       }
     }
@@ -194,14 +191,14 @@ struct Interpreted {
       Planes planes;
       if (model.enlarged) {
         Planes large;
-        for (const Plane& plane : picture) large.push_back(bicubic(plane, head.stride, true));
+        for (const Plane& plane : picture) large.push_back(bicubic(plane, head.stride));
         results = run_nodes(model, large);
         planes = run_plain_head(head, results.back(), model.padding);
       } else {
         planes.push_back(run_head(head, results.back(), model.padding));
       }
       if (model.plus_bicubic) {
-        const Plane smooth = bicubic(picture[0], head.stride, false);
+        const Plane smooth = bicubic(picture[0], head.stride);
         for (std::size_t i = 0; i < smooth.samples.size(); ++i) planes[0].samples[i] += smooth.samples[i];
       }
       outputs.push_back(samples_of(planes, model.colour, src.channels));

@@ -48,7 +48,7 @@ from fsrcnn_rt.engine.sizes import (
 )
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Loss, Weights, loss_of, loss_of_video
-from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.model import SHIPPED, Model, find, load
 from fsrcnn_rt.model.network import BICUBIC_REACH
 
@@ -643,8 +643,6 @@ def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options
 
 def _packed(model: Model, isa: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
-    if model.enlarged:
-        raise ModelError(f"model {model.name!r}: {model.family} cannot be computed")
     return _core.Network(
         [
             (node.weight, node.bias, node.slope, node.groups, node.source, list(node.adds))
