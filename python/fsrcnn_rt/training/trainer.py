@@ -14,27 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from fsrcnn_rt.engine.runtime import resolve_isa
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation.metrics import psnr
-from fsrcnn_rt.evaluation.protocol import Pair, UpscaleLuma, to_8bit
+from fsrcnn_rt.evaluation.protocol import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.training.config import Recipe, Stage, lay_out
 from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
 from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.least_squares import solve_head
 from fsrcnn_rt.training.loss import Losses
-from fsrcnn_rt.training.network import Weights, apply
+from fsrcnn_rt.training.network import Weights
 from fsrcnn_rt.training.soap import Soap
 from fsrcnn_rt.training.trainable import HEAD_DEVIATION, Trainable
 
 __all__ = ["ResumeError", "Training"]
-
-_F32 = npt.NDArray[np.float32]
 
 # The edge of a patch is not the edge of a picture: what is made of replicated pixels there teaches little.
 LOSS_BORDER = 2  # LR pixels
@@ -197,8 +194,10 @@ class Training:
 
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
-        upscale = self._upscale()
-        result = {scale: mean_psnr(upscale, self._validation[scale], scale) for scale in stage.scales}
+        model = to_model(self.average, self.recipe, {})
+        # The network alone: what is trained is to be good without a guard.
+        upscaler = Upscaler(model, guard=False, threads=torch.get_num_threads())
+        result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
@@ -211,24 +210,6 @@ class Training:
         mean = sum(result.values()) / len(result)
         self._waited = 0 if mean > self._best else self._waited + 1
         self._best = max(self._best, mean)
-
-    def _upscale(self) -> UpscaleLuma:
-        """Return what enlarges luma by the average."""
-        network = self._architecture
-        if not network.enlarged:
-            model = to_model(self.average, self.recipe, {})
-            # The network alone: what is trained is to be good without a guard.
-            return Upscaler(model, guard=False, threads=torch.get_num_threads()).upscale
-
-        # The core does not run these yet.
-        @torch.no_grad()
-        def upscale(luma: _F32, scale: int) -> _F32:
-            result: _F32 = apply(network, self.average, torch.from_numpy(luma)[None, None], scale)[
-                0, 0
-            ].numpy()
-            return result
-
-        return upscale
 
     def _saturated(self, stage: Stage) -> bool:
         return 0 < stage.patience <= self._waited
@@ -296,9 +277,9 @@ class Training:
         return recipe | {"stages": past, "scales": scales}
 
 
-def mean_psnr(upscale: UpscaleLuma, pairs: list[Pair], scale: int) -> float:
+def mean_psnr(upscaler: Upscaler, pairs: list[Pair], scale: int) -> float:
     """Mean PSNR in dB over ``pairs`` by the protocol: rounded to 8 bit, ``scale`` pixels shaved."""
-    values = [psnr(to_8bit(upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
+    values = [psnr(to_8bit(upscaler.upscale(lr, scale)), hr, shave=scale) for hr, lr in pairs]
     return float(np.mean(values))
 
 
