@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 
 import numpy as np
-from fsrcnn_rt import Model, ModelError, Upscaler
-from fsrcnn_rt.evaluation.protocol import bicubic
+from fsrcnn_rt import Model, Upscaler
 from graphs import F32, Graph, forms, graph
 from networks import alone, shipped
 from ours import Size, fma_peak, gflops, picture, prepare
@@ -68,16 +67,12 @@ def _measure(job: Job) -> Outcome:
     outcome = Outcome([], [])
     for name in job.models:
         model = alone(shipped(name))
-        try:
-            upscalers = [Upscaler(model, guard=False, threads=job.threads, isa=isa) for isa in job.isas]
-        except ModelError as error:
-            upscalers = []
-            outcome.skipped.append(f"fsrcnn-rt: {error}")
+        upscalers = [Upscaler(model, guard=False, threads=job.threads, isa=isa) for isa in job.isas]
         plane: F32 = picture(job.size, "luma float32")
         outputs = [upscaler.upscale(plane, job.scale) for upscaler in upscalers]
         if model.enlarged:
-            # The others are given the enlarged picture; we enlarge it ourselves every time.
-            plane = bicubic(plane, job.scale).astype(np.float32)
+            # The others are given the picture enlarged as by us, who do it every time.
+            plane = Upscaler(model, strength=0, guard=False).upscale(plane, job.scale)
         ready: list[tuple[Graph, Prepared]] = []
         for form in forms(model):
             what = f"{job.runtime}, {name}, {form}"
@@ -85,8 +80,6 @@ def _measure(job: Job) -> Outcome:
                 candidate = graph(model, job.scale, form)
                 prepared = RUNTIMES[job.runtime].prepare(candidate, plane, job.threads)
                 theirs = prepared.to_numpy(prepared.run())
-                # Without ours, all forms are at least held to the first one.
-                outputs = outputs or [theirs.copy()]
                 _check(theirs, outputs)
                 ready.append((candidate, prepared))
             except Exception as error:  # whatever a runtime throws is no reason to lose the others
@@ -143,7 +136,7 @@ def _time(
         rows += [
             row | _beside(upscaler, theirs, times[i * turn + j], peaks[upscaler.isa], job)
             for j, upscaler in enumerate(upscalers)
-        ] or [row]
+        ]
     return rows
 
 

@@ -56,15 +56,14 @@ def peers(options: Options) -> Table:
 
 
 def _fastest(rows: list[Row], threads: tuple[int, ...]) -> str:
-    """Say which peer comes nearest to ours, or is the fastest where there is none of ours."""
+    """Say which peer comes nearest to ours."""
     sentences = ""
     for model, count in product(dict.fromkeys(row["model"] for row in rows), threads):
         those = [row for row in rows if (row["model"], row["threads"]) == (model, count)]
         if those:
-            least = min(those, key=lambda row: float(row.get("its ms / ours") or row["its ms"] or 0))
+            least = min(those, key=lambda row: float(row["its ms / ours"]))
             sentences += f" {model}, threads {count}: fastest peer {least['runtime']}, {least['graph']}, "
-            ratio = least.get("its ms / ours")
-            sentences += f"{ratio:.2f} times as long as ours." if ratio else f"{least['its ms']:.0f} ms."
+            sentences += f"{least['its ms / ours']:.2f} times as long as ours."
     return sentences
 
 
