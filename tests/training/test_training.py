@@ -13,6 +13,7 @@ from fsrcnn_rt.engine import runtime
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.evaluation.protocol import DatasetError, Pair
 from fsrcnn_rt.model import fsrcnn, idn, save_model, srcnn
+from fsrcnn_rt.model.network import head_reach, tap_reach
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
@@ -33,7 +34,7 @@ from fsrcnn_rt.training.drawings import SIDE, draw  # noqa: E402
 from fsrcnn_rt.training.export import to_model  # noqa: E402
 from fsrcnn_rt.training.least_squares import solve_head  # noqa: E402
 from fsrcnn_rt.training.loss import Losses  # noqa: E402
-from fsrcnn_rt.training.network import apply, enlarge, subpixel_weight, tap_reach  # noqa: E402
+from fsrcnn_rt.training.network import apply, enlarge, subpixel_weight  # noqa: E402
 from fsrcnn_rt.training.trainable import Trainable  # noqa: E402
 from fsrcnn_rt.training.trainer import Training  # noqa: E402
 
@@ -472,7 +473,7 @@ def test_validation_is_damaged_as_training_is(data):
 
 
 def apply_subpixel(x, weight, bias, stride, pad):
-    before, after = tap_reach(weight.shape[-1], stride, pad)
+    before, after = tap_reach(weight.shape[-1], pad, stride)
     x = torch.nn.functional.pad(x, (before, after, before, after), mode="replicate")
     phases = torch.nn.functional.conv2d(x, subpixel_weight(weight, stride, pad), bias.expand(stride * stride))
     return torch.nn.functional.pixel_shuffle(phases, stride)
@@ -483,7 +484,7 @@ def test_sub_pixel_head_is_the_transposed_convolution(stride, pad):
     random = torch.Generator().manual_seed(3)
     x = torch.randn(2, 5, 7, 6, generator=random)
     weight, bias = torch.randn(5, 1, 9, 9, generator=random), torch.randn(1, generator=random)
-    reach = max(tap_reach(9, stride, pad))
+    reach = head_reach(9, pad, stride)
     padded = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
     output_padding = stride - 9 + 2 * pad
     expected = torch.nn.functional.conv_transpose2d(padded, weight, bias, stride, pad, output_padding)

@@ -349,9 +349,14 @@ class Model:
         return self.architecture.macs(scale)
 
 
+def tap_reach(kernel: int, pad: int, stride: int) -> tuple[int, int]:
+    """Tell how many pixels before and after its own an output of a head can depend on, per axis."""
+    return (kernel - 1 - pad) // stride, (stride - 1 + pad) // stride
+
+
 def head_reach(kernel: int, pad: int, stride: int) -> int:
     """Pixels beyond the edge of its input that a transposed convolution cropped to its stride reads."""
-    return max((kernel - 1 - pad) // stride, (stride - 1 + pad) // stride)
+    return max(tap_reach(kernel, pad, stride))
 
 
 def chain(shapes: Iterable[tuple[int, int]], planes: int = 1) -> tuple[NodeShape, ...]:

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fsrcnn_rt.model import Architecture, HeadShape
+from fsrcnn_rt.model.network import tap_reach
 from fsrcnn_rt.training.data import PatchSampler
-from fsrcnn_rt.training.network import Weights, features, tap_reach
+from fsrcnn_rt.training.network import Weights, features
 
 __all__ = ["solve_head"]
 
@@ -25,7 +26,7 @@ def solve_head(
     ``network`` tells where the head of ``scale`` lies; ``weights`` need not have it yet.
     """
     head = network.heads[scale]
-    before, after = tap_reach(head.kernel, scale, head.pad)
+    before, after = tap_reach(head.kernel, head.pad, scale)
     taps = before + after + 1
     normal, moments = torch.zeros(()), torch.zeros(())
     rows, unknowns = 0, 1

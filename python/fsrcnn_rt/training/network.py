@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.model import Architecture, Channels, Padding
-from fsrcnn_rt.model.network import BICUBIC_REACH
+from fsrcnn_rt.model.network import BICUBIC_REACH, tap_reach
 
-__all__ = ["Weights", "apply", "enlarge", "features", "subpixel_weight", "tap_reach"]
+__all__ = ["Weights", "apply", "enlarge", "features", "subpixel_weight"]
 
 Weights = dict[str, Tensor]
 
@@ -36,7 +36,7 @@ def apply(
             result = _convolve(last, weight, bias, network.padding)
         else:
             pad = network.heads[scale].pad
-            before, after = tap_reach(weight.shape[-1], scale, pad)
+            before, after = tap_reach(weight.shape[-1], pad, scale)
             last = _extend(last, before, after, network.padding)
             phases = subpixel_weight(weight, scale, pad)
             result = functional.conv2d(last, phases, bias.expand(scale * scale))
@@ -76,7 +76,7 @@ def subpixel_weight(weight: Tensor, stride: int, pad: int) -> Tensor:
     shuffled into place that is the transposed convolution whose output is exactly stride times its input.
     """
     kernel = weight.shape[-1]
-    before, after = tap_reach(kernel, stride, pad)
+    before, after = tap_reach(kernel, pad, stride)
     taps = before + after + 1
     # out[stride * q + r] is the sum over t of x[q + t] * kernel[r + pad - stride * t], t = -before..after.
     position = torch.arange(stride)[:, None] + pad - stride * torch.arange(-before, after + 1)
@@ -87,11 +87,6 @@ def subpixel_weight(weight: Tensor, stride: int, pad: int) -> Tensor:
     picked = picked * (inside[:, None] & inside)
     phases = picked.view(-1, stride, taps, stride, taps).permute(1, 3, 0, 2, 4)
     return phases.reshape(stride * stride, -1, taps, taps)
-
-
-def tap_reach(kernel: int, stride: int, pad: int) -> tuple[int, int]:
-    """Tell how many pixels before and after its own an output of a head can depend on, per axis."""
-    return (kernel - 1 - pad) // stride, (stride - 1 + pad) // stride
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: Padding, groups: int = 1) -> Tensor:
