@@ -36,6 +36,12 @@ Colour parse_colour(const std::string& name, int planes) {
                         " is none of 'y' with 1, 'ycbcr' and 'rgb' with 3");
 }
 
+Precision parse_precision(const std::string& name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "int16") return Precision::int16;
+  throw py::value_error("precision='" + name + "' is neither 'float32' nor 'int16'");
+}
+
 Algorithm parse_algorithm(const std::string& name) {
   if (name == "direct") return Algorithm::direct;
   if (name == "winograd") return Algorithm::winograd;
@@ -61,6 +67,7 @@ ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const Float
 
 using RangeTuple = std::tuple<int, int, int>;  // of, first, count
 using NodeTuple = std::tuple<FloatArray, FloatArray, FloatArray, int, RangeTuple, std::vector<RangeTuple>>;
+using RangesTuple = std::pair<FloatArray, FloatArray>;  // of a node's sums: least and largest
 using HeadTuple = std::tuple<FloatArray, FloatArray, int, int, int>;
 
 Channels to_channels(const RangeTuple& range) {
@@ -94,7 +101,11 @@ Head to_head(int stride, const HeadTuple& tuple, bool enlarged) {
 }
 
 Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
-               Colour colour, bool enlarged, bool plus_bicubic) {
+               Colour colour, bool enlarged, bool plus_bicubic, const std::vector<RangesTuple>& ranges) {
+  if (!ranges.empty() && ranges.size() != nodes.size()) {
+    throw py::value_error("ranges are " + std::to_string(ranges.size()) + " for " + std::to_string(nodes.size()) +
+                          " nodes");
+  }
   Model model{.nodes = {},
               .heads = {},
               .padding = parse_padding(padding),
@@ -102,6 +113,10 @@ Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTupl
               .enlarged = enlarged,
               .colour = colour};
   for (const NodeTuple& node : nodes) model.nodes.push_back(to_node(node));
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    model.nodes[i].conv.low = to_vector(ranges[i].first);
+    model.nodes[i].conv.high = to_vector(ranges[i].second);
+  }
   for (const auto& [stride, head] : heads) model.heads.push_back(to_head(stride, head, enlarged));
   return model;
 }
@@ -173,12 +188,15 @@ class Network {
  public:
   Network(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
           const std::string& isa, int planes, const std::string& colour, bool enlarged, bool plus_bicubic,
-          const std::string& algorithm)
-      : upscaler_(to_model(nodes, heads, padding, parse_colour(colour, planes), enlarged, plus_bicubic),
-                  table_by_name(isa), parse_algorithm(algorithm)),
+          const std::string& algorithm, const std::string& precision, const std::vector<RangesTuple>& ranges)
+      : isa_(isa),
+        precision_(precision),
+        upscaler_(to_model(nodes, heads, padding, parse_colour(colour, planes), enlarged, plus_bicubic, ranges),
+                  table_by_name(isa, parse_precision(precision)), parse_algorithm(algorithm)),
         planes_(upscaler_.kernels()) {}
 
-  std::string isa() const { return upscaler_.kernels().isa; }
+  std::string isa() const { return isa_; }
+  std::string precision() const { return precision_; }
 
   void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width, int bits,
            const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows, double strength, bool guard,
@@ -220,6 +238,7 @@ class Network {
   }
 
  private:
+  std::string isa_, precision_;
   Upscaler upscaler_;
   PlaneUpscaler planes_;
 };
@@ -267,7 +286,7 @@ class Gradients {
 PYBIND11_MODULE(_core, m) {
   m.def("available_isas", [] {
     std::vector<std::string> names;
-    for (const KernelTable* table : available_tables()) names.emplace_back(table->isa);
+    for (const KernelSet& set : available_sets()) names.emplace_back(set.isa);
     return names;
   });
   m.def(
@@ -294,11 +313,14 @@ PYBIND11_MODULE(_core, m) {
            py::arg("threads"), py::arg("overshoot") = 0.0f);
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
-                    const std::string&, int, const std::string&, bool, bool, const std::string&>(),
+                    const std::string&, int, const std::string&, bool, bool, const std::string&, const std::string&,
+                    const std::vector<RangesTuple>&>(),
            py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(), py::arg("planes") = 1,
            py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
-           py::arg("algorithm") = "winograd")
+           py::arg("algorithm") = "winograd", py::arg("precision") = "float32",
+           py::arg("ranges") = std::vector<RangesTuple>{})
       .def_property_readonly("isa", &Network::isa)
+      .def_property_readonly("precision", &Network::precision)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
            py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,
            py::arg("guard") = true, py::arg("guided") = true)

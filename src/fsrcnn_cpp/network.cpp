@@ -1,6 +1,7 @@
 #include "network.h"
 
 #include <algorithm>
+#include <string>
 
 #include "bicubic.h"
 #include "common.h"
@@ -8,20 +9,43 @@
 namespace fsrcnn {
 namespace {
 
-const Model& validated(const Model& model) {
+const Model& validated(const Model& model, const KernelTable& kernels) {
   validate(model);
+  if (kernels.precision == Precision::int16) validate_fixed(model);
   return model;
 }
 
+/// What the last result is as integers, and all on the way there.
+struct FixedTrunk {
+  std::vector<FixedConv> convs;
+  std::vector<FixedChannel> out = fixed_luma();
+
+  explicit FixedTrunk(const std::vector<Node>& nodes) {
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      convs.push_back(to_fixed(nodes[i].conv, out, "nodes[" + std::to_string(i) + "]"));
+      out = convs.back().out;
+    }
+  }
+};
+
 std::vector<PackedConv> pack_nodes(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
   std::vector<PackedConv> convs;
-  for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
+  if (kernels.precision == Precision::int16) {
+    for (const FixedConv& conv : FixedTrunk(model.nodes).convs) convs.push_back(pack(conv, kernels));
+  } else {
+    for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
+  }
   return convs;
 }
 
 std::vector<PackedHead> pack_heads(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
   std::vector<PackedHead> heads;
-  for (const Head& head : model.heads) heads.push_back(pack(head, kernels, algorithm));
+  if (kernels.precision == Precision::int16) {
+    const FixedTrunk trunk(model.nodes);
+    for (const Head& head : model.heads) heads.push_back(pack(head, trunk.out, kernels));
+  } else {
+    for (const Head& head : model.heads) heads.push_back(pack(head, kernels, algorithm));
+  }
   return heads;
 }
 
@@ -37,7 +61,7 @@ std::vector<Access> access_of(const std::vector<PackedConv>& convs) {
 
 PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm)
     : kernels(table),
-      padding(validated(model).padding),
+      padding(validated(model, table).padding),
       plus_bicubic(model.plus_bicubic),
       enlarged(model.enlarged),
       colour(model.colour),
@@ -65,7 +89,7 @@ std::ptrdiff_t PackedNetwork::floats_per_column() const {
     const std::vector<int>& rows = plan.rows(head.reach());
     std::ptrdiff_t floats = 0;
     for (std::size_t i = 0; i < rows.size(); ++i)
-      floats += static_cast<std::ptrdiff_t>(plan.rings[i].channels) * rows[i];
+      floats += static_cast<std::ptrdiff_t>(planes(i)) * rows[i];
     most = std::max(most, floats);
   }
   return most;

@@ -12,9 +12,14 @@ namespace fsrcnn {
 
 /// Immutable once made.
 struct PackedNetwork {
-  /// Checks the model (std::invalid_argument) and packs it for `kernels`.
+  /// Checks the model (std::invalid_argument) and packs it for `kernels`, in their precision.
   PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm);
 
+  bool is_fixed() const { return kernels.precision == Precision::int16; }
+  /// Planes of cells that a ring has.
+  int planes(std::size_t ring) const {
+    return ring == 0 ? plan.rings[0].channels : convs[static_cast<std::size_t>(plan.stages[ring - 1].result())].oc;
+  }
   /// The head of a scale, or null.
   const PackedHead* head(int scale) const;
   /// How far around a block of pixels of the picture a pass of that scale reads.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -261,11 +264,76 @@ AlignedBuffer pack_phases(const Head& head, int rows_per_pass) {
   return packed;
 }
 
+/// Writes two int16 as a cell.
+void put_cell(float* cell, int16_t low, int16_t high) {
+  const int16_t halves[] = {low, high};
+  std::memcpy(cell, halves, sizeof halves);
+}
+
+/// `planes`: whether sums are handed out as floats.
+PackedConv pack_fixed(const FixedConv& conv, int before, const KernelTable& kernels, bool planes) {
+  const bool luma = conv.ic == 1 && !planes;
+  const int step = luma ? 2 : 1, kernel = conv.kernel, columns = (kernel + step - 1) / step;
+  const int ic = luma ? 1 : (conv.ic + 1) / 2, oc = planes ? conv.oc : (conv.oc + 1) / 2;
+  const int after = kernel - 1 - before, channels = planes ? 1 : 2;  // of a plane that is made
+  PackedConv packed{planes ? kernels.conv2d_planes : kernels.conv2d,
+                    ic,
+                    oc,
+                    1,
+                    kernel,
+                    before,
+                    kernel,
+                    1,
+                    std::max(before, after),
+                    0,
+                    AlignedBuffer(static_cast<std::size_t>(ic) * oc * channels * kernel * columns),
+                    AlignedBuffer(static_cast<std::size_t>(oc) * channels),
+                    AlignedBuffer(static_cast<std::size_t>(oc) * (planes ? 1 : kFixedActivationCells)),
+                    step};
+  const auto weight = [&](int o, int c, int y, int x) {
+    return o < conv.oc && c < conv.ic && x < kernel ? conv.at(o, c, y, x) : int16_t{0};
+  };
+  float* out = packed.weights.data();
+  for_each_block(oc, kernels.max_block / channels, [&](int first, int size) {
+    for (int c = 0; c < ic; ++c) {
+      for (int y = 0; y < kernel; ++y) {
+        for (int x = 0; x < columns; ++x) {
+          for (int o = first * channels; o < (first + size) * channels; ++o, ++out) {
+            if (luma) {
+              put_cell(out, weight(o, 0, y, 2 * x), weight(o, 0, y, 2 * x + 1));
+            } else {
+              put_cell(out, weight(o, 2 * c, y, x), weight(o, 2 * c + 1, y, x));
+            }
+          }
+        }
+      }
+    }
+  });
+  assert(out == packed.weights.data() + packed.weights.size());
+  std::memcpy(packed.bias.data(), conv.bias.data(), conv.bias.size() * sizeof(int32_t));
+  for (int plane = 0; plane < oc; ++plane) {
+    if (planes) {
+      packed.slope.data()[plane] = std::ldexp(1.0f, -conv.shift[static_cast<std::size_t>(plane)]);
+      continue;
+    }
+    FixedActivation activation{};
+    for (int i = 0; i < 2 && 2 * plane + i < conv.oc; ++i) {
+      const auto o = static_cast<std::size_t>(2 * plane + i);
+      activation.shift[i] = conv.shift[o];
+      activation.positive[i] = conv.positive[o];
+      activation.negative[i] = conv.negative[o];
+    }
+    std::memcpy(packed.slope.data() + plane * kFixedActivationCells, &activation, sizeof activation);
+  }
+  return packed;
+}
+
 }  // namespace
 
 ConvArgs PackedConv::args(int index) const {
   const auto part = [&](const AlignedBuffer& buffer) { return buffer.data() + buffer.size() / groups * index; };
-  return {nullptr, 0, nullptr, 0, ic / groups, oc / groups, kernel, part(weights), part(bias), part(slope), 0, nullptr};
+  return {nullptr,       0,          nullptr,     0, ic / groups, oc / groups, kernel,
+          part(weights), part(bias), part(slope), 0, nullptr,     step};
 }
 
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm) {
@@ -295,6 +363,18 @@ PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorith
   packed.bias = AlignedBuffer(phases);
   std::fill_n(packed.bias.data(), phases, head.bias[0]);
   return {head.stride, head.border, std::move(packed)};
+}
+
+PackedConv pack(const FixedConv& conv, const KernelTable& kernels) {
+  return pack_fixed(conv, conv.kernel / 2, kernels, false);
+}
+
+PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels) {
+  assert(head.enlarges);
+  const int first = head.first_tap();
+  const FixedConv conv = to_fixed_planes(subpixel_layer(head, first, head.last_tap()), in,
+                                         "heads[" + std::to_string(head.stride) + "]");
+  return {head.stride, head.border, pack_fixed(conv, -first, kernels, true)};
 }
 
 void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "aligned_buffer.h"
+#include "fixed.h"
 #include "kernels/kernels.h"
 #include "model.h"
 
@@ -16,7 +18,7 @@ enum class Algorithm { direct, winograd };
 /// A convolution with its kernel and what that needs.
 struct PackedConv {
   ConvKernel run;                      // of one group: `convolve` calls it for all
-  int ic, oc, groups;                  // channels of all groups together
+  int ic, oc, groups;                  // planes of cells of all groups together: channels, or pairs of them
   int kernel;                          // taps a side
   int before;                          // rows and columns of them that lie before the output's own
   int rows_read;                       // by a call
@@ -24,6 +26,7 @@ struct PackedConv {
   int column_reach;                    // columns that may be read around the picture, whole tiles included
   std::ptrdiff_t scratchpad;           // floats
   AlignedBuffer weights, bias, slope;  // of one group after the other
+  int step = 1;                        // as ConvArgs has it
 
   /// Rows and columns of taps that lie after the output's own.
   int after() const { return kernel - 1 - before; }
@@ -43,6 +46,10 @@ struct PackedHead {
 
 PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm);
 PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm);
+
+/// The same for tables of fixed point.
+PackedConv pack(const FixedConv& conv, const KernelTable& kernels);
+PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels);
 
 /// Makes rows_made rows of `width` columns. `src_rows`: rows_read rows, of which the first lies `before` rows above the
 /// first that is made; column x reads from index x on, where the tap `before` columns to its left lies.

@@ -49,10 +49,11 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
     rings_[i].margin = round_up(plan.extent.before + std::max<std::ptrdiff_t>(around, kBlock), kCacheLineFloats);
     rings_[i].stride =
         spread(rings_[i].margin + strip_width + plan.extent.after + std::max<std::ptrdiff_t>(around, kWinogradOverrun));
-    rings_[i].channels = plan.channels;
+    rings_[i].channels = network.planes(i);
     rings_[i].rows = network.plan.rows(reach_)[i];
     largest = std::max(largest, rings_[i].channels * rings_[i].stride);
   }
+  luma_cells_ = rings_[0];
   source_stride_ = rings_[0].stride;
   if (zeros_.size() < static_cast<std::size_t>(largest)) zeros_ = AlignedBuffer(static_cast<std::size_t>(largest));
 }
@@ -60,6 +61,7 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
 void Stream::carve(Arena& arena) {
   std::ptrdiff_t wide_channels = 0, scratchpad = 0, planes = 0;
   for (Ring& ring : rings_) ring.carve(arena);
+  if (network_->is_fixed()) luma_cells_.carve(arena);
   for (const PackedConv& conv : network_->convs) scratchpad = std::max(scratchpad, conv.scratchpad);
   for (const Stage& stage : network_->plan.stages) {
     if (stage.pointwise == Stage::kNone) continue;
@@ -110,13 +112,19 @@ void Stream::make(int ring, std::ptrdiff_t y) {
       pad(ring, r, pad_reach_, heads_.front()->border);
     }
   }
+  if (ring == 0 && network_->is_fixed()) {
+    const Range range = columns(0);
+    const int reach = network_->plan.rings[0].column_reach;
+    const std::ptrdiff_t first = view_.offset(range.begin) - reach;
+    network_->kernels.to_cells(this->ring(0).row(y) + first, range.size() + 2 * reach, luma_cells_.row(y) + first);
+  }
 }
 
 void Stream::run_stage(int made, std::ptrdiff_t y) {
   const Stage& stage = stage_of(made);
   const PackedConv& conv = network_->convs[static_cast<std::size_t>(stage.node)];
   const std::ptrdiff_t rows = stage.rows();
-  const Ring &src = ring(stage.source.ring), &dst = ring(made);
+  const Ring &src = source_of(stage), &dst = ring(made);
   const Range range = columns(made);
   // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
   const Extent& extent = network_->plan.rings[static_cast<std::size_t>(made)].extent;

@@ -37,6 +37,10 @@ class Stream final : public Phases {
  private:
   const Stage& stage_of(int ring) const { return network_->plan.stages[static_cast<std::size_t>(ring) - 1]; }
   const Ring& ring(int index) const { return rings_[static_cast<std::size_t>(index)]; }
+  /// The ring whose rows a stage convolves.
+  const Ring& source_of(const Stage& stage) const {
+    return stage.source.ring == 0 && network_->is_fixed() ? luma_cells_ : ring(stage.source.ring);
+  }
   int last_ring() const { return network_->plan.last_ring(); }
   /// The columns of the picture that a ring holds for this strip.
   Range columns(int ring) const {
@@ -56,6 +60,7 @@ class Stream final : public Phases {
   Rows* source_ = nullptr;
   Schedule schedule_;
   std::vector<Ring> rings_;
+  Ring luma_cells_;  // in fixed point, the rows of ring 0 as the network reads them; others read floats there
   std::vector<const PackedHead*> heads_;
   int reach_ = 0;                // rows that the heads in use read around a block
   int pad_reach_ = 0;            // columns that they read around the picture, whole tiles included

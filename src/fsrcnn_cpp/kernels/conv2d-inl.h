@@ -1,7 +1,8 @@
-// conv2d: a register tile of N output channels x M vectors of columns, accumulated over all taps. conv2d_narrow: the
-// same of columns of taps.
+// conv2d: a register tile of N output channels x M vectors of columns, accumulated over all taps, whatever the cells.
+// conv2d_narrow: the same of columns of taps.
 #pragma once
 
+#include "cells-inl.h"
 #include "kernels.h"
 #include "simd-inl.h"
 
@@ -15,84 +16,95 @@ constexpr int conv2d_vectors(int n) {
   return m > 6 ? 6 : m;
 }
 
-/// `rows` x `columns` taps.
-template <int N, int M>
+/// `rows` x `columns` cells.
+template <typename Number, int N, int M>
 void conv2d_tile(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x) {
-  Vec acc[N][M];
+  typename Number::Sum acc[N][M];
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) acc[n][m] = broadcast(args.bias[first + n]);
+    for (int m = 0; m < M; ++m) acc[n][m] = Number::start(args.bias + first + n);
   }
   // The innermost loop runs along the taps of a row, or, where there is but one, along the channels.
   const bool along_channels = columns == 1;
   const int channels = along_channels ? 1 : args.ic;
   const int taps = along_channels ? args.ic : columns;
-  const ptrdiff_t step = along_channels ? args.src_stride : 1;
+  const ptrdiff_t step = along_channels ? args.src_stride : args.step;
   for (int c = 0; c < channels; ++c) {
     for (int ky = 0; ky < rows; ++ky) {
       const float* src = args.src_rows[ky] + c * args.src_stride + x;
       for (int t = 0; t < taps; ++t, src += step, w += N) {
-        Vec v[M];
+        typename Number::Sum v[M];
         FSRCNN_UNROLL
-        for (int m = 0; m < M; ++m) v[m] = load(src + m * kLanes);
+        for (int m = 0; m < M; ++m) v[m] = Number::load(src + m * kLanes);
         FSRCNN_UNROLL
         for (int n = 0; n < N; ++n) {
           FSRCNN_UNROLL
-          for (int m = 0; m < M; ++m) acc[n][m] += v[m] * w[n];
+          for (int m = 0; m < M; ++m) acc[n][m] = Number::add(acc[n][m], v[m], w + n);
         }
       }
     }
   }
   // Copies: a store through `dst` may, for all the compiler knows, change what `args` points to.
-  const float* const slope = args.slope + first;
-  float* dst = args.dst_rows[0] + first * args.dst_stride + x;
+  const float* slope = args.slope + first / Number::kChannels * Number::kSlope;
+  float* dst = args.dst_rows[0] + first / Number::kChannels * args.dst_stride + x;
   const ptrdiff_t dst_stride = args.dst_stride;
   FSRCNN_UNROLL
-  for (int n = 0; n < N; ++n, dst += dst_stride) {
-    FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) store(dst + m * kLanes, prelu(acc[n][m], slope[n]));
+  for (int n = 0; n < N; n += Number::kChannels, dst += dst_stride, slope += Number::kSlope) {
+    Number::template finish<M>(acc + n, slope, dst);
   }
 }
 
 /// The last `vectors` (fewer than a full tile, perhaps none) of a row.
-template <int N, int M>
+template <typename Number, int N, int M>
 void conv2d_tail(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x,
                  ptrdiff_t vectors) {
   if constexpr (M > 0) {
-    if (vectors == M) return conv2d_tile<N, M>(args, rows, columns, w, first, x);
-    conv2d_tail<N, M - 1>(args, rows, columns, w, first, x, vectors);
+    if (vectors == M) return conv2d_tile<Number, N, M>(args, rows, columns, w, first, x);
+    conv2d_tail<Number, N, M - 1>(args, rows, columns, w, first, x, vectors);
   }
 }
 
 /// A block of `size` channels, 1 to N.
-template <int N>
+template <typename Number, int N>
 void conv2d_block(const ConvArgs& args, int rows, int columns, const float* w, int first, int size) {
   if (size == N) {
     constexpr int kM = conv2d_vectors(N);
     ptrdiff_t vectors = (args.width + kLanes - 1) / kLanes;
     ptrdiff_t x = 0;
-    for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<N, kM>(args, rows, columns, w, first, x);
-    return conv2d_tail<N, kM - 1>(args, rows, columns, w, first, x, vectors);
+    for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<Number, N, kM>(args, rows, columns, w, first, x);
+    return conv2d_tail<Number, N, kM - 1>(args, rows, columns, w, first, x, vectors);
   }
-  if constexpr (N > 1) {
-    conv2d_block<N - 1>(args, rows, columns, w, first, size);
+  if constexpr (N > Number::kChannels) {
+    conv2d_block<Number, N - Number::kChannels>(args, rows, columns, w, first, size);
   } else {
     __builtin_trap();
   }
 }
 
+template <typename Number>
 void conv2d_blocks(const ConvArgs& args, int rows, int columns) {
+  constexpr int kMost = kMaxBlock / Number::kChannels;  // planes
   const float* w = args.weights;
-  for (int block = 0, first = 0; block < block_count(args.oc, kMaxBlock); ++block) {
-    const int size = block_size(args.oc, kMaxBlock, block);
-    conv2d_block<kMaxBlock>(args, rows, columns, w, first, size);
+  for (int block = 0, first = 0; block < block_count(args.oc, kMost); ++block) {
+    const int size = block_size(args.oc, kMost, block) * Number::kChannels;
+    conv2d_block<Number, kMaxBlock>(args, rows, columns, w, first, size);
     w += static_cast<ptrdiff_t>(args.ic) * rows * columns * size;
     first += size;
   }
 }
 
-void conv2d(const ConvArgs& args) { conv2d_blocks(args, args.kernel, args.kernel); }
+#if defined(FSRCNN_FIXED)
+
+void conv2d_fixed(const ConvArgs& args) {
+  conv2d_blocks<Fixed>(args, args.kernel, (args.kernel + args.step - 1) / args.step);
+}
+
+void conv2d_planes(const ConvArgs& args) { conv2d_blocks<FixedPlanes>(args, args.kernel, args.kernel); }
+
+#else
+
+void conv2d(const ConvArgs& args) { conv2d_blocks<Real>(args, args.kernel, args.kernel); }
 
 constexpr ptrdiff_t whole_vectors(ptrdiff_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
 
@@ -107,9 +119,9 @@ void conv2d_narrow(const ConvArgs& args) {
   for (ptrdiff_t column = 0; column < width; column += most) {
     const ptrdiff_t n = width - column < most ? width - column : most;
     float* const sums = args.scratchpad;
-    conv2d_blocks({rows, args.src_stride, &sums, kStride, args.ic, oc * kernel, kernel, args.weights, args.bias,
-                   args.slope, n + kernel - 1, nullptr},
-                  kernel, 1);
+    conv2d_blocks<Real>({rows, args.src_stride, &sums, kStride, args.ic, oc * kernel, kernel, args.weights, args.bias,
+                         args.slope, n + kernel - 1, nullptr},
+                        kernel, 1);
     // What the last vector of results adds to: of no result, but finite.
     const ptrdiff_t end = whole_vectors(n + kernel - 1);
     for (int i = 0; i < oc * kernel; ++i) store(sums + i * kStride + end, Vec{});
@@ -125,6 +137,8 @@ void conv2d_narrow(const ConvArgs& args) {
     for (int ky = 0; ky < kernel; ++ky) rows[ky] += most;
   }
 }
+
+#endif
 
 }  // namespace
 }  // namespace fsrcnn

@@ -4,40 +4,52 @@
 
 namespace fsrcnn {
 
-extern const KernelTable kReferenceTable;
+extern const KernelTable kReferenceTable, kReferenceFixedTable;
 #if defined(__x86_64__)
-extern const KernelTable kBaselineTable;
-extern const KernelTable kAvx2Table;
-extern const KernelTable kAvx512Table;
+extern const KernelTable kBaselineTable, kBaselineFixedTable;
+extern const KernelTable kAvx2Table, kAvx2FixedTable;
+extern const KernelTable kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
 #elif defined(__aarch64__)
-extern const KernelTable kNeonTable;
+extern const KernelTable kNeonTable, kNeonFixedTable;
 #endif
 
-std::vector<const KernelTable*> available_tables() {
-  std::vector<const KernelTable*> tables{&kReferenceTable};
+std::vector<KernelSet> available_sets() {
+  std::vector<KernelSet> sets{{"reference", &kReferenceTable, &kReferenceFixedTable}};
 #if defined(__x86_64__)
   // __builtin_cpu_supports also asks whether the operating system saves the registers. Each test names exactly the
   // flags its object file is compiled with.
   __builtin_cpu_init();
-  tables.push_back(&kBaselineTable);
+  sets.push_back({"baseline", &kBaselineTable, &kBaselineFixedTable});
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    tables.push_back(&kAvx2Table);
+    sets.push_back({"avx2", &kAvx2Table, &kAvx2FixedTable});
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
-      tables.push_back(&kAvx512Table);
+      sets.push_back({"avx512", &kAvx512Table, &kAvx512FixedTable});
+      // To floats it is AVX-512.
+      if (__builtin_cpu_supports("avx512vnni")) {
+        sets.push_back({"avx512vnni", &kAvx512Table, &kAvx512VnniFixedTable});
+      }
     }
   }
 #elif defined(__aarch64__)
-  tables.push_back(&kNeonTable);
+  sets.push_back({"neon", &kNeonTable, &kNeonFixedTable});
 #endif
+  return sets;
+}
+
+std::vector<const KernelTable*> available_tables(Precision precision) {
+  std::vector<const KernelTable*> tables;
+  for (const KernelSet& set : available_sets()) {
+    if (tables.empty() || tables.back() != &set.of(precision)) tables.push_back(&set.of(precision));
+  }
   return tables;
 }
 
-const KernelTable& table_by_name(const std::string& isa) {
+const KernelTable& table_by_name(const std::string& isa, Precision precision) {
   std::string names;
-  for (const KernelTable* table : available_tables()) {
-    if (isa == table->isa) return *table;
-    names += (names.empty() ? "" : ", ") + std::string(table->isa);
+  for (const KernelSet& set : available_sets()) {
+    if (isa == set.isa) return set.of(precision);
+    names += (names.empty() ? "" : ", ") + std::string(set.isa);
   }
   throw std::invalid_argument("isa='" + isa + "' is not available on this processor (available: " + names + ")");
 }

@@ -5,6 +5,9 @@
 // Padding is data: where a kernel reads beyond the picture, the caller has put the zeros or the replicated edge there.
 // A kernel computes whole vectors: it may read and write up to `kMaxLanes` floats past `width` in every row; what it
 // leaves there is finite for finite input and never read as a result.
+//
+// A cell of such a row has four bytes. In a table of floats it is a float. In a table of fixed point it is two int16, of
+// channels 2c and 2c + 1: whoever moves rows moves cells, and need not know. `float` stands for both.
 #pragma once
 
 #include <stddef.h>
@@ -15,6 +18,9 @@ namespace fsrcnn {
 inline constexpr int kMaxLanes = 16;   // floats in the widest vector of any table
 inline constexpr int kMaxKernel = 17;  // taps a side of the largest convolution, transposed or not
 inline constexpr int kMaxStride = 4;
+
+/// What the cells of features are, and what a table computes with.
+enum class Precision { float32, int16 };
 
 // Output channels are computed in blocks of nearly equal size: 32 channels on a table that takes at most 14 are
 // 11 + 11 + 10, never 14 + 14 + 4. Weights are packed block by block.
@@ -42,6 +48,7 @@ struct ConvArgs {
   const float* slope;  // [oc]
   ptrdiff_t width;
   float* scratchpad;
+  int step = 1;  // columns from a cell to the next that is read: 2 where a cell holds two columns
 };
 using ConvKernel = void (*)(const ConvArgs&);
 
@@ -119,6 +126,32 @@ struct DeconvKernel {
   ConvKernel run;
 };
 inline constexpr int kDeconvKernels = 5;
+
+// ---- fixed point ---------------------------------------------------------------------------------------------------
+//
+// Activations are int16 of at most kFixedMost in magnitude, weights int16 above -32768, sums int32. Whoever packs the
+// weights proves that no sum overflows, so the order of a sum is free and every table gives the same bits.
+//
+// conv2d: `ic` and `oc` are planes of cells, two channels each. Weights: [block][ic][ky][cell of the row][channel of the
+// block], a cell each, and a block is of planes. Bias: [2 * oc] int32, with half a unit of the shift that follows.
+// Slope: [oc] of FixedActivation: sums are shifted, rounded down, saturated to int16, and multiplied by a factor in
+// 1/32768, by its sign, rounded half up.
+//
+// conv2d_planes: the same sums as floats, times a power of two, which is exact but for the rounding of the sum to a
+// float. `oc` are planes of floats. Weights as above, but blocks are of channels. Bias: [oc] int32. Slope: [oc] floats.
+//
+// Luma is one plane of cells that hold columns x and x + 1. Its kernels have `step` 2 and (kernel + 1) / 2 cells a row.
+
+inline constexpr int kFixedMost = 16383;
+/// What 1 is as luma: 32 for each code of 8 bits, with room for what overshoots between passes.
+inline constexpr int kFixedLuma = 32 * 255;
+
+/// How the sums of channels 2c and 2c + 1 become activations.
+struct FixedActivation {
+  int32_t shift[2];
+  int16_t positive[2], negative[2];  // at most kFixedMost in magnitude
+};
+inline constexpr int kFixedActivationCells = sizeof(FixedActivation) / sizeof(float);
 
 // ---- pixel I/O ----------------------------------------------------------------------------------------------------
 
@@ -201,8 +234,10 @@ struct CorrelateArgs {
   float* dst;  // [rows][columns]
 };
 
+/// Of one precision. Those of fixed point have pixel kernels that every one of them rounds alike.
 struct KernelTable {
   const char* isa;
+  Precision precision;
   int max_block;  // output channels that a convolution computes at a time
   ConvKernel conv2d;
   ConvKernel conv2d_narrow, winograd3, winograd5;  // null where conv2d serves
@@ -234,6 +269,12 @@ struct KernelTable {
   float (*prelu_backward)(const float* z, float slope, ptrdiff_t n, float* gradient);
   /// `iterations` rounds of independent multiply-adds; returns how many floating-point operations they were.
   double (*fma_loop)(long iterations);
+
+  // Of fixed point alone; what it has no use for is null: winograd, deconv2d and what training needs.
+  ConvKernel conv2d_planes;
+  /// Cells of columns x and x + 1 of a row of luma, for n columns: in units of 1 / kFixedLuma, rounded half up and
+  /// saturated; NaN is -kFixedMost. n + 1 floats are read, and whole vectors.
+  void (*to_cells)(const float* src, ptrdiff_t n, float* cells);
 };
 
 }  // namespace fsrcnn

@@ -1,5 +1,7 @@
 // Scalar twins of the kernels: naive loops, one output at a time, obviously right. Always compiled and always
-// reachable as isa="reference"; every other table is tested against this one.
+// reachable as isa="reference"; every other table is tested against this one. The twins of floats round as little as
+// they can, and others come close. Those of fixed point round as all do, to the bit: this file is compiled without
+// contraction.
 #include <cmath>
 #include <cstring>
 
@@ -213,37 +215,212 @@ double fma_loop(long iterations) {
   return 2.0 * static_cast<double>(iterations);
 }
 
+// ---- fixed point --------------------------------------------------------------------------------------------------
+
+/// Two int16 with the bits of a float.
+struct Cell {
+  int16_t half[2];
+};
+
+Cell read_cell(const float* p) {
+  Cell cell;
+  std::memcpy(&cell, p, sizeof cell);
+  return cell;
+}
+
+void write_cell(float* p, Cell cell) { std::memcpy(p, &cell, sizeof cell); }
+
+int32_t read_int(const float* p) {
+  int32_t value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+/// The sum of channel `o` of `channels` at column x.
+int32_t fixed_sum(const ConvArgs& a, int o, int channels, ptrdiff_t x) {
+  const int columns = (a.kernel + a.step - 1) / a.step;
+  int32_t sum = read_int(a.bias + o);
+  for (int c = 0; c < a.ic; ++c) {
+    for (int ky = 0; ky < a.kernel; ++ky) {
+      for (int t = 0; t < columns; ++t) {
+        const Cell v = read_cell(a.src_rows[ky] + c * a.src_stride + x + t * a.step);
+        const Cell w = read_cell(a.weights + ((c * a.kernel + ky) * columns + t) * channels + o);
+        for (int i = 0; i < 2; ++i) sum += static_cast<int32_t>(v.half[i]) * w.half[i];
+      }
+    }
+  }
+  return sum;
+}
+
+int saturated(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
+
+void conv2d_fixed(const ConvArgs& a) {
+  for (int plane = 0; plane < a.oc; ++plane) {
+    FixedActivation activation;
+    std::memcpy(&activation, a.slope + plane * kFixedActivationCells, sizeof activation);
+    for (ptrdiff_t x = 0; x < a.width; ++x) {
+      Cell cell;
+      for (int i = 0; i < 2; ++i) {
+        const int32_t sum = fixed_sum(a, 2 * plane + i, 2 * a.oc, x) >> activation.shift[i];
+        const int value = saturated(sum, -32768, 32767);
+        const int factor = value > 0 ? activation.positive[i] : activation.negative[i];
+        cell.half[i] = static_cast<int16_t>((value * factor + 16384) >> 15);
+      }
+      write_cell(a.dst_rows[0] + plane * a.dst_stride + x, cell);
+    }
+  }
+}
+
+void conv2d_planes(const ConvArgs& a) {
+  for (int o = 0; o < a.oc; ++o) {
+    for (ptrdiff_t x = 0; x < a.width; ++x) {
+      a.dst_rows[0][o * a.dst_stride + x] = static_cast<float>(fixed_sum(a, o, a.oc, x)) * a.slope[o];
+    }
+  }
+}
+
+void to_cells(const float* src, ptrdiff_t n, float* cells) {
+  const auto fixed = [](float value) {
+    const float scaled = value * kFixedLuma;
+    const float raised = scaled > -kFixedMost ? scaled : -kFixedMost;  // of NaN, too
+    const float cut = raised > kFixedMost ? kFixedMost : raised;
+    return static_cast<int16_t>(static_cast<int>(cut + (kFixedMost + 0.5f)) - kFixedMost);
+  };
+  for (ptrdiff_t x = 0; x < n; ++x) write_cell(cells + x, {{fixed(src[x]), fixed(src[x + 1])}});
+}
+
+// The order of every operation is that of pixel_io-inl.h and finish-inl.h.
+
+void rgb_to_y_ordered(const float* r, const float* g, const float* b, ptrdiff_t n, float* y) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    float sum = 16.0f / 255 + 65.481f / 255 * r[x];
+    sum += 128.553f / 255 * g[x];
+    y[x] = sum + 24.966f / 255 * b[x];
+  }
+}
+
+void rgb_to_cbcr_ordered(const float* r, const float* g, const float* b, ptrdiff_t n, float* cb, float* cr) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    const float cb_rg = -37.797f / 255 * r[x] + -74.203f / 255 * g[x];
+    const float cr_rg = 112.0f / 255 * r[x] + -93.786f / 255 * g[x];
+    cb[x] = cb_rg + 112.0f / 255 * b[x];
+    cr[x] = cr_rg + -18.214f / 255 * b[x];
+  }
+}
+
+void ycbcr_to_rgb_ordered(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    const float y = (y_r[x] - 16.0f / 255) * (255.0f / 219), cb = cb_g[x], cr = cr_b[x];
+    y_r[x] = y + 1.5960267f * cr;
+    const float y_and_cb = y + -0.3917623f * cb;
+    cb_g[x] = y_and_cb + -0.8129676f * cr;
+    cr_b[x] = y + 2.0172321f * cb;
+  }
+}
+
+void blend_ordered(const float* const* src, const float* weights, int count, ptrdiff_t n, float* dst) {
+  for (ptrdiff_t x = 0; x < n; ++x) {
+    float sum = weights[0] * src[0][x];
+    for (int i = 1; i < count; ++i) sum += weights[i] * src[i][x];
+    dst[x] = sum;
+  }
+}
+
+void blend4_ordered(const float* const* src, const float* weights, ptrdiff_t n, float* dst) {
+  blend_ordered(src, weights, 4, n, dst);
+}
+
+void slope_ordered(const SlopeArgs& a) {
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    float sum_y = 0, sum_c = 0, sum_yy = 0, sum_cc = 0, sum_yc = 0;
+    for (int j = 0; j < 3; ++j) {
+      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
+        const float dy = a.luma[j][i] - a.luma[1][x], dc = a.chroma[j][i] - a.chroma[1][x];
+        sum_y += dy;
+        sum_c += dc;
+        sum_yy += dy * dy;
+        sum_cc += dc * dc;
+        sum_yc += dy * dc;
+      }
+    }
+    constexpr float kNinth = 1.0f / 9;
+    const float mean_y = sum_y * kNinth, mean_c = sum_c * kNinth;
+    const float variance_y = sum_yy * kNinth - mean_y * mean_y, variance_c = sum_cc * kNinth - mean_c * mean_c;
+    const float covariance = sum_yc * kNinth - mean_y * mean_c;
+    const float spread_y = 0 > variance_y ? 0 : variance_y, spread_c = 0 > variance_c ? 0 : variance_c;
+    const float squared = covariance * covariance / (spread_y * spread_c + kSlopeTiny);
+    const float fit = 1 < squared ? 1 : squared;
+    const float steep = covariance / (spread_y + kSlopeNoise) * (fit * fit);
+    const float limit = (a.chroma_hi[x] - a.chroma_lo[x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
+    const float bounded = steep > limit ? limit : steep;
+    a.dst[x] = bounded < -limit ? -limit : bounded;
+  }
+}
+
 }  // namespace
 
 extern const KernelTable kReferenceTable;
 const KernelTable kReferenceTable = {
-    "reference",
-    1 << 20,  // one block
-    conv2d,
-    nullptr,
-    nullptr,
-    nullptr,
-    {{2, 4, 1, deconv2d<2, 4>},
-     {3, 3, 1, deconv2d<3, 3>},
-     {3, 4, 1, deconv2d<3, 4>},
-     {4, 3, 1, deconv2d<4, 3>},
-     {4, 4, 1, deconv2d<4, 4>}},
-    {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
-    {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
-    rgb_to_y,
-    rgb_to_cbcr,
-    ycbcr_to_rgb,
-    blend4,
-    blend,
-    resample,
-    range5,
-    clamp,
-    slope,
-    guide,
-    correlate,
-    prelu_forward,
-    prelu_backward,
-    fma_loop,
+    .isa = "reference",
+    .precision = Precision::float32,
+    .max_block = 1 << 20,  // one block
+    .conv2d = conv2d,
+    .conv2d_narrow = nullptr,
+    .winograd3 = nullptr,
+    .winograd5 = nullptr,
+    .deconv2d = {{2, 4, 1, deconv2d<2, 4>},
+                 {3, 3, 1, deconv2d<3, 3>},
+                 {3, 4, 1, deconv2d<3, 4>},
+                 {4, 3, 1, deconv2d<4, 3>},
+                 {4, 4, 1, deconv2d<4, 4>}},
+    .load = {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
+    .store = {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
+    .rgb_to_y = rgb_to_y,
+    .rgb_to_cbcr = rgb_to_cbcr,
+    .ycbcr_to_rgb = ycbcr_to_rgb,
+    .blend4 = blend4,
+    .blend = blend,
+    .resample = resample,
+    .range5 = range5,
+    .clamp = clamp,
+    .slope = slope,
+    .guide = guide,
+    .correlate = correlate,
+    .prelu_forward = prelu_forward,
+    .prelu_backward = prelu_backward,
+    .fma_loop = fma_loop,
+    .conv2d_planes = nullptr,
+    .to_cells = nullptr,
+};
+
+extern const KernelTable kReferenceFixedTable;
+const KernelTable kReferenceFixedTable = {
+    .isa = "reference",
+    .precision = Precision::int16,
+    .max_block = 1 << 20,
+    .conv2d = conv2d_fixed,
+    .conv2d_narrow = nullptr,
+    .winograd3 = nullptr,
+    .winograd5 = nullptr,
+    .deconv2d = {},
+    .load = {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
+    .store = {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
+    .rgb_to_y = rgb_to_y_ordered,
+    .rgb_to_cbcr = rgb_to_cbcr_ordered,
+    .ycbcr_to_rgb = ycbcr_to_rgb_ordered,
+    .blend4 = blend4_ordered,
+    .blend = blend_ordered,
+    .resample = resample,
+    .range5 = range5,
+    .clamp = clamp,
+    .slope = slope_ordered,
+    .guide = guide,
+    .correlate = nullptr,
+    .prelu_forward = nullptr,
+    .prelu_backward = nullptr,
+    .fma_loop = nullptr,
+    .conv2d_planes = conv2d_planes,
+    .to_cells = to_cells,
 };
 
 }  // namespace fsrcnn

@@ -1,18 +1,24 @@
-// Gathers the kernels compiled in this translation unit into the table `FSRCNN_TABLE`, its only exported symbol.
+// Gathers the kernels compiled in this translation unit into the table `FSRCNN_TABLE`, its only exported symbol: those
+// of fixed point where FSRCNN_FIXED is defined.
 #pragma once
 
+#include "cells-inl.h"
 #include "conv2d-inl.h"
-#include "deconv2d-inl.h"
 #include "finish-inl.h"
-#include "gradient-inl.h"
 #include "kernels.h"
 #include "pixel_io-inl.h"
 #include "resample-inl.h"
 #include "simd-inl.h"
+#if !defined(FSRCNN_FIXED)
+#include "deconv2d-inl.h"
+#include "gradient-inl.h"
 #include "winograd3-inl.h"
 #include "winograd5-inl.h"
+#endif
 
 namespace fsrcnn {
+
+#if !defined(FSRCNN_FIXED)
 namespace {
 
 // Enough independent chains to cover latency 4 on two units; with two constants they fill 16 registers.
@@ -36,33 +42,56 @@ double fma_loop(long iterations) {
 }
 
 }  // namespace
+#endif
 
 extern const KernelTable FSRCNN_TABLE;
 const KernelTable FSRCNN_TABLE = {
-    FSRCNN_ISA_NAME,
-    kMaxBlock,
-    conv2d,
-    conv2d_narrow,
-    winograd3,
-    winograd5,
-    {deconv2d_kernel<2, 4>(), deconv2d_kernel<3, 3>(), deconv2d_kernel<3, 4>(), deconv2d_kernel<4, 3>(),
-     deconv2d_kernel<4, 4>()},
-    {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
-    {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
-    rgb_to_y,
-    rgb_to_cbcr,
-    ycbcr_to_rgb,
-    blend4,
-    blend,
-    resample,
-    range5,
-    clamp,
-    slope,
-    guide,
-    correlate,
-    prelu_forward,
-    prelu_backward,
-    fma_loop,
+    .isa = FSRCNN_ISA_NAME,
+#if defined(FSRCNN_FIXED)
+    .precision = Precision::int16,
+    .max_block = kMaxBlock,
+    .conv2d = conv2d_fixed,
+    .conv2d_narrow = nullptr,
+    .winograd3 = nullptr,
+    .winograd5 = nullptr,
+    .deconv2d = {},
+#else
+    .precision = Precision::float32,
+    .max_block = kMaxBlock,
+    .conv2d = conv2d,
+    .conv2d_narrow = conv2d_narrow,
+    .winograd3 = winograd3,
+    .winograd5 = winograd5,
+    .deconv2d = {deconv2d_kernel<2, 4>(), deconv2d_kernel<3, 3>(), deconv2d_kernel<3, 4>(), deconv2d_kernel<4, 3>(),
+                 deconv2d_kernel<4, 4>()},
+#endif
+    .load = {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
+    .store = {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
+    .rgb_to_y = rgb_to_y,
+    .rgb_to_cbcr = rgb_to_cbcr,
+    .ycbcr_to_rgb = ycbcr_to_rgb,
+    .blend4 = blend4,
+    .blend = blend,
+    .resample = resample,
+    .range5 = range5,
+    .clamp = clamp,
+    .slope = slope,
+    .guide = guide,
+#if defined(FSRCNN_FIXED)
+    .correlate = nullptr,
+    .prelu_forward = nullptr,
+    .prelu_backward = nullptr,
+    .fma_loop = nullptr,
+    .conv2d_planes = conv2d_planes,
+    .to_cells = to_cells,
+#else
+    .correlate = correlate,
+    .prelu_forward = prelu_forward,
+    .prelu_backward = prelu_backward,
+    .fma_loop = fma_loop,
+    .conv2d_planes = nullptr,
+    .to_cells = nullptr,
+#endif
 };
 
 }  // namespace fsrcnn

@@ -1,0 +1,8 @@
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VNNI__)
+#error "compile with -mavx512f -mavx512bw -mavx512vnni"
+#endif
+
+#define FSRCNN_FIXED
+#define FSRCNN_TABLE kAvx512VnniFixedTable
+#define FSRCNN_ISA_NAME "avx512vnni"
+#include "table-inl.h"
