@@ -13,7 +13,7 @@ _F32 = npt.NDArray[np.float32]
 _Channels = tuple[int, int, int]
 
 def available_isas() -> list[str]:
-    """Names of the kernel sets this processor runs, slowest first: reference, baseline, avx2, avx512."""
+    """Names of the kernel sets this processor runs, slowest first: reference, baseline, avx2 .."""
 
 def gather_rows(row: int, kernel: int, height: int, padding: str) -> list[int]:
     """Source rows that the ``kernel`` taps of output row ``row`` read; -1 is the row of zeros."""
@@ -60,6 +60,7 @@ class Network:
         enlarged: bool = False,
         plus_bicubic: bool = False,
         algorithm: str = "winograd",
+        precision: str = "float32",
     ) -> None:
         """Pack a network.
 
@@ -77,10 +78,13 @@ class Network:
         have 3 ``planes`` and, in place of "y", the ``colour`` "ycbcr" (BT.601 of 16..235 and 16..240, over
         255) or "rgb".
         ``algorithm``: "winograd" where it applies, or "direct" everywhere (for tests and benchmarks).
+        ``precision``: "float32" or "int16", which takes nodes that follow each other from luma to the heads.
         """
 
     @property
     def isa(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     def run(
         self,
         src: npt.NDArray[Any],

@@ -67,7 +67,6 @@ ConvLayer to_layer(const FloatArray& weight, const FloatArray& bias, const Float
 
 using RangeTuple = std::tuple<int, int, int>;  // of, first, count
 using NodeTuple = std::tuple<FloatArray, FloatArray, FloatArray, int, RangeTuple, std::vector<RangeTuple>>;
-using RangesTuple = std::pair<FloatArray, FloatArray>;  // of a node's sums: least and largest
 using HeadTuple = std::tuple<FloatArray, FloatArray, int, int, int>;
 
 Channels to_channels(const RangeTuple& range) {
@@ -101,11 +100,7 @@ Head to_head(int stride, const HeadTuple& tuple, bool enlarged) {
 }
 
 Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
-               Colour colour, bool enlarged, bool plus_bicubic, const std::vector<RangesTuple>& ranges) {
-  if (!ranges.empty() && ranges.size() != nodes.size()) {
-    throw py::value_error("ranges are " + std::to_string(ranges.size()) + " for " + std::to_string(nodes.size()) +
-                          " nodes");
-  }
+               Colour colour, bool enlarged, bool plus_bicubic) {
   Model model{.nodes = {},
               .heads = {},
               .padding = parse_padding(padding),
@@ -113,10 +108,6 @@ Model to_model(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTupl
               .enlarged = enlarged,
               .colour = colour};
   for (const NodeTuple& node : nodes) model.nodes.push_back(to_node(node));
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    model.nodes[i].conv.low = to_vector(ranges[i].first);
-    model.nodes[i].conv.high = to_vector(ranges[i].second);
-  }
   for (const auto& [stride, head] : heads) model.heads.push_back(to_head(stride, head, enlarged));
   return model;
 }
@@ -188,10 +179,10 @@ class Network {
  public:
   Network(const std::vector<NodeTuple>& nodes, const std::map<int, HeadTuple>& heads, const std::string& padding,
           const std::string& isa, int planes, const std::string& colour, bool enlarged, bool plus_bicubic,
-          const std::string& algorithm, const std::string& precision, const std::vector<RangesTuple>& ranges)
+          const std::string& algorithm, const std::string& precision)
       : isa_(isa),
         precision_(precision),
-        upscaler_(to_model(nodes, heads, padding, parse_colour(colour, planes), enlarged, plus_bicubic, ranges),
+        upscaler_(to_model(nodes, heads, padding, parse_colour(colour, planes), enlarged, plus_bicubic),
                   table_by_name(isa, parse_precision(precision)), parse_algorithm(algorithm)),
         planes_(upscaler_.kernels()) {}
 
@@ -313,12 +304,10 @@ PYBIND11_MODULE(_core, m) {
            py::arg("threads"), py::arg("overshoot") = 0.0f);
   py::class_<Network>(m, "Network")
       .def(py::init<const std::vector<NodeTuple>&, const std::map<int, HeadTuple>&, const std::string&,
-                    const std::string&, int, const std::string&, bool, bool, const std::string&, const std::string&,
-                    const std::vector<RangesTuple>&>(),
+                    const std::string&, int, const std::string&, bool, bool, const std::string&, const std::string&>(),
            py::arg("nodes"), py::arg("heads"), py::arg("padding"), py::arg("isa"), py::kw_only(), py::arg("planes") = 1,
            py::arg("colour") = "y", py::arg("enlarged") = false, py::arg("plus_bicubic") = false,
-           py::arg("algorithm") = "winograd", py::arg("precision") = "float32",
-           py::arg("ranges") = std::vector<RangesTuple>{})
+           py::arg("algorithm") = "winograd", py::arg("precision") = "float32")
       .def_property_readonly("isa", &Network::isa)
       .def_property_readonly("precision", &Network::precision)
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 namespace fsrcnn {
 namespace {
@@ -13,8 +14,9 @@ constexpr double kMostSum = 0x1p31;
 constexpr double kMostSum3 = 0x1p30;
 constexpr int kMostWeight = 32767;
 
-// Sums were measured on some pictures; others may go beyond by so much before they are cut off.
-constexpr double kHeadroom = 1.5;
+// Sums are measured on one picture; others may go beyond by so much before they are cut off. Hostile pictures of other
+// kinds went to 1.49 times what was measured, and pictures that follow the gradient of a channel to 1.55 times.
+constexpr double kHeadroom = 1.6;
 // No channel's sums are taken to be smaller than this.
 constexpr double kLeastSum = 0x1p-10;
 
@@ -76,20 +78,114 @@ void add_channel(FixedConv& conv, const ConvLayer& layer, const std::vector<Fixe
     conv.shift.push_back(shift);
     return;
   }
-  throw std::invalid_argument(name + ": channel " + std::to_string(o) + " does not fit 32 bits in fixed point");
+  throw std::invalid_argument("precision=int16: " + name + ": channel " + std::to_string(o) + " does not fit 32 bits in fixed point");
+}
+
+// ---- measuring ----------------------------------------------------------------------------------------------------
+
+constexpr int kTestSide = 96, kTileSide = 16;
+constexpr int kMostReach = kTestSide / 3;  // of a network, so that enough is left of it
+
+/// Features of a picture, the channels of a pixel together.
+struct Pixels {
+  int side, channels;
+  std::vector<float> values;
+
+  const float* at(int y, int x) const { return &values[(static_cast<std::size_t>(y) * side + x) * channels]; }
+};
+
+/// Tiles of noise in black and white, of several densities, of grey noise, checkerboards and stripes, in blocks of 1 to
+/// 4 pixels.
+Pixels test_picture() {
+  Pixels picture{kTestSide, 1, std::vector<float>(static_cast<std::size_t>(kTestSide) * kTestSide)};
+  constexpr int kTiles = kTestSide / kTileSide;
+  uint32_t state = 1;
+  for (int tile = 0; tile < kTiles * kTiles; ++tile) {
+    uint32_t noise[kTileSide][kTileSide];
+    for (auto& row : noise) {
+      for (uint32_t& value : row) value = (state = state * 1664525 + 1013904223) >> 24;
+    }
+    const int block = tile / 8 % 4 + 1;
+    for (int y = 0; y < kTileSide; ++y) {
+      for (int x = 0; x < kTileSide; ++x) {
+        const int row = y / block, column = x / block;
+        const uint32_t grey = noise[row][column];
+        const bool white[] = {grey < 128,
+                              grey < 128,
+                              grey < 128,
+                              grey < 32,
+                              grey < 224,
+                              (row + column) % 2 == 1,
+                              (tile % 16 < 8 ? row : column) % 2 == 1};
+        const float value = tile % 8 == 7 ? static_cast<float>(grey) / 255 : static_cast<float>(white[tile % 8]);
+        const int top = tile / kTiles * kTileSide, left = tile % kTiles * kTileSide;
+        picture.values[static_cast<std::size_t>(top + y) * kTestSide + left + x] = value;
+      }
+    }
+  }
+  return picture;
+}
+
+/// Sums of a layer, where all its taps are pixels.
+Pixels sums_of(const ConvLayer& layer, const Pixels& in) {
+  const int kernel = layer.kernel, ic = layer.ic, oc = layer.oc, side = in.side - kernel + 1;
+  std::vector<float> weights;  // [ky][kx][ic][oc]
+  for (int tap = 0; tap < kernel * kernel; ++tap) {
+    for (int c = 0; c < ic; ++c) {
+      for (int o = 0; o < oc; ++o) {
+        weights.push_back(layer.weight[(static_cast<std::size_t>(o) * ic + c) * kernel * kernel + tap]);
+      }
+    }
+  }
+  Pixels out{side, oc, {}};
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) {
+      out.values.insert(out.values.end(), layer.bias.begin(), layer.bias.end());
+      float* const sums = &out.values[out.values.size() - static_cast<std::size_t>(oc)];
+      const float* w = weights.data();
+      for (int tap = 0; tap < kernel * kernel; ++tap) {
+        const float* const pixel = in.at(y + tap / kernel, x + tap % kernel);
+        for (int c = 0; c < ic; ++c, w += oc) {
+          for (int o = 0; o < oc; ++o) sums[o] += w[o] * pixel[c];
+        }
+      }
+    }
+  }
+  return out;
 }
 
 }  // namespace
 
+std::vector<SumRange> measure(const std::vector<Node>& nodes) {
+  std::vector<SumRange> ranges;
+  Pixels pixels = test_picture();
+  for (const Node& node : nodes) {
+    const ConvLayer& layer = node.conv;
+    const auto channels = static_cast<std::size_t>(layer.oc);
+    pixels = sums_of(layer, pixels);
+    SumRange range{std::vector<float>(channels), std::vector<float>(channels)};
+    for (std::size_t i = 0; i < pixels.values.size(); ++i) {
+      const std::size_t o = i % channels;
+      float& value = pixels.values[i];
+      range.low[o] = std::min(range.low[o], value);
+      range.high[o] = std::max(range.high[o], value);
+      value = value > 0 ? value : layer.slope[o] * value;
+    }
+    ranges.push_back(std::move(range));
+  }
+  return ranges;
+}
+
 std::vector<FixedChannel> fixed_luma() { return {{1.0 / kFixedLuma, -kFixedMost, kFixedMost}}; }
 
-FixedConv to_fixed(const ConvLayer& layer, const std::vector<FixedChannel>& in, const std::string& name) {
+FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vector<FixedChannel>& in,
+                   const std::string& name) {
   assert(static_cast<int>(in.size()) == layer.ic && layer.groups == 1);
   FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}};
   for (int o = 0; o < layer.oc; ++o) {
     const auto i = static_cast<std::size_t>(o);
-    const double above = std::max(kHeadroom * layer.high[i], kLeastSum);
-    const double below = std::max(-kHeadroom * layer.low[i], kLeastSum);
+    const double above = std::max(kHeadroom * range.high[i], kLeastSum);
+    const double below = std::max(-kHeadroom * range.low[i], kLeastSum);
     const double slope = layer.slope[i], steep = std::max(1.0, std::abs(slope));
     // One of the shifted sum, and one of the activation, which is the shifted sum times a factor of at most a half.
     const double unit = std::max(above, below) / 32767;
@@ -120,20 +216,18 @@ void validate_fixed(const Model& model) {
     if (!condition) throw std::invalid_argument("precision=int16: " + message);
   };
   require(model.colour == Colour::luma && !model.enlarged, "the network does not enlarge luma at its end");
+  int reach = 0;
   for (std::size_t i = 0; i < model.nodes.size(); ++i) {
     const Node& node = model.nodes[i];
     const std::string name = "nodes[" + std::to_string(i) + "]";
     require(node.source.of == static_cast<int>(i) && node.source.first == 0 &&
                 node.source.count == model.channels(node.source.of) && node.adds.empty() && node.conv.groups == 1,
             name + " is not one of a chain");
-    const auto channels = static_cast<std::size_t>(node.conv.oc);
-    require(node.conv.low.size() == channels && node.conv.high.size() == channels,
-            name + ": its sums were not measured");
-    for (std::size_t o = 0; o < channels; ++o) {
-      require(std::isfinite(node.conv.low[o]) && std::isfinite(node.conv.high[o]) && std::isfinite(node.conv.slope[o]),
-              name + ": what was measured is not finite");
-    }
+    for (const float slope : node.conv.slope) require(std::isfinite(slope), name + ": a slope is not finite");
+    reach += node.conv.kernel / 2;
   }
+  require(reach <= kMostReach, "the network reads " + std::to_string(reach) + " pixels around, more than " +
+                                   std::to_string(kMostReach));
 }
 
 }  // namespace fsrcnn

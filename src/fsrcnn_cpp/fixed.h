@@ -33,17 +33,27 @@ struct FixedConv {
   }
 };
 
+/// The least and the largest that the sums of a layer were, before the activation; by output channel.
+struct SumRange {
+  std::vector<float> low, high;
+};
+
+/// Runs the layers, which follow each other from luma on, over a picture that is harder than any photograph: noise of
+/// black and white, checkerboards and stripes.
+std::vector<SumRange> measure(const std::vector<Node>& nodes);
+
 /// What luma is as it goes in.
 std::vector<FixedChannel> fixed_luma();
 
-/// `name` is for messages. Throws std::invalid_argument for a layer whose sums were not measured, and for one of so
-/// large or so many weights that no scale keeps its sums from overflowing.
-FixedConv to_fixed(const ConvLayer& layer, const std::vector<FixedChannel>& in, const std::string& name);
+/// `name` is for messages. Throws std::invalid_argument for a layer of weights so large, or so many, that no scale
+/// keeps its sums from overflowing.
+FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vector<FixedChannel>& in,
+                   const std::string& name);
 /// The same of a layer that is not followed by an activation: 2^shift are 1.
 FixedConv to_fixed_planes(const ConvLayer& layer, const std::vector<FixedChannel>& in, const std::string& name);
 
 /// Throws std::invalid_argument unless a valid model is of a kind that is computed in fixed point: one layer after the
-/// other, without groups, from luma to the heads that enlarge it, each with its sums measured.
+/// other, without groups, from luma to the heads that enlarge it.
 void validate_fixed(const Model& model);
 
 }  // namespace fsrcnn

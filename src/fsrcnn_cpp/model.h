@@ -25,8 +25,6 @@ struct ConvLayer {
   std::vector<float> bias;    // [oc]
   std::vector<float> slope;   // [oc], of the PReLU; 0 is ReLU, 1 is no activation
   int groups = 1;             // group g reads channels g * ic / groups on and makes g * oc / groups on
-  std::vector<float> low{};   // [oc], or empty: the least that was measured of the sums before the activation
-  std::vector<float> high{};  // the same of the largest
 };
 
 /// A convolution of a channel range, and what is added to its activations.

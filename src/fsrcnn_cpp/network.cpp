@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "bicubic.h"
 #include "common.h"
@@ -15,40 +16,6 @@ const Model& validated(const Model& model, const KernelTable& kernels) {
   return model;
 }
 
-/// What the last result is as integers, and all on the way there.
-struct FixedTrunk {
-  std::vector<FixedConv> convs;
-  std::vector<FixedChannel> out = fixed_luma();
-
-  explicit FixedTrunk(const std::vector<Node>& nodes) {
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      convs.push_back(to_fixed(nodes[i].conv, out, "nodes[" + std::to_string(i) + "]"));
-      out = convs.back().out;
-    }
-  }
-};
-
-std::vector<PackedConv> pack_nodes(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
-  std::vector<PackedConv> convs;
-  if (kernels.precision == Precision::int16) {
-    for (const FixedConv& conv : FixedTrunk(model.nodes).convs) convs.push_back(pack(conv, kernels));
-  } else {
-    for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
-  }
-  return convs;
-}
-
-std::vector<PackedHead> pack_heads(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
-  std::vector<PackedHead> heads;
-  if (kernels.precision == Precision::int16) {
-    const FixedTrunk trunk(model.nodes);
-    for (const Head& head : model.heads) heads.push_back(pack(head, trunk.out, kernels));
-  } else {
-    for (const Head& head : model.heads) heads.push_back(pack(head, kernels, algorithm));
-  }
-  return heads;
-}
-
 std::vector<Access> access_of(const std::vector<PackedConv>& convs) {
   std::vector<Access> access;
   for (const PackedConv& conv : convs) {
@@ -59,14 +26,38 @@ std::vector<Access> access_of(const std::vector<PackedConv>& convs) {
 
 }  // namespace
 
+struct PackedNetwork::Layers {
+  Layers(const Model& model, const KernelTable& kernels, Algorithm algorithm) {
+    if (kernels.precision == Precision::int16) {
+      const std::vector<SumRange> ranges = measure(model.nodes);
+      std::vector<FixedChannel> made = fixed_luma();
+      for (std::size_t i = 0; i < model.nodes.size(); ++i) {
+        const FixedConv conv = to_fixed(model.nodes[i].conv, ranges[i], made, "nodes[" + std::to_string(i) + "]");
+        convs.push_back(pack(conv, conv.kernel / 2, kernels));
+        made = conv.out;
+      }
+      for (const Head& head : model.heads) heads.push_back(pack(head, made, kernels));
+    } else {
+      for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
+      for (const Head& head : model.heads) heads.push_back(pack(head, kernels, algorithm));
+    }
+  }
+
+  std::vector<PackedConv> convs;
+  std::vector<PackedHead> heads;
+};
+
 PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm)
+    : PackedNetwork(model, table, Layers(validated(model, table), table, algorithm)) {}
+
+PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Layers&& layers)
     : kernels(table),
-      padding(validated(model, table).padding),
+      padding(model.padding),
       plus_bicubic(model.plus_bicubic),
       enlarged(model.enlarged),
       colour(model.colour),
-      convs(pack_nodes(model, table, algorithm)),
-      heads(pack_heads(model, table, algorithm)),
+      convs(std::move(layers.convs)),
+      heads(std::move(layers.heads)),
       plan(model, access_of(convs)) {}
 
 const PackedHead* PackedNetwork::head(int scale) const {

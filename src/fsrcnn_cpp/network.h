@@ -35,6 +35,10 @@ struct PackedNetwork {
   std::vector<PackedConv> convs;  // by node
   std::vector<PackedHead> heads;
   Plan plan;
+
+ private:
+  struct Layers;
+  PackedNetwork(const Model& model, const KernelTable& kernels, Layers&& layers);
 };
 
 }  // namespace fsrcnn

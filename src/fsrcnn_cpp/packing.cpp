@@ -270,9 +270,45 @@ void put_cell(float* cell, int16_t low, int16_t high) {
   std::memcpy(cell, halves, sizeof halves);
 }
 
-/// `planes`: whether sums are handed out as floats.
-PackedConv pack_fixed(const FixedConv& conv, int before, const KernelTable& kernels, bool planes) {
-  const bool luma = conv.ic == 1 && !planes;
+}  // namespace
+
+ConvArgs PackedConv::args(int index) const {
+  const auto part = [&](const AlignedBuffer& buffer) { return buffer.data() + buffer.size() / groups * index; };
+  return {nullptr,       0,          nullptr,     0, ic / groups, oc / groups, kernel,
+          part(weights), part(bias), part(slope), 0, nullptr,     step};
+}
+
+PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm) {
+  return pack_conv(layer, layer.kernel / 2, kernels, algorithm);
+}
+
+PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
+  const int first = head.first_tap(), last = head.last_tap(), taps = last - first + 1;
+  if (!head.enlarges) {
+    const int planes = static_cast<int>(head.bias.size());
+    const std::vector<float> slope(head.bias.size(), 1.0f);
+    return {head.stride, head.border,
+            pack({head.ic, planes, head.kernel, head.weight, head.bias, slope}, kernels, algorithm)};
+  }
+  const DeconvKernel* const end = kernels.deconv2d + kDeconvKernels;
+  const DeconvKernel* const deconv = std::find_if(kernels.deconv2d, end, [&](const DeconvKernel& candidate) {
+    return head.kernel == kDeconvKernel && candidate.stride == head.stride && candidate.pad == head.pad;
+  });
+  // Where the taps of a 9x9 head are not symmetric, the convolution would be mostly zeros.
+  const bool subpixel = deconv == end || (algorithm == Algorithm::winograd && kernels.winograd3 && first == -last);
+  if (subpixel) {
+    return {head.stride, head.border, pack_conv(subpixel_layer(head, first, last), -first, kernels, algorithm)};
+  }
+  const int phases = head.stride * head.stride;
+  PackedConv packed{deconv->run, head.ic, phases, 1, taps, -first, taps, 1, std::max(-first, last), 0, {}, {}, {}};
+  packed.weights = pack_phases(head, deconv->phase_rows);
+  packed.bias = AlignedBuffer(phases);
+  std::fill_n(packed.bias.data(), phases, head.bias[0]);
+  return {head.stride, head.border, std::move(packed)};
+}
+
+PackedConv pack(const FixedConv& conv, int before, const KernelTable& kernels) {
+  const bool planes = conv.positive.empty(), luma = conv.ic == 1 && !planes;
   const int step = luma ? 2 : 1, kernel = conv.kernel, columns = (kernel + step - 1) / step;
   const int ic = luma ? 1 : (conv.ic + 1) / 2, oc = planes ? conv.oc : (conv.oc + 1) / 2;
   const int after = kernel - 1 - before, channels = planes ? 1 : 2;  // of a plane that is made
@@ -328,53 +364,12 @@ PackedConv pack_fixed(const FixedConv& conv, int before, const KernelTable& kern
   return packed;
 }
 
-}  // namespace
-
-ConvArgs PackedConv::args(int index) const {
-  const auto part = [&](const AlignedBuffer& buffer) { return buffer.data() + buffer.size() / groups * index; };
-  return {nullptr,       0,          nullptr,     0, ic / groups, oc / groups, kernel,
-          part(weights), part(bias), part(slope), 0, nullptr,     step};
-}
-
-PackedConv pack(const ConvLayer& layer, const KernelTable& kernels, Algorithm algorithm) {
-  return pack_conv(layer, layer.kernel / 2, kernels, algorithm);
-}
-
-PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorithm) {
-  const int first = head.first_tap(), last = head.last_tap(), taps = last - first + 1;
-  if (!head.enlarges) {
-    const int planes = static_cast<int>(head.bias.size());
-    const std::vector<float> slope(head.bias.size(), 1.0f);
-    return {head.stride, head.border,
-            pack({head.ic, planes, head.kernel, head.weight, head.bias, slope}, kernels, algorithm)};
-  }
-  const DeconvKernel* const end = kernels.deconv2d + kDeconvKernels;
-  const DeconvKernel* const deconv = std::find_if(kernels.deconv2d, end, [&](const DeconvKernel& candidate) {
-    return head.kernel == kDeconvKernel && candidate.stride == head.stride && candidate.pad == head.pad;
-  });
-  // Where the taps of a 9x9 head are not symmetric, the convolution would be mostly zeros.
-  const bool subpixel = deconv == end || (algorithm == Algorithm::winograd && kernels.winograd3 && first == -last);
-  if (subpixel) {
-    return {head.stride, head.border, pack_conv(subpixel_layer(head, first, last), -first, kernels, algorithm)};
-  }
-  const int phases = head.stride * head.stride;
-  PackedConv packed{deconv->run, head.ic, phases, 1, taps, -first, taps, 1, std::max(-first, last), 0, {}, {}, {}};
-  packed.weights = pack_phases(head, deconv->phase_rows);
-  packed.bias = AlignedBuffer(phases);
-  std::fill_n(packed.bias.data(), phases, head.bias[0]);
-  return {head.stride, head.border, std::move(packed)};
-}
-
-PackedConv pack(const FixedConv& conv, const KernelTable& kernels) {
-  return pack_fixed(conv, conv.kernel / 2, kernels, false);
-}
-
 PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels) {
   assert(head.enlarges);
   const int first = head.first_tap();
   const FixedConv conv = to_fixed_planes(subpixel_layer(head, first, head.last_tap()), in,
                                          "heads[" + std::to_string(head.stride) + "]");
-  return {head.stride, head.border, pack_fixed(conv, -first, kernels, true)};
+  return {head.stride, head.border, pack(conv, -first, kernels)};
 }
 
 void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,

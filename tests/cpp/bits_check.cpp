@@ -128,6 +128,35 @@ void check_resized_bits(const KernelTable& table) {
   report(table.isa, "any size: strips and threads change no bit", cases, failures);
 }
 
+/// Fixed point gives the picture of the scalar twins to the bit, whatever the samples, the strips and the threads.
+void check_fixed_bits(const KernelTable& table) {
+  const std::vector<Geometry> geometries = {{23, 61, 1, SampleType::u8},  {9, 70, 3, SampleType::u16},
+                                            {12, 17, 4, SampleType::f32}, {1, 1, 1, SampleType::f32},
+                                            {2, 5, 2, SampleType::u8},    {14, 37, 3, SampleType::u8}};
+  const KernelTable& twins = table_by_name("reference", Precision::int16);
+  long cases = 0, failures = 0;
+  for (const Setup& setup : kSetups) {
+    if (setup.enlarged) continue;
+    const Upscaler upscaler(setup.model(), table, setup.algorithm), twin(setup.model(), twins, setup.algorithm);
+    for (const Geometry& g : geometries) {
+      const std::vector<Picture> expected = run(twin, g, {2, 3, 4}, 1, g.width, setup.finish);
+      for (const int threads : {1, 3, 8}) {
+        for (const std::ptrdiff_t strip_width : {0, 4, 16, 36}) {
+          ++cases;
+          failures += run(upscaler, g, {2, 3, 4}, threads, strip_width, setup.finish) != expected;
+        }
+        ++cases;
+        failures += run(upscaler, g, {3}, threads, 0, setup.finish)[0] != expected[1];
+      }
+    }
+    for (const Resize& r : resizes()) {
+      ++cases;
+      failures += resize(upscaler, r, 2, 20, setup.finish) != resize(twin, r, 1, 0, setup.finish);
+    }
+  }
+  report(table.isa, "fixed point: the scalar twins' picture to the bit", cases, failures);
+}
+
 /// One pass and no filter, or one that leaves all as it is, must give what the network gives.
 void check_resized_against_run(const KernelTable& table) {
   long cases = 0, failures = 0;

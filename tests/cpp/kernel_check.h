@@ -14,6 +14,10 @@ bool check_deconv2d(const KernelTable& table);
 bool check_gradient(const KernelTable& table);
 bool check_pixel_io(const KernelTable& table);
 bool check_finish(const KernelTable& table);
+/// Of fixed point.
+bool check_fixed_conv2d(const KernelTable& table);
+bool check_to_cells(const KernelTable& table);
+bool check_proof();
 
 /// Prints rates at the networks' shapes.
 void bench(const KernelTable& table);

@@ -13,7 +13,7 @@ namespace {
 
 int run_checks(int argc, char** argv) {
   if (argc == 2 && std::string(argv[1]) == "--list") {
-    for (const KernelTable* table : available_tables()) std::printf("%s\n", table->isa);
+    for (const KernelSet& set : available_sets()) std::printf("%s\n", set.isa);
     return 0;
   }
   std::string isa;
@@ -31,9 +31,12 @@ int run_checks(int argc, char** argv) {
   check_plans();
   check_arena();
   bool found = false;
-  for (const KernelTable* table : available_tables()) {
-    if (!isa.empty() && isa != table->isa) continue;
+  for (const KernelSet& set : available_sets()) {
+    if (!isa.empty() && isa != set.isa) continue;
     found = true;
+    check_fixed_bits(*set.int16);
+    const KernelTable* const table = set.float32;
+    if (std::string(set.isa) != table->isa) continue;  // it has been checked
     check_numbers(*table);
     check_arguments(*table);
     check_graphs(*table);

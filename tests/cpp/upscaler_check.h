@@ -172,6 +172,7 @@ inline constexpr Setup kSetups[] = {
 void check_arguments(const KernelTable& table);
 void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);
+void check_fixed_bits(const KernelTable& table);
 void check_resized_bits(const KernelTable& table);
 void check_resized_against_run(const KernelTable& table);
 void check_numbers(const KernelTable& table);

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args
 
 from fsrcnn_rt.cli.commands import COMMANDS
-from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions
+from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions, Precision
 from fsrcnn_rt.engine.runtime import available_isas
 from fsrcnn_rt.engine.sizes import MAX_SCALE, Box, Goal, goals_of
 from fsrcnn_rt.engine.upscaler import Upscaler
@@ -171,6 +171,11 @@ def add_engine_options(
             "default": "guided",
             "help": "chroma that follows the sharp luma (default: guided), or is bicubic, or the network on "
             "each of red, green and blue, in three times the time",
+        },
+        "precision": {
+            "choices": get_args(Precision),
+            "default": "float32",
+            "help": "float32 (default), int16, the same to the bit on every processor, or auto: int16 for 8 bits",
         },
         "threads": {"type": int, "metavar": "N", "help": threads},
         "isa": {

@@ -16,6 +16,7 @@ from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.engine.variants import Content, Denoise
 
 Colour: TypeAlias = Literal["guided", "bicubic", "rgb"]
+Precision: TypeAlias = Literal["auto", "float32", "int16"]
 
 MAX_STRENGTH = 1.5
 
@@ -28,6 +29,7 @@ class EngineOptions(TypedDict, total=False):
     strength: float
     colour: Colour
     guard: bool
+    precision: Precision
     threads: int | None
     isa: str | None
 
@@ -44,13 +46,16 @@ class Options:
     strength: float = 1.0
     colour: Colour = "guided"
     guard: bool = True
+    precision: Precision = "float32"
     threads: int | None = None
     isa: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", check_strength(self.strength))
-        if self.colour not in get_args(Colour):
-            raise ValueError(f"colour={self.colour!r} is none of {', '.join(get_args(Colour))}")
+        for name, choices in ("colour", Colour), ("precision", Precision):
+            value = getattr(self, name)
+            if value not in get_args(choices):
+                raise ValueError(f"{name}={value!r} is none of {', '.join(get_args(choices))}")
         if not isinstance(self.guard, bool):
             raise TypeError(f"guard={self.guard!r} is neither True nor False")
         if self.threads is not None:  # else the environment is asked, where the upscaler is made

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from fsrcnn_rt.engine.arrays import (
     to_compute,
 )
 from fsrcnn_rt.engine.content import is_graphics
-from fsrcnn_rt.engine.options import Colour, EngineOptions, Options
+from fsrcnn_rt.engine.options import Colour, EngineOptions, Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
@@ -95,6 +95,11 @@ class Upscaler:
     widened by 0.27 of that range and 0.01 of full scale. No weights can leave it; sound ones rarely touch it.
     A window with an infinity in it bounds nothing, and NaN is neither counted nor hidden.
 
+    ``precision``: what the network computes with. "float32"; "int16", by which every kernel set and every
+    number of threads gives the same picture to the bit, within one code of 8 bits of what floats give for a
+    photograph; or "auto": int16 for pictures of 8 bits where the network is one that has it, layer after
+    layer from luma to its heads as in FSRCNN, else float32. See docs/fixed-point.md.
+
     ``threads``: threads per call, 1..1024; default ``FSRCNN_RT_THREADS``, else the CPUs this process may use.
     ``isa``: one of :func:`~fsrcnn_rt.available_isas`; default ``FSRCNN_RT_ISA``, else the fastest.
 
@@ -102,7 +107,10 @@ class Upscaler:
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
+    __slots__ = (
+        *("_choice", "_finish", "_isa", "_loaded", "_model", "_networks", "_options", "_threads"),
+        "_weights",
+    )
 
     def __init__(self, model: ModelLike = "fsrcnn", **options: Unpack[EngineOptions]) -> None:
         self._options = Options(**options)
@@ -114,15 +122,19 @@ class Upscaler:
             "guided": self.colour == "guided",
         }
         self._threads = resolve_threads(self._options.threads)
-        isa = resolve_isa(self._options.isa)
+        self._isa = resolve_isa(self._options.isa)
         self._weights = self._choice.settled
         name = self._weights.name if self._weights else model
         self._model = name if isinstance(name, Model) else load(name)
         if not self._choice.has_variants:
             self._weights = Weights(self._model.name)
-        self._network = _packed(self._model, isa)
+        # By precision; made when the first picture needs them, but for one that is asked for.
+        self._networks: dict[str, _core.Network] = {}
+        self._network_for(np.dtype(np.uint8))
         # By name, shared with what `choose` gives. No lock: at worst two threads load the same weights.
-        self._loaded: dict[object, tuple[Model, _core.Network]] = {name: (self._model, self._network)}
+        self._loaded: dict[object, tuple[Model, dict[str, _core.Network]]] = {
+            name: (self._model, self._networks)
+        }
 
     def __repr__(self) -> str:
         return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
@@ -153,7 +165,7 @@ class Upscaler:
     @property
     def isa(self) -> str:
         """Name of the kernel set in use."""
-        return self._network.isa
+        return self._isa
 
     @property
     def threads(self) -> int:
@@ -169,6 +181,17 @@ class Upscaler:
     def colour(self) -> Colour:
         """How chroma is made."""
         return self._options.colour
+
+    @property
+    def precision(self) -> Precision:
+        """What the network is to compute with; "auto" where that depends on the picture."""
+        return self._options.precision
+
+    def precision_for(self, dtype: npt.DTypeLike) -> Literal["float32", "int16"]:
+        """Tell what the network computes with for pictures of a dtype."""
+        if self._options.precision != "auto":
+            return self._options.precision
+        return "int16" if np.dtype(dtype) == np.uint8 and self._model.architecture.is_chain else "float32"
 
     @property
     def guard(self) -> bool:
@@ -378,17 +401,18 @@ class Upscaler:
         for one, other in combinations([*planes, *out], 2):
             if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
                 raise ValueError("out overlaps planes or itself in memory")
+        network = self._network_for(layout.dtype)
         exact = exact_scale((width, height), target, self.scales)
         if exact:
-            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
+            network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
         else:
             chain = passes((width, height), target, self.scales)
-            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
+            network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
         for plane, result in zip(planes[1:], out[1:], strict=True):
             if exact:
-                self._network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
+                network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
             else:
-                self._network.bicubic_resize(
+                network.bicubic_resize(
                     plane, result, (width, height), target, self._threads, bits=bits, siting=layout.siting
                 )
         return list(out)
@@ -408,10 +432,21 @@ class Upscaler:
         chosen._weights = self._choice.settle(loss, is_graphics)
         name = chosen._weights.name
         if name not in self._loaded:
-            model = load(name)
-            self._loaded[name] = model, _packed(model, self.isa)
-        chosen._model, chosen._network = self._loaded[name]
+            self._loaded[name] = load(name), {}
+        chosen._model, chosen._networks = self._loaded[name]
         return chosen
+
+    @property
+    def _network(self) -> _core.Network:
+        """What pictures of 8 bits go through."""
+        return self._network_for(np.dtype(np.uint8))
+
+    def _network_for(self, dtype: np.dtype[Any]) -> _core.Network:
+        """Give the network for pictures of a dtype. No lock: at worst two threads pack the same weights."""
+        precision = self.precision_for(dtype)
+        if precision not in self._networks:
+            self._networks[precision] = _packed(self._model, self._isa, precision)
+        return self._networks[precision]
 
     def _upscale(
         self,
@@ -484,6 +519,7 @@ class Upscaler:
         progress: PictureProgress | None,
     ) -> None:
         """Write into ``views`` what ``image`` becomes."""
+        network = self._network_for(image.dtype)
         together: dict[int, AnyArray] = {}
         others: list[Goal] = []
         for goal, size in sizes.items():
@@ -497,14 +533,14 @@ class Upscaler:
             src = extend_colour(image, self._model.reach + BICUBIC_REACH)
             for part in self._by_the_filter(image):
                 for scale, result in together.items():
-                    self._network.bicubic(src[part], result[part], scale, threads)
+                    network.bicubic(src[part], result[part], scale, threads)
             width, height = source
             step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
             for first in range(0, height, step):
                 end = min(height, first + step)
                 for part in self._by_the_network(image):
                     planes = {scale: result[part] for scale, result in together.items()}
-                    self._network.run(src[part], planes, threads, rows=(first, end), **self._finish)
+                    network.run(src[part], planes, threads, rows=(first, end), **self._finish)
                 if progress:
                     progress(end / height / (1 + len(others)))
         for number, goal in enumerate(others, 2 if together else 1):
@@ -517,9 +553,9 @@ class Upscaler:
                 around = reach(self._model.reach, source, size, chain)
                 src = extend_colour(image, around + BICUBIC_REACH)
                 for part in self._by_the_network(image):
-                    self._network.resize(src[part], views[goal][part], chain, threads, **self._finish)
+                    network.resize(src[part], views[goal][part], chain, threads, **self._finish)
                 for part in self._by_the_filter(image):
-                    self._network.bicubic_resize(src[part], views[goal][part], source, size, threads)
+                    network.bicubic_resize(src[part], views[goal][part], source, size, threads)
             if progress:
                 progress(number / (len(others) + bool(together)))
 
@@ -641,7 +677,7 @@ def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options
     return Upscaler(choice.model, **options.as_keywords())
 
 
-def _packed(model: Model, isa: str) -> _core.Network:
+def _packed(model: Model, isa: str, precision: str) -> _core.Network:
     """Bring the weights of a model into the order in which the kernels read them."""
     return _core.Network(
         [
@@ -665,6 +701,7 @@ def _packed(model: Model, isa: str) -> _core.Network:
         colour=model.colour,
         enlarged=model.enlarged,
         plus_bicubic=model.plus_bicubic,
+        precision=precision,
     )
 
 

@@ -39,6 +39,7 @@ class FpsReport:
     gflops: float
     calls: int
     isa: str
+    precision: str
     threads: int
     model: str
     input_size: tuple[int, int]
@@ -94,6 +95,7 @@ def measure_fps(
         gflops=2e-9 * upscaler.model.macs_per_pixel(scale) * width * height / median,
         calls=len(times),
         isa=upscaler.isa,
+        precision=upscaler.precision_for(np.uint8),
         threads=upscaler.threads,
         model=upscaler.model.name,
         input_size=(width, height),
@@ -120,7 +122,7 @@ def draw(reports: Sequence[FpsReport]) -> bytes:
         return left + (right - left) * math.log(fps / ticks[0]) / math.log(ticks[-1] / ticks[0])
 
     first = reports[0]
-    title = f"Frames per second, ×{first.scale}, {first.channels}, uint8, {first.isa}"
+    title = f"Frames per second, ×{first.scale}, {first.channels}, uint8, {first.isa}, {first.precision}"
     drawing = Drawing(760, bottom + 34, title)
     for tick in ticks:
         drawing.line(x(tick), top, x(tick), bottom, "grid")

@@ -104,6 +104,13 @@ class Architecture:
         return 1 if self.colour == "y" else 3
 
     @property
+    def is_chain(self) -> bool:
+        """Whether layers follow each other from luma to heads that enlarge, as in FSRCNN."""
+        read = [(i, 0, node.out) for i, node in enumerate((NodeShape(1, 1, 1, Channels(0, 0, 1)), *self.nodes))]
+        plain = all(node.groups == 1 and not node.adds for node in self.nodes)
+        return plain and self.planes == 1 and not self.enlarged and [node.source for node in self.nodes] == read[:-1]
+
+    @property
     def features(self) -> int:
         """Channels that the heads read."""
         return self.nodes[-1].out
