@@ -16,6 +16,7 @@ FLOORS = {
     **dict.fromkeys(["model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
     **{
         "planes": 3,
+        "fixed": 3,
         "packing": 3,
         "plan": 3,
         "gradient": 4,

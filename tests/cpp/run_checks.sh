@@ -51,12 +51,12 @@ check_clang() {
 check_objects() {
   nm=$1
   found=0
-  for object in $(find "$2" -name 'isa_*.o'); do
+  for object in $(find "$2" -name 'isa_*.o' -o -name 'fixed_*.o' -path '*kernels*'); do
     found=$((found + 1))
     name=$(basename "$object" .cpp.o)
     exported=$($nm -g --defined-only "$object" | awk '{print $3}')
     case $exported in
-      *kBaselineTable* | *kAvx2Table* | *kAvx512Table* | *kNeonTable*) ;;
+      *kBaseline*Table* | *kAvx2*Table* | *kAvx512*Table* | *kNeon*Table*) ;;
       *) echo "$name exports no table"; return 1 ;;
     esac
     [ "$(echo "$exported" | wc -l)" = 1 ] || { echo "$name exports more than its table:"; echo "$exported"; return 1; }

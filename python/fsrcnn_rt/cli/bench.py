@@ -91,7 +91,8 @@ def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
 
 def _header(report: FpsReport) -> str:
     return (
-        f"x{report.scale}, {report.channels}, uint8, isa {report.isa}, {report.precision}; real time is {REAL_TIME_FPS:g} fps; "
+        f"x{report.scale}, {report.channels}, uint8, isa {report.isa}, {report.precision}; "
+        f"real time is {REAL_TIME_FPS:g} fps; "
         "GFLOP/s counts the network by its definition; peak is the best multiply-add loop of this run\n"
         f"{'model':<10} {'threads':>7} {'input':>9} {'output':>9} {'ms':>9} {'fps':>8} {'':9} "
         f"{'GFLOP/s':>8} {'peak':>8} {'ratio':>6}"

@@ -106,9 +106,16 @@ class Architecture:
     @property
     def is_chain(self) -> bool:
         """Whether layers follow each other from luma to heads that enlarge, as in FSRCNN."""
-        read = [(i, 0, node.out) for i, node in enumerate((NodeShape(1, 1, 1, Channels(0, 0, 1)), *self.nodes))]
+        read = [
+            (i, 0, node.out) for i, node in enumerate((NodeShape(1, 1, 1, Channels(0, 0, 1)), *self.nodes))
+        ]
         plain = all(node.groups == 1 and not node.adds for node in self.nodes)
-        return plain and self.planes == 1 and not self.enlarged and [node.source for node in self.nodes] == read[:-1]
+        return (
+            plain
+            and self.planes == 1
+            and not self.enlarged
+            and [node.source for node in self.nodes] == read[:-1]
+        )
 
     @property
     def features(self) -> int:
