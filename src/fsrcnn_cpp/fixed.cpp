@@ -181,7 +181,7 @@ std::vector<FixedChannel> fixed_luma() { return {{1.0 / kFixedLuma, -kFixedMost,
 FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vector<FixedChannel>& in,
                    const std::string& name) {
   assert(static_cast<int>(in.size()) == layer.ic && layer.groups == 1);
-  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}};
+  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}, false};
   for (int o = 0; o < layer.oc; ++o) {
     const auto i = static_cast<std::size_t>(o);
     const double above = std::max(kHeadroom * range.high[i], kLeastSum);
@@ -191,7 +191,8 @@ FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vec
     const double unit = std::max(above, below) / 32767;
     const double wanted =
         std::max(std::max(above, std::abs(slope) * below) / kFixedMost, unit * 32768 / kFixedMost * steep);
-    const double positive = std::max(1.0, round_half_up(unit / wanted * 32768));
+    // Rounded down, so that the other factor is not too large; what is meant to be whole may lie a little below.
+    const double positive = std::max(1.0, std::floor(unit / wanted * 32768 + 0x1p-10));
     const double out = unit * 32768 / positive;
     const double negative = std::clamp<double>(round_half_up(slope * positive), -kFixedMost, kFixedMost);
     add_channel(conv, layer, in, o, unit, true, name);
@@ -206,7 +207,7 @@ FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vec
 
 FixedConv to_fixed_planes(const ConvLayer& layer, const std::vector<FixedChannel>& in, const std::string& name) {
   assert(static_cast<int>(in.size()) == layer.ic && layer.groups == 1);
-  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}};
+  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}, false};
   for (int o = 0; o < layer.oc; ++o) add_channel(conv, layer, in, o, 1.0, false, name);
   return conv;
 }

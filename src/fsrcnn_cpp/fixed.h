@@ -27,6 +27,7 @@ struct FixedConv {
   std::vector<int16_t> positive;  // [oc], as FixedActivation has them; empty where sums are handed out as they are
   std::vector<int16_t> negative;
   std::vector<FixedChannel> out;  // [oc]
+  bool of_luma = false;           // whose cells hold two columns
 
   int16_t at(int o, int c, int y, int x) const {
     return weight[((static_cast<std::size_t>(o) * ic + c) * kernel + y) * kernel + x];

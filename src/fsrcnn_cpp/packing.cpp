@@ -308,7 +308,8 @@ PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorith
 }
 
 PackedConv pack(const FixedConv& conv, int before, const KernelTable& kernels) {
-  const bool planes = conv.positive.empty(), luma = conv.ic == 1 && !planes;
+  const bool planes = conv.positive.empty(), luma = conv.of_luma;
+  assert(!luma || (conv.ic == 1 && !planes));
   const int step = luma ? 2 : 1, kernel = conv.kernel, columns = (kernel + step - 1) / step;
   const int ic = luma ? 1 : (conv.ic + 1) / 2, oc = planes ? conv.oc : (conv.oc + 1) / 2;
   const int after = kernel - 1 - before, channels = planes ? 1 : 2;  // of a plane that is made

@@ -19,7 +19,7 @@ Cell to_cell(float bits) { return std::bit_cast<Cell>(bits); }
 
 /// A layer of random integers of which no sum overflows, with shifts and factors of every size.
 FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
-  FixedConv conv{ic, oc, kernel, {}, {}, {}, {}, {}, {}};
+  FixedConv conv{ic, oc, kernel, {}, {}, {}, {}, {}, {}, ic == 1 && !planes && random_int(0, 1) == 1};
   const int taps = ic * kernel * kernel;
   const int most = std::min<int>(32767, static_cast<int>(0x1p30 / kFixedMost / taps));
   for (int i = 0; i < oc * taps; ++i) {
@@ -39,7 +39,7 @@ FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
 
 /// Rows of cells as a kernel reads them, and the activations in them.
 struct FixedProblem {
-  FixedProblem(const FixedConv& conv, std::ptrdiff_t out_width, bool luma)
+  FixedProblem(const FixedConv& conv, std::ptrdiff_t out_width)
       : channels(conv.ic),
         width(out_width + conv.kernel - 1),
         planes(memory().src, conv.kernel * ((conv.ic + 1) / 2), width + 1,
@@ -56,7 +56,7 @@ struct FixedProblem {
         float* const row = planes.plane(y * cells + c);
         for (std::ptrdiff_t x = 0; x < planes.used; ++x) row[x] = from_cell({int16_t(-32768), int16_t(-32768)});
         for (std::ptrdiff_t x = 0; x < width; ++x) {
-          const int16_t second = luma ? at(0, y, x + 1) : 2 * c + 1 < channels ? at(2 * c + 1, y, x) : int16_t{-32768};
+          const int16_t second = conv.of_luma ? at(0, y, x + 1) : 2 * c + 1 < channels ? at(2 * c + 1, y, x) : int16_t{-32768};
           row[x] = from_cell({at(2 * c, y, x), second});
         }
       }
@@ -96,7 +96,7 @@ void check_problem(Tally& tally, const KernelTable& table, int ic, int oc, int k
                    bool planes) {
   describe("%s kernel=%d ic=%d oc=%d width=%td", planes ? "conv2d_planes" : "conv2d", kernel, ic, oc, width);
   const FixedConv conv = random_conv(ic, oc, kernel, planes);
-  const FixedProblem problem(conv, width, ic == 1 && !planes);
+  const FixedProblem problem(conv, width);
   const PackedConv packed = pack(conv, kernel / 2, table);
   const Planes dst(memory().dst, packed.oc, width, kOverrun);
   float* dst_rows[] = {dst.data};

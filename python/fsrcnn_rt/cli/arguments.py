@@ -175,8 +175,8 @@ def add_engine_options(
         "precision": {
             "choices": get_args(Precision),
             "default": "float32",
-            "help": "what the network computes with: int16 is the same to the bit on every processor, auto takes "
-            "it for 8 bits (default: float32)",
+            "help": "what the network computes with: int16 is the same to the bit on every processor, "
+            "auto takes it for 8 bits (default: float32)",
         },
         "threads": {"type": int, "metavar": "N", "help": threads},
         "isa": {
