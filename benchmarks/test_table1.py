@@ -102,18 +102,6 @@ def test_the_page_has_a_place_for_the_table():
     assert "new" in table1.put_between_markers(text, "new")
 
 
-def test_points_lie_where_they_should():
-    drawing = table1.draw([("slow", 100.0, 31.0), ("fast", 2.0, 32.5)], "title", "axis")
-    circles = [
-        element.attrib
-        for element in ElementTree.fromstring(drawing)
-        if element.tag.endswith("rect") and element.get("class") == "good"
-    ]
-    slow, fast = ((float(point["x"]), float(point["y"])) for point in circles)
-    assert slow[0] < fast[0]
-    assert slow[1] > fast[1]
-
-
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -85,7 +85,7 @@ void check_plans() {
   }
   report("plan", "rings keep what is read, and nothing more", cases, failures);
 
-  // What HACKING.md tells of FSRCNN: luma, before each mapping layer, the expansion, and the head of x3 and of x2.
+  // What docs/architecture.md says of FSRCNN: luma, before each mapping layer, the expansion, the head of x3 and of x2.
   const Plan plan = fsrcnn_plan(true);
   const std::vector<int> x3{18, 8, 6, 8, 6, 4, 6}, x2{18, 8, 6, 8, 6, 4, 8};
   const bool as_told = plan.rows(1) == x3 && plan.rows(2) == x2;

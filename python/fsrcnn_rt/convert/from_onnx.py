@@ -527,12 +527,12 @@ class _Graph:
         if self._is_bicubic(layer, scale, crd):
             self._layers.pop()
             return self._set_soft(scale)
+        _check_padding(layer)
         if len(layer.bias) != scale**2:
             raise ModelError(f"expected {layer.name!r} to give {scale**2} channels, got {len(layer.bias)}")
         self._layers.pop()
         if layer.groups > 1:
             raise ModelError(f"expected {layer.name!r} to have no groups before a pixel shuffle")
-        _check_padding(layer)
         self._check_last(layer.name, layer.source)
         # Of one output channel the two orders of the mode, DCR and CRD, are the same.
         head = sub_pixel_head(layer.name, layer.weight, layer.bias)

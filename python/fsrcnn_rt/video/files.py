@@ -325,7 +325,7 @@ def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]
-        rows = rows.reshape(plane.height, abs(plane.line_size) // layout.dtype.itemsize)[:, : plane.width]
+        rows = rows.reshape(plane.height, -1)[:, : plane.width]
         planes.append(rows if plane.line_size > 0 else rows[::-1])
     return planes
 
