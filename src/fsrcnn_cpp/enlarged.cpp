@@ -46,7 +46,6 @@ void Enlarged::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
   stream_.begin({columns.begin * scale_, columns.end * scale_}, y0 * scale_, *this);
 }
 
-/// The edges of the picture are replicated.
 const float* Enlarged::source_row(std::ptrdiff_t y) {
   const Extent extent = network_->extent(scale_);
   const Range range = view_.around(extent.before, extent.after);
@@ -54,7 +53,7 @@ const float* Enlarged::source_row(std::ptrdiff_t y) {
     float* const row = rows_.row(next_row_);
     source_->read(next_row_, range, row + view_.offset(range.begin), rows_.stride);
     for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
-      view_.pad(row + p * rows_.stride, range, kBicubicReach, kBicubicReach);
+      view_.mirror(row + p * rows_.stride, range, kBicubicReach);
     }
   }
   assert(y > next_row_ - 1 - rows_.rows);
@@ -67,8 +66,7 @@ void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t st
   for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
     const float* rows[kWindowRows];
     for (int i = 0; i < kWindowRows; ++i) {
-      const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(middle + i - kBicubicReach, 0, view_.height - 1);
-      rows[i] = source_row(row) + p * rows_.stride + view_.offset(first);
+      rows[i] = source_row(mirrored(middle + i - kBicubicReach, view_.height)) + p * rows_.stride + view_.offset(first);
     }
     enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
     merge_phases(network_->kernels, phases_, scale_, n, merged_);

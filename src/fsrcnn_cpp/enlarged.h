@@ -1,5 +1,5 @@
-// Networks that read the picture enlarged by the bicubic filter: rows of it are made as the network asks for
-// them, and no large picture is ever whole.
+// Networks that read the picture enlarged by MATLAB's bicubic filter, which mirrors it at the edges: rows of the large
+// one are made as the network asks for them, and it is never whole.
 #pragma once
 
 #include <cstddef>

@@ -22,6 +22,9 @@ struct PackedNetwork {
   /// Floats that a strip keeps of all rings for each of its columns, while any head runs; columns of the large picture,
   /// if that is what goes in.
   std::ptrdiff_t floats_per_column() const;
+  /// Whether the bicubic picture is part of the network. It is MATLAB's then, as in the papers: mirrored at the edges,
+  /// where all else that is bicubic replicates them.
+  bool has_bicubic() const { return plus_bicubic || enlarged; }
 
   const KernelTable& kernels;
   Padding padding;

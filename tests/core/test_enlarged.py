@@ -1,5 +1,6 @@
 """Networks that read the picture enlarged (SRCNN): numbers, bits, colours, the authors' weights."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ from fsrcnn_rt.evaluation.protocol import load_luma
 PLANES = {"y": 1, "ycbcr": 3, "rgb": 3}
 
 
+def matlab(plane, scale):
+    """The picture that goes in: mirrored at the edges before it is enlarged."""
+    return oracle.bicubic(plane.astype(np.float64), scale, "symmetric")
+
+
 @dataclass(frozen=True)
 class Srcnn:
     """Convolutions as (weight (oc, ic, k, k), bias (oc,)), ReLU between them; the last is the head."""
@@ -23,7 +29,7 @@ class Srcnn:
 
     def forward(self, plane, scale):
         """Of (planes, H, W), by definition, in float64."""
-        x = np.stack([oracle.bicubic(channel, scale) for channel in np.asarray(plane, np.float64)])
+        x = np.stack([matlab(channel, scale) for channel in np.asarray(plane, np.float64)])
         for i, (weight, bias) in enumerate(self.layers):
             x = oracle.conv2d(x, weight, bias, self.padding)
             if i + 1 < len(self.layers):
@@ -71,6 +77,23 @@ def test_numbers(isa, kernels, padding):
         for scale in (2, 3, 4):
             expected = srcnn.forward(picture[None], scale)[0]
             np.testing.assert_allclose(run(network, picture, scale), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", list(itertools.product((1, 2, 3, 4, 5), repeat=2)), ids=str)
+def test_the_smallest_pictures_are_mirrored_as_by_matlab(isa, size):
+    """By a network that hands on what it reads, and by one that adds nothing to the picture."""
+    reads = Srcnn([(np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32))] * 2).network(isa)
+    nothing = [(np.zeros((1, 1, 1, 1), np.float32), np.zeros(1, np.float32), np.ones(1, np.float32))]
+    heads = {
+        s: (np.zeros((1, 1, 9, 9), np.float32), np.zeros(1, np.float32), 4, s - 1, -1) for s in (2, 3, 4)
+    }
+    adds = _core.Network(oracle.chain(nothing), heads, "zeros", isa, plus_bicubic=True)
+    picture = 0.25 + 0.5 * noise(*size)  # negative numbers do not pass the layers of an SRCNN
+    for scale in (2, 3, 4):
+        for network in (reads, adds):
+            for strip_width in (0, 4):
+                result = run(network, picture, scale, strip_width=strip_width)
+                np.testing.assert_allclose(result, imresize(picture, scale), rtol=0, atol=2e-6)
 
 
 def to_planes(rgb, colour):
@@ -125,9 +148,14 @@ def test_several_scales_and_rows_are_one_after_the_other(isa, colour):
 def test_strength_0_is_bicubic_and_the_guard_bounds(isa, colour):
     network = random_srcnn(12, 7, (9, 5, 5), colour=colour).network(isa)
     picture = noise(17, 19, 3)
-    expected = np.stack([oracle.bicubic(picture[..., c].astype(np.float64), 3) for c in range(3)], -1)
+    planes = to_planes(picture, "rgb" if colour == "rgb" else "ycbcr")
+    # What goes past the network has its edges replicated.
+    made = [
+        oracle.bicubic(plane, 3) if colour == "y" and i else matlab(plane, 3)
+        for i, plane in enumerate(planes)
+    ]
     got = run(network, picture, 3, strength=0.0, guided=False)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=3e-6)
+    np.testing.assert_allclose(got, to_rgb(np.stack(made), colour), rtol=0, atol=3e-6)
     if colour == "y":
         return  # what chroma does beside guarded luma is another matter
     even = np.full((8, 8, 3), 0.5, np.float32)
@@ -182,7 +210,7 @@ def test_authors_weights_agree_with_pytorch(data_folder, isa, name):
     model = convert(path)
     srcnn = Srcnn([(layer.weight, layer.bias) for layer in (*model.nodes, model.heads[3])])
     small = load_luma(data_folder / "Set5" / "butterfly.bmp")[:40, :48].astype(np.float32) / 255
-    x = torch.from_numpy(oracle.bicubic(small.astype(np.float64), 3))[None, None].float()
+    x = torch.from_numpy(matlab(small, 3))[None, None].float()
     for i, (weight, bias) in enumerate(srcnn.layers):
         reach = weight.shape[2] // 2
         x = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")

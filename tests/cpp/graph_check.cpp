@@ -109,7 +109,12 @@ double keys(double x) {
   return x <= 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
+/// MATLAB's, which mirrors the picture at its edges, over and over.
 Plane bicubic(const Plane& plane, int scale) {
+  const auto mirrored = [](std::ptrdiff_t x, std::ptrdiff_t size) {
+    const std::ptrdiff_t turn = ((x % (2 * size)) + 2 * size) % (2 * size);
+    return std::min(turn, 2 * size - 1 - turn);
+  };
   Plane out(plane.height * scale, plane.width * scale);
   for (std::ptrdiff_t y = 0; y < out.height; ++y) {
     for (std::ptrdiff_t x = 0; x < out.width; ++x) {
@@ -118,7 +123,7 @@ Plane bicubic(const Plane& plane, int scale) {
       for (std::ptrdiff_t v = y / scale - 3; v <= y / scale + 3; ++v) {
         for (std::ptrdiff_t u = x / scale - 3; u <= x / scale + 3; ++u) {
           const double weight = keys(at_y - static_cast<double>(v)) * keys(at_x - static_cast<double>(u));
-          out.at(y, x) += weight * plane.seen(v, u, Padding::replicate, kFar);
+          out.at(y, x) += weight * plane.seen(mirrored(v, plane.height), mirrored(u, plane.width), Padding::zeros, 0);
         }
       }
     }

@@ -5,7 +5,9 @@ that commute with a positive factor (Relu, Abs, Neg, PRelu, sums, constant facto
 amount to a PReLU, which their values at 1 and -1 tell. Slices and splits become ranges of channels; a sum
 with another tensor, which may be a concatenation, becomes what the later convolution adds. Channels may come
 first or last, and change places: programs that make ONNX of TensorFlow's graphs leave transpositions behind,
-or reshapes in their stead. The bicubic filter is known by its numbers, or as the operation Resize.
+or reshapes in their stead. The bicubic filter is known by its numbers, after rows and columns are taken and
+put together so that the picture is mirrored at its edges, or as the operation Resize. That repeats the edges,
+and the core mirrors them then, too.
 """
 
 from __future__ import annotations
@@ -59,6 +61,14 @@ class _Signal:
     probe: Array  # (2, channels): what has become of 1 and of -1
     pads: _Pads = _NO_PADS
     edge: bool = False  # whether the pads repeat the edge
+    mirrored: bool = False  # whether they mirror the picture, its edge included
+    lines: tuple[Array, ...] = ()  # of rows or columns that were taken: what has become of numbered pixels
+
+    def numbered(self) -> tuple[Array, ...]:
+        """Give what has become of pictures whose pixels are numbered."""
+        top, left, bottom, right = self.pads
+        around = (top, bottom), (left, right)
+        return self.lines or tuple(np.pad(picture, around, "edge") for picture in _NUMBERED)
 
     @property
     def bare(self) -> bool:
@@ -81,6 +91,7 @@ class _Layer:
     source: Channels
     edge: int
     zeros: int
+    mirrored: bool = False  # in place of zeros
     soft: bool = False  # whether it reads the bicubic picture
     slope: Array | None = None  # once something has read what it makes
     adds: tuple[Channels, ...] = ()
@@ -323,6 +334,8 @@ class _Graph:
             raise ModelError("expected channels of one result, got a concatenation, which is only added")
         if source.kind == "head":
             raise ModelError("expected nothing after the head")
+        if source.lines:
+            raise ModelError("expected all rows and columns, in their order or mirrored at the edges")
         self._settle(source)
         if source.kind == "soft":
             if any(not layer.soft and not layer.source.of for layer in self._layers):
@@ -360,7 +373,7 @@ class _Graph:
                 f"expected filters of {part.count} channels, got {groups} groups of {weight.shape[1]}"
             )
         zeros = kernel // 2 - edge
-        layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.kind == "soft")
+        layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.mirrored, source.kind == "soft")
         self._layers.append(layer)
         return self._signal("trunk", Channels(len(self._layers), 0, len(weight)), axes="nchw")
 
@@ -414,37 +427,59 @@ class _Graph:
     def _parts(
         self, kind: str, source: _Signal, operands: Sequence[Any], attributes: Mapping[str, Any]
     ) -> list[_Signal]:
-        """Take ranges of channels."""
-        axis = source.axes.find("c")
+        """Take ranges of channels, or of the picture's rows or columns."""
         (whole, *more), rank = source.parts, len(source.axes)
-        if more or any(source.pads) or source.kind != "trunk" or axis < 0:
-            raise ModelError("expected channels of one result that is not padded, got something else")
         if kind == "Slice":
-            # Attributes before opset 10.
-            values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(k) for k in _SLICED]
-            starts, ends, axes, steps = (None if v is None else np.ravel(v).tolist() for v in values)
-            places = [place % rank for place in (axes or range(len(starts or [])))]
-            if places != [axis] or not starts or not ends or steps not in (None, [1]):
-                raise ModelError(f"expected a range of channels, got axes {axes} and steps {steps}")
-            first, end, _ = slice(starts[0], ends[0]).indices(whole.count)
-            ranges = [(first, end)]
+            place, taken = _sliced(operands, attributes, rank)
+            if source.axes[place] in "hw":
+                return [self._lines(source, source.axes[place], taken)]
+            ranges = [taken.indices(whole.count)[:2]]
         else:
-            sizes = operands[0] if operands else attributes.get("split")
-            if attributes.get("axis", 0) % rank != axis or sizes is None:
+            sizes, place = (
+                operands[0] if operands else attributes.get("split"),
+                attributes.get("axis", 0) % rank,
+            )
+            if sizes is None:
                 raise ModelError(f"expected channels to be split, and their numbers, got {attributes}")
             ends = np.cumsum(np.ravel(sizes)).tolist()
             if min(np.ravel(sizes)) < 1 or ends[-1] != whole.count:
                 raise ModelError(f"expected {whole.count} channels to be split, got {ends[-1]}")
             ranges = list(zip([0, *ends[:-1]], ends, strict=True))
+        if more or any(source.pads) or source.kind != "trunk" or source.axes[place] != "c":
+            raise ModelError("expected channels of one result that is not padded, got something else")
         self._settle(source)
         if any(first >= end for first, end in ranges):
             raise ModelError(f"expected a range of the {whole.count} channels, got {ranges}")
         taken = [Channels(whole.of, whole.first + first, end - first) for first, end in ranges]
         return [self._signal("trunk", part, axes=source.axes) for part in taken]
 
+    def _lines(self, source: _Signal, axis: str, lines: slice) -> _Signal:
+        """Take rows or columns of the picture."""
+        if source.parts != (Channels(0, 0, self._planes),) or source.kind != "trunk" or not source.edge:
+            raise ModelError("expected rows or columns of the picture with its edge repeated, got others")
+        take = (lines,) if axis == "h" else (slice(None), lines)
+        return replace(source, lines=tuple(picture[take] for picture in source.numbered()))
+
+    def _join(self, signals: Sequence[_Signal], axis: str) -> _Signal:
+        """Put rows or columns of the picture together."""
+        one = signals[0]
+        if any((s.kind, s.parts, s.axes) != (one.kind, one.parts, one.axes) or not s.edge for s in signals):
+            raise ModelError("expected rows or columns of one picture to be put together, got others")
+        for signal in signals:
+            self._settle(signal)
+        pictures = zip(*(signal.numbered() for signal in signals), strict=True)
+        made = tuple(np.concatenate(parts, "hw".index(axis)) for parts in pictures)
+        mirrored = (np.pad(picture, BICUBIC_REACH, "symmetric") for picture in _NUMBERED)
+        if all(map(np.array_equal, made, mirrored)):
+            return replace(one, pads=4 * (BICUBIC_REACH,), edge=False, mirrored=True, lines=())
+        return replace(one, lines=made)
+
     def _concat(
         self, signals: Sequence[_Signal], operands: Sequence[object], attributes: Mapping[str, Any]
     ) -> _Signal:
+        axis = signals[0].axes[attributes["axis"]]
+        if axis in "hw" and len(signals) == len(operands):
+            return self._join(signals, axis)
         trunk = all(signal.kind == "trunk" for signal in signals)
         if len(signals) < len(operands) or not trunk or not _are_alike(signals):
             raise ModelError("expected results of the same axes, which are not padded")
@@ -492,6 +527,7 @@ class _Graph:
         if self._is_bicubic(layer, scale, crd):
             self._layers.pop()
             return self._set_soft(scale)
+        _check_padding(layer)
         if len(layer.bias) != scale**2:
             raise ModelError(f"expected {layer.name!r} to give {scale**2} channels, got {len(layer.bias)}")
         self._layers.pop()
@@ -507,7 +543,7 @@ class _Graph:
     def _is_bicubic(self, layer: _Layer, scale: int, crd: bool) -> bool:
         """Whether a convolution and the pixel shuffle after it enlarge the picture as the filter does."""
         whole = layer.source == (0, 0, self._planes) and layer.groups == self._planes and not layer.soft
-        if not whole or scale not in SCALES or (layer.edge, layer.zeros) != (BICUBIC_REACH, 0):
+        if not whole or scale not in SCALES or not layer.mirrored:
             return False
         kernels = np.tile(bicubic_phases(scale), (self._planes, 1, 1, 1))
         same = layer.weight.shape == kernels.shape and np.allclose(layer.weight, kernels, rtol=0, atol=1e-6)
@@ -558,6 +594,7 @@ class _Graph:
         return self._head_signal()
 
     def _note_padding(self, layer: _Layer) -> None:
+        _check_padding(layer)
         if layer.edge and layer.zeros:
             raise ModelError(
                 f"expected one padding for {layer.name!r}, got repeated edges and zeros around them"
@@ -571,6 +608,23 @@ class _Graph:
 
 
 _SLICED = ("starts", "ends", "axes", "steps")
+_NUMBERED = tuple(np.arange(h * w).reshape(h, w) for h, w in ((1, 1), (2, 3), (7, 6)))
+
+
+def _sliced(operands: Sequence[Any], attributes: Mapping[str, Any], rank: int) -> tuple[int, slice]:
+    """Tell the one axis along which a slice takes a range, and the range."""
+    # Attributes before opset 10.
+    values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(key) for key in _SLICED]
+    starts, ends, axes, steps = (None if value is None else np.ravel(value).tolist() for value in values)
+    places = [place % rank for place in (axes or range(len(starts or [])))]
+    if len(places) != 1 or not starts or not ends or steps not in (None, [1]):
+        raise ModelError(f"expected a range along one axis, got axes {axes} and steps {steps}")
+    return places[0], slice(starts[0], ends[0])
+
+
+def _check_padding(layer: _Layer) -> None:
+    if layer.mirrored:
+        raise ModelError(f"expected zeros or the repeated edge around {layer.name!r}, got a mirrored picture")
 
 
 def _axes(order: str, channels: int) -> str:
