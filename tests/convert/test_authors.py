@@ -282,7 +282,7 @@ FAULTS_OF_SRCNN = {
         lambda c: c.update(weights_conv2=np.zeros((5, 1, 4))),
         [],
         1,
-        "weights_conv2: expected weights of 6 channels there, got shape (4, 5, 1, 1)",
+        "weights_conv2: expected weights of 6 channels, got shape (4, 5, 1, 1)",
     ),
     "other channels at the end": (
         lambda c: c.update(weights_conv3=np.zeros((3, 25))),

@@ -517,10 +517,10 @@ def test_a_file_of_version_1_with_one_fault(change, message, model, tmp_path):
 # In memory
 
 
-def conv(oc, ic, kernel, made=0, groups=1, **fields):
+def conv(oc, ic, kernel, result=0, groups=1, **fields):
     zeros = np.zeros(oc, np.float32)
     weight = np.zeros((oc, ic // groups, kernel, kernel), np.float32)
-    return Node(weight, zeros, zeros, groups, (made, 0, ic), **fields)
+    return Node(weight, zeros, zeros, groups, (result, 0, ic), **fields)
 
 
 @pytest.mark.parametrize(

@@ -163,12 +163,12 @@ def make_plan(
         )
         for source in sources
     ]
-    made = _made_of_others(sources, jobs, naming)
-    jobs = _checked([job for job in jobs if job.source not in made], naming, kind)
+    outputs = _outputs_of_others(sources, jobs, naming)
+    jobs = _checked([job for job in jobs if job.source not in outputs], naming, kind)
     for path in [path for job in jobs for path in job.outputs.values()]:
         if folder is None and not path.parent.is_dir():
             raise UsageError(f"{path}: the folder {path.parent} does not exist")
-    return Plan(jobs, made)
+    return Plan(jobs, outputs)
 
 
 def make_folders(plan: Plan) -> None:
@@ -190,18 +190,18 @@ def _to_stdout(
     return Job(path, {goals[0]: Path(PIPE)}, stdin, name)
 
 
-def _made_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
+def _outputs_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
     """Find the sources that were found, not named, and are or are called as outputs of others."""
     owners = {os.path.realpath(path): job for job in jobs for path in job.outputs.values()}
     names = {(source.path.parent, source.path.stem) for source in sources}
     pattern = naming.of_output()
-    made = []
+    outputs = []
     for source, job in zip(sources, jobs, strict=True):
         match = pattern.fullmatch(source.path.stem)
         named_so = match is not None and (source.path.parent, match[1]) in names
         if source.found and (named_so or owners.get(os.path.realpath(source.path), job) is not job):
-            made.append(source.path)
-    return made
+            outputs.append(source.path)
+    return outputs
 
 
 def _sources(

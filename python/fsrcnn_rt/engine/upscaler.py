@@ -13,44 +13,33 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt import _core
 from fsrcnn_rt.engine.arrays import (
     ArrayLike,
     ChannelOrder,
     as_array,
-    check_array,
     check_channel_order,
-    extend_colour,
-    from_compute,
     from_pil,
     is_bgr,
-    is_computed_directly,
-    swapped,
-    to_compute,
 )
+from fsrcnn_rt.engine.compute import Engine, PictureProgress
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.options import Colour, EngineOptions, Options
-from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
+from fsrcnn_rt.engine.outputs import allocate, by_scale
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.engine.sizes import (
     PICTURE_SCALE,
     VIDEO_SCALE,
     Box,
-    Goal,
     Size,
-    exact_scale,
     goal_of,
     goals_of,
-    passes,
-    reach,
     size_of,
 )
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Loss, Weights, loss_of, loss_of_video
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.model import SHIPPED, Model, find, load
-from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,13 +47,7 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
-PictureProgress: TypeAlias = Callable[[float], object]
 Factor = TypeVar("Factor", int, float)
-
-# What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
-# second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
-_PIXELS_AT_ONCE = 1 << 22
-_ROWS_AT_ONCE = 512
 
 
 class Upscaler:
@@ -102,30 +85,23 @@ class Upscaler:
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = ("_choice", "_finish", "_loaded", "_model", "_network", "_options", "_threads", "_weights")
+    __slots__ = ("_choice", "_engine", "_loaded", "_options", "_threads", "_weights")
 
     def __init__(self, model: ModelLike = "fsrcnn", **options: Unpack[EngineOptions]) -> None:
         self._options = Options(**options)
         self._choice = Choice(model, self._options.content, self._options.denoise)
-        # What the core is to make of the network's result.
-        self._finish: dict[str, Any] = {
-            "strength": self.strength,
-            "guard": self.guard,
-            "guided": self.colour == "guided",
-        }
         self._threads = resolve_threads(self._options.threads)
         isa = resolve_isa(self._options.isa)
         self._weights = self._choice.settled
         name = self._weights.name if self._weights else model
-        self._model = name if isinstance(name, Model) else load(name)
+        self._engine = Engine(name if isinstance(name, Model) else load(name), isa, self._options)
         if not self._choice.has_variants:
-            self._weights = Weights(self._model.name)
-        self._network = _packed(self._model, isa)
+            self._weights = Weights(self.model.name)
         # By name, shared with what `choose` gives. No lock: at worst two threads load the same weights.
-        self._loaded: dict[object, tuple[Model, _core.Network]] = {name: (self._model, self._network)}
+        self._loaded: dict[object, Engine] = {name: self._engine}
 
     def __repr__(self) -> str:
-        return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
+        return f"<Upscaler {self.model!r}, isa={self.isa!r}, threads={self._threads}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was not asked for is chosen anew where the copy is made, which may be another machine.
@@ -133,12 +109,12 @@ class Upscaler:
         if self._weights is None:
             return partial(type(self), **options), (self._choice.model,)
         del options["content"], options["denoise"]  # they have chosen these weights
-        return partial(type(self), **options), (self._model,), (None, {"_weights": self._weights})
+        return partial(type(self), **options), (self.model,), (None, {"_weights": self._weights})
 
     @property
     def model(self) -> Model:
         """The network as data; with the weights for clean photographs, where each picture has its own."""
-        return self._model
+        return self._engine.model
 
     @property
     def weights(self) -> Weights | None:
@@ -148,12 +124,12 @@ class Upscaler:
     @property
     def scales(self) -> tuple[int, ...]:
         """Scales the model offers, ascending."""
-        return self._model.scales
+        return self._engine.model.scales
 
     @property
     def isa(self) -> str:
         """Name of the kernel set in use."""
-        return self._network.isa
+        return self._engine.isa
 
     @property
     def threads(self) -> int:
@@ -378,19 +354,7 @@ class Upscaler:
         for one, other in combinations([*planes, *out], 2):
             if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
                 raise ValueError("out overlaps planes or itself in memory")
-        exact = exact_scale((width, height), target, self.scales)
-        if exact:
-            self._network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
-        else:
-            chain = passes((width, height), target, self.scales)
-            self._network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
-        for plane, result in zip(planes[1:], out[1:], strict=True):
-            if exact:
-                self._network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
-            else:
-                self._network.bicubic_resize(
-                    plane, result, (width, height), target, self._threads, bits=bits, siting=layout.siting
-                )
+        self._engine.upscale_planes(planes, out, layout, self._threads)
         return list(out)
 
     def _twin(self) -> Upscaler:
@@ -408,9 +372,8 @@ class Upscaler:
         chosen._weights = self._choice.settle(loss, is_graphics)
         name = chosen._weights.name
         if name not in self._loaded:
-            model = load(name)
-            self._loaded[name] = model, _packed(model, self.isa)
-        chosen._model, chosen._network = self._loaded[name]
+            self._loaded[name] = Engine(load(name), self.isa, self._options)
+        chosen._engine = self._loaded[name]
         return chosen
 
     def _upscale(
@@ -430,108 +393,16 @@ class Upscaler:
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)
-            results = self._run(array, goals, by_scale(out, goals, several), threads, bgr, progress)
+            out = by_scale(out, goals, several)
+            results = self._engine.upscale(array, goals, threads, out=out, bgr=bgr, progress=progress)
             return results if several else results[goals[0]]
         if out is not None or channel_order != "rgb":
             name = "channel_order" if out is None else "out"
             raise TypeError(f"{name} is for arrays, and image is a Pillow image")
         array, restore = from_pil(image)
-        results = self._run(array, goals, None, threads, progress=progress)
+        results = self._engine.upscale(array, goals, threads, progress=progress)
         pictures = {goal: restore(result) for goal, result in results.items()}
         return pictures if several else pictures[goals[0]]
-
-    def _run(
-        self,
-        image: AnyArray,
-        goals: Sequence[Goal],
-        out: Mapping[Goal, AnyArray] | None,
-        threads: int,
-        bgr: bool = False,
-        progress: PictureProgress | None = None,
-    ) -> dict[Goal, AnyArray]:
-        check_array(image)
-        source = (image.shape[1], image.shape[0])
-        sizes = {goal: size_of(goal, source) for goal in goals}
-        shapes = {goal: (*size[::-1], *image.shape[2:]) for goal, size in sizes.items()}
-        if out is not None:
-            check_outputs(out, shapes, image)
-        computed = to_compute(swapped(image) if bgr else image)
-        dst = {
-            goal: out[goal] if out and is_computed_directly(out[goal]) else allocate(shape, computed.dtype)
-            for goal, shape in shapes.items()
-        }
-        # Of three channels the core writes through a reversed view; of four there is none to write through.
-        reverse = bgr and image.shape[2] == 3
-        views = {goal: swapped(array) if reverse else array for goal, array in dst.items()}
-        self._compute(computed, source, sizes, views, threads, progress)
-        if bgr and not reverse:
-            for array in dst.values():
-                array[..., :3] = array[..., 2::-1]
-        if out is None:
-            return {goal: from_compute(array, image.dtype) for goal, array in dst.items()}
-        for goal, array in dst.items():
-            if array is not out[goal]:
-                out[goal][...] = from_compute(array, image.dtype)
-        return {goal: out[goal] for goal in goals}
-
-    def _compute(
-        self,
-        image: AnyArray,
-        source: Size,
-        sizes: Mapping[Goal, Size],
-        views: Mapping[Goal, AnyArray],
-        threads: int,
-        progress: PictureProgress | None,
-    ) -> None:
-        """Write into ``views`` what ``image`` becomes."""
-        together: dict[int, AnyArray] = {}
-        others: list[Goal] = []
-        for goal, size in sizes.items():
-            exact = exact_scale(source, size, self.scales)
-            if exact and exact not in together:
-                together[exact] = views[goal]
-            else:
-                others.append(goal)
-        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-        if together:
-            src = extend_colour(image, self._model.reach + BICUBIC_REACH)
-            for part in self._by_the_filter(image):
-                for scale, result in together.items():
-                    self._network.bicubic(src[part], result[part], scale, threads)
-            width, height = source
-            step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
-            for first in range(0, height, step):
-                end = min(height, first + step)
-                for part in self._by_the_network(image):
-                    planes = {scale: result[part] for scale, result in together.items()}
-                    self._network.run(src[part], planes, threads, rows=(first, end), **self._finish)
-                if progress:
-                    progress(end / height / (1 + len(others)))
-        for number, goal in enumerate(others, 2 if together else 1):
-            size = sizes[goal]
-            exact = exact_scale(source, size, self.scales)
-            if exact:  # by another goal, too, that differs by less than a pixel
-                views[goal][...] = together[exact]
-            else:
-                chain = passes(source, size, self.scales)
-                around = reach(self._model.reach, source, size, chain)
-                src = extend_colour(image, around + BICUBIC_REACH)
-                for part in self._by_the_network(image):
-                    self._network.resize(src[part], views[goal][part], chain, threads, **self._finish)
-                for part in self._by_the_filter(image):
-                    self._network.bicubic_resize(src[part], views[goal][part], source, size, threads)
-            if progress:
-                progress(number / (len(others) + bool(together)))
-
-    def _by_the_network(self, image: AnyArray) -> list[Any]:
-        """Index what the network takes at a time: all channels, or red, green and blue one by one."""
-        if self.colour != "rgb" or image.ndim == 2 or image.shape[2] < 3:
-            return [np.s_[...]]
-        return [np.s_[..., channel] for channel in range(3)]
-
-    def _by_the_filter(self, image: AnyArray) -> list[Any]:
-        """Index the alpha that the network is not given then."""
-        return [np.s_[..., 3]] if self.colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
 
 
 def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
@@ -639,33 +510,6 @@ def as_upscaler(model: ModelLike | Upscaler, **options: Unpack[EngineOptions]) -
 def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options) -> Upscaler:
     """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
     return Upscaler(choice.model, **options.as_keywords())
-
-
-def _packed(model: Model, isa: str) -> _core.Network:
-    """Bring the weights of a model into the order in which the kernels read them."""
-    return _core.Network(
-        [
-            (node.weight, node.bias, node.slope, node.groups, node.source, list(node.adds))
-            for node in model.nodes
-        ],
-        {
-            scale: (
-                head.weight,
-                head.bias,
-                head.pad,
-                head.output_padding,
-                # Farther than the kernel reaches there is nothing to see.
-                -1 if head.border == "full" else min(head.border, head.kernel),
-            )
-            for scale, head in model.heads.items()
-        },
-        model.padding,
-        isa,
-        planes=model.planes,
-        colour=model.colour,
-        enlarged=model.enlarged,
-        plus_bicubic=model.plus_bicubic,
-    )
 
 
 def _is_pil(image: object) -> TypeGuard[Image]:

@@ -214,8 +214,10 @@ def upscale(
                 result.info = metadata.resized(result.info, frame.size, result.size)
             frames[goal].append(result)
     return {
-        goal: replace(picture, frames=made, info=metadata.resized(picture.info, picture.size, _size(made[0])))
-        for goal, made in frames.items()
+        goal: replace(
+            picture, frames=enlarged, info=metadata.resized(picture.info, picture.size, _size(enlarged[0]))
+        )
+        for goal, enlarged in frames.items()
     }
 
 
