@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple
 from fsrcnn_rt.cli.arguments import PIPE, default_suffix
 from fsrcnn_rt.engine.sizes import Goal
 from fsrcnn_rt.errors import UsageError
-from fsrcnn_rt.pictures import plugins
+from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
-from fsrcnn_rt.pictures.files import content_format
 from fsrcnn_rt.pictures.formats import format_of, is_writable
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
