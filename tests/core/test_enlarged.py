@@ -1,4 +1,4 @@
-"""Networks that read the picture enlarged (SRCNN): numbers, bits, colours, the authors' weights."""
+"""Networks that read the picture enlarged (SRCNN): numbers, edges, colours, any size."""
 
 import itertools
 from dataclasses import dataclass
@@ -7,9 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from fsrcnn_rt import _core
-from fsrcnn_rt.convert import convert
 from fsrcnn_rt.evaluation.metrics import imresize
-from fsrcnn_rt.evaluation.protocol import load_luma
 
 PLANES = {"y": 1, "ycbcr": 3, "rgb": 3}
 
@@ -133,18 +131,6 @@ def test_grey_to_a_network_of_colours(colour):
 
 
 @pytest.mark.parametrize("colour", ["y", "ycbcr", "rgb"])
-def test_several_scales_and_rows_are_one_after_the_other(isa, colour):
-    network = random_srcnn(12, 7, (9, 5, 5), colour=colour).network(isa)
-    picture = noise(37, 29, 3)
-    alone = {scale: run(network, picture, scale) for scale in (2, 3, 4)}
-    together = {scale: np.zeros_like(out) for scale, out in alone.items()}
-    network.run(picture, together, 3, strip_width=8, guard=False, rows=(0, 20))
-    network.run(picture, together, 2, strip_width=12, guard=False, rows=(20, 37))
-    for scale, out in alone.items():
-        np.testing.assert_array_equal(together[scale], out)
-
-
-@pytest.mark.parametrize("colour", ["y", "ycbcr", "rgb"])
 def test_strength_0_is_bicubic_and_the_guard_bounds(isa, colour):
     network = random_srcnn(12, 7, (9, 5, 5), colour=colour).network(isa)
     picture = noise(17, 19, 3)
@@ -198,22 +184,3 @@ def test_what_does_not_fit_is_refused(change, message):
     options = {"enlarged": True} | change
     with pytest.raises(ValueError, match=message):
         _core.Network(nodes, {2: (*head, 0, 0, -1)}, "zeros", "reference", **options)
-
-
-@pytest.mark.parametrize("name", ["9-1-5(91 images)", "9-5-5(ImageNet)"])
-def test_authors_weights_agree_with_pytorch(data_folder, isa, name):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("scipy")
-    path = data_folder.parent / "reference" / "SRCNN-authors" / name / "x3.mat"
-    if not path.is_file():
-        pytest.skip(f"the authors' weights are not there: {path}")
-    model = convert(path)
-    srcnn = Srcnn([(layer.weight, layer.bias) for layer in (*model.nodes, model.heads[3])])
-    small = load_luma(data_folder / "Set5" / "butterfly.bmp")[:40, :48].astype(np.float32) / 255
-    x = torch.from_numpy(matlab(small, 3))[None, None].float()
-    for i, (weight, bias) in enumerate(srcnn.layers):
-        reach = weight.shape[2] // 2
-        x = torch.nn.functional.pad(x, (reach,) * 4, mode="replicate")
-        x = torch.nn.functional.conv2d(x, torch.from_numpy(weight), torch.from_numpy(bias))
-        x = x if i == 2 else x.relu()
-    np.testing.assert_allclose(run(srcnn.network(isa, [3]), small, 3), x[0, 0].numpy(), rtol=0, atol=1e-5)
