@@ -20,9 +20,8 @@ from fsrcnn_rt import Model, Upscaler
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.evaluation.protocol import evaluate, list_images, mean
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import SHIPPED
 from machine import Others, describe, versions
-from networks import NETWORKS, SCALES, random_model
+from networks import NETWORKS, SCALES, random_model, shipped_name
 from ours import Size, label, picture_size, prepare
 from plot import Point, default_images, scatter
 from report import Row, Table, as_markdown
@@ -69,7 +68,7 @@ def read_weights(texts: Sequence[str], scale: int) -> dict[str, Model]:
     Raises ``ValueError`` for a text, a network or a scale that does not fit, ``OSError`` and
     :class:`~fsrcnn_rt.ModelError` for files that are not models.
     """
-    models = {name: fsrcnn_rt.load(name) for name in TITLES if name in SHIPPED}
+    models = {name: fsrcnn_rt.load(file) for name in TITLES if (file := shipped_name(name))}
     for text in texts:
         name, _, file = text.partition("=")
         if name not in TITLES or not file:

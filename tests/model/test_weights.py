@@ -11,7 +11,7 @@ import pytest
 from fsrcnn_rt import Upscaler, cli, load
 from fsrcnn_rt.evaluation.metrics import psnr
 from fsrcnn_rt.evaluation.protocol import to_8bit
-from fsrcnn_rt.model import NETWORKS, SHIPPED
+from fsrcnn_rt.model import NETWORKS, OTHERS, SHIPPED
 
 toml = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 pytest.importorskip(toml, reason=f"{toml} is not installed: the extra 'train'")
@@ -128,7 +128,7 @@ def test_info_tells_how_they_were_made(shipped, capsys):
     datasets = sorted({name for stage in recipe.stages for name in stage.datasets})
     trained = f"trained on {', '.join(datasets)}, seed {recipe.seed}"
     figures = ", ".join(f"x{scale} {value:.2f}" for scale, value in sorted(last_figures(rows).items()))
-    if path.stem in NETWORKS:
+    if path.stem in (*NETWORKS, *OTHERS):
         assert lines[first + 1].strip() == trained
         assert lines[first + 2].endswith(f": {figures}")
     else:

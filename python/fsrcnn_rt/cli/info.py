@@ -111,7 +111,7 @@ def _tell_machine(as_json: bool) -> None:
     import fsrcnn_rt
     from fsrcnn_rt.engine.runtime import available_isas, resolve_isa, resolve_threads
     from fsrcnn_rt.errors import ModelError
-    from fsrcnn_rt.model import NETWORKS, SHIPPED, load
+    from fsrcnn_rt.model import NETWORKS, OTHERS, SHIPPED, load
 
     isa, threads = resolve_isa(None), resolve_threads(None)
     if as_json:
@@ -128,7 +128,7 @@ def _tell_machine(as_json: bool) -> None:
             print(f"model     {name}: {error}")
             continue
         details = _provenance(model.provenance)
-        if name in NETWORKS:
+        if name in (*NETWORKS, *OTHERS):
             print(f"model     {name}: {model.family}, {_scales(model)}")
             print(*(f"{'':10}{line}" for line in details), sep="\n")
         else:

@@ -27,10 +27,12 @@ from fsrcnn_rt.model.network import (
     chain,
 )
 
-#: Shipped networks: each has weights for clean photographs under its own name, and those of VARIANTS.
+#: Shipped networks that have weights for clean photographs under their own name, and those of VARIANTS.
 NETWORKS = ("fsrcnn", "fsrcnn-s")
 VARIANTS = ("graphics", "denoise1", "denoise2", "denoise3")
-SHIPPED = tuple(f"{network}{rest}" for network in NETWORKS for rest in ("", *(f"-{v}" for v in VARIANTS)))
+#: Other networks of the papers, for clean photographs alone.
+OTHERS = ("idn", "srcnn", "state1", "state2")
+SHIPPED = (*(f"{name}{rest}" for name in NETWORKS for rest in ("", *(f"-{v}" for v in VARIANTS))), *OTHERS)
 
 # Characters of JSON under one key. A network of MAX_NODES takes 30,000; what is longer is not even parsed.
 MAX_METADATA = 1 << 20
