@@ -24,6 +24,7 @@
 #include "aligned_buffer.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernels.h"
+#include "trim.h"
 
 namespace fsrcnn {
 
