@@ -37,7 +37,7 @@ def shipped(name: str) -> Model:
 
 
 def random_model(network: Architecture, name: str) -> Model:
-    """Give a network random weights whose activations stay around 1, and the slopes of its family.
+    """Return a network random weights whose activations stay around 1, and the slopes of its family.
 
     These are PReLUs as in FSRCNN, ReLUs in SRCNN, LeakyReLUs in IDN, for which runtimes have faster ways.
     """

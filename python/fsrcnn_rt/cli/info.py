@@ -43,7 +43,7 @@ def parser() -> ArgumentParser:
 
 
 def described(model: Model) -> dict[str, Any]:
-    """Tell what a model is, as JSON has it.
+    """Return what a model is, as JSON has it.
 
     ``operations``: multiply-accumulates for each input pixel, by scale; the bicubic filter is not counted.
     ``reach``: input pixels on each side of its own that an output pixel depends on.
@@ -92,7 +92,7 @@ def _scales(model: Model) -> str:
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[str]:
-    """Tell in short how weights were made, of whatever the record holds."""
+    """Return in short how weights were made, of whatever the record holds."""
     lines = []
     if isinstance(data := provenance.get("data"), list):
         seed = f", seed {provenance['seed']}" if "seed" in provenance else ""

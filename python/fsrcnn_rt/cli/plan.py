@@ -56,7 +56,7 @@ class Naming:
     model: str = ""
 
     def behind(self, goal: Goal) -> str:
-        """Give what is put behind the name of an input."""
+        """Return what is appended to the name of an input."""
         if self.suffix is None:
             return default_suffix(goal)
         return self.suffix.replace(_SCALE, str(goal)).replace(_MODEL, self.model)
@@ -71,7 +71,7 @@ class Naming:
 
 
 class Kind:
-    """What a plan knows of the files that it is about; as it stands, of pictures."""
+    """The kind of files that a plan is made for: pictures, unless a subclass says else."""
 
     name = "picture"
 
@@ -250,7 +250,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def _output(output: str | None, several: bool, kind: Kind) -> tuple[Path | None, Path | None]:
-    """Tell folder and file that outputs go to; neither where they go beside their inputs."""
+    """Return folder and file that outputs go to; neither where they go beside their inputs."""
     if output is None:
         return None, None
     path = Path(output)

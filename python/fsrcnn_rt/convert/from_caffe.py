@@ -57,7 +57,7 @@ def _check_names(blobs: dict[str, list[Array]], expected: list[str]) -> None:
 
 
 def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Array]:
-    """Give the weights of a layer, whose outputs are on the other axis than its inputs, and its bias."""
+    """Return the weights of a layer, whose outputs are on the other axis than its inputs, and its bias."""
     if len(blobs) != 2 or blobs[0].ndim != 4 or blobs[0].shape[2] != blobs[0].shape[3]:
         raise ModelError(f"{name}: expected square filters and a bias, got {[b.shape for b in blobs]}")
     weight, bias = blobs
@@ -67,7 +67,7 @@ def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Arr
 
 
 def _blobs(path: Path) -> dict[str, list[Array]]:
-    """Give the weights of every layer that has some, by its name."""
+    """Return the weights of every layer that has some, by its name."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     net = _message()()

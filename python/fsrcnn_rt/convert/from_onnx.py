@@ -120,7 +120,7 @@ class _Graph:
         self._colour: Colour | None = None
 
     def finish(self, output: str, provenance: str) -> ForeignNetwork:
-        """Tell the network whose picture is ``output``."""
+        """Return the network that makes ``output``."""
         result = self._signals.get(output)
         if result is not None and self._head is None:
             self._make_plain_head(result)
@@ -240,7 +240,7 @@ class _Graph:
         }
 
     def _newest(self, signal: Signal) -> _Layer | None:
-        """Give the layer of which this is all that it makes, where nothing has been added yet."""
+        """Return the layer whose whole result this is; None of others, and where something has been added."""
         (part, *more) = signal.parts
         if signal.kind != "trunk" or more or not part.of:
             return None
@@ -248,7 +248,7 @@ class _Graph:
         return layer if part == (part.of, 0, len(layer.bias)) and not layer.adds else None
 
     def _bias(self, kind: str, operands: Sequence[Signal | Constant | None]) -> Constant | None:
-        """Give the constant of a node that adds one to what a layer or the head gives, as it is."""
+        """Return the constant that a node adds to the bare result of a layer or the head; None of others."""
         signals = [operand for operand in operands if isinstance(operand, Signal)]
         constants = [operand for operand in operands if isinstance(operand, np.ndarray)]
         subtracted = kind == "Sub" and operands[0] is signals[0]
@@ -275,7 +275,7 @@ class _Graph:
         return replace(self._signal(source.kind, *source.parts), axes=source.axes)
 
     def _settle(self, source: Signal) -> None:
-        """Give the layer of a signal that is read its activation."""
+        """Set the activation of the layer whose result is read here."""
         at_one, at_minus_one = source.probe
         layer = self._newest(source)
         if layer is None:

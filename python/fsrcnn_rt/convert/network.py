@@ -1,4 +1,4 @@
-"""What a foreign file holds, as its reader tells it, and how that becomes a model of one scale."""
+"""What the reader of a foreign file returns, and how that becomes a model of one scale."""
 
 from __future__ import annotations
 

@@ -57,18 +57,18 @@ class Signal:
     lines: tuple[Array, ...] = ()  # of rows or columns that were taken: what has become of numbered pixels
 
     def numbered(self) -> tuple[Array, ...]:
-        """Give what has become of pictures whose pixels are numbered."""
+        """Return pictures of numbered pixels after what was done to rows and columns."""
         top, left, bottom, right = self.pads
         around = (top, bottom), (left, right)
         return self.lines or tuple(np.pad(picture, around, "edge") for picture in NUMBERED)
 
     @property
     def bare(self) -> bool:
-        """Whether it is what the results hold, as they are."""
+        """Whether it holds the results unchanged: neither padded nor activated."""
         return not any(self.pads) and bool((self.probe == [[1], [-1]]).all())
 
     def values(self) -> Array:
-        """Give the probe as two tensors with the axes of the signal."""
+        """Return the probe as two tensors with the axes of the signal."""
         return self.probe.reshape(2, *(self.probe.shape[1] if axis == "c" else 1 for axis in self.axes))
 
 
@@ -93,7 +93,7 @@ _SLICED = ("starts", "ends", "axes", "steps")
 
 
 def sliced(operands: Sequence[Any], attributes: Mapping[str, Any], rank: int) -> tuple[int, slice]:
-    """Tell the one axis along which a slice takes a range, and the range."""
+    """Return the one axis along which a slice takes a range, and the range."""
     # Attributes before opset 10.
     values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(key) for key in _SLICED]
     starts, ends, axes, steps = (None if value is None else np.ravel(value).tolist() for value in values)

@@ -483,7 +483,7 @@ def upscale(
 
 
 def as_upscaler(model: ModelLike | Upscaler, **options: Unpack[EngineOptions]) -> Upscaler:
-    """Give ``model`` itself where it is an upscaler, else one of it with these options, kept for a few calls.
+    """Return ``model`` where it is an upscaler, else one of it with these options, kept for a few calls.
 
     Raises ``TypeError`` for options beside an upscaler, which has its own; and what :class:`Upscaler` raises.
     """

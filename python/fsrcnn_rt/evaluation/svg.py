@@ -99,7 +99,7 @@ class Drawing:
         )
 
     def encode(self) -> bytes:
-        """Give the drawing as a file."""
+        """Return the drawing as a file."""
         return "\n".join([*self._elements, "</svg>\n"]).encode()
 
 

@@ -173,7 +173,7 @@ def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
 
 
 def _entry(what: str, entry: object, keys: Iterable[str], **fixed: object) -> dict[str, Any]:
-    """Give a JSON object that has exactly these keys, and the values that are fixed."""
+    """Return a JSON object that has exactly these keys, and the values that are fixed."""
     if not isinstance(entry, dict) or entry.keys() != set(keys):
         raise ModelError(f"{what}={_brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
     for key, value in fixed.items():
@@ -233,7 +233,7 @@ _HEAD_KEYS = {"kind", "stride", "kernel", "pad", "output_padding", "border"}
 
 
 def _version1(metadata: Mapping[str, str]) -> tuple[Architecture, dict[str, str]]:
-    """Tell the network, and how its tensors are called in the file."""
+    """Return the network, and how its tensors are called in the file."""
     layers = _json(metadata, "layers", list)
     if not 3 <= len(layers) <= MAX_NODES:
         raise ModelError(f"an FSRCNN has at least 3 convolutions, not {len(layers)}")

@@ -225,7 +225,7 @@ class Node:
 
     @property
     def activation(self) -> Literal["none", "relu", "leaky", "prelu"]:
-        """What ``slope`` amounts to; "leaky" is one slope for all channels."""
+        """Name of the activation that ``slope`` makes; "leaky" is one slope for all channels."""
         first = self.slope[0]
         if (self.slope != first).any():
             return "prelu"
@@ -350,7 +350,7 @@ class Model:
 
 
 def tap_reach(kernel: int, pad: int, stride: int) -> tuple[int, int]:
-    """Tell how many pixels before and after its own an output of a head can depend on, per axis."""
+    """Return how many pixels before and after its own an output of a head can depend on, per axis."""
     return (kernel - 1 - pad) // stride, (stride - 1 + pad) // stride
 
 

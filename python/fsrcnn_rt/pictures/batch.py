@@ -206,7 +206,7 @@ class _Pipeline:
 
 
 def _formats(job: Job) -> dict[Goal, str]:
-    """Tell the formats of the outputs, by Pillow's names."""
+    """Return the formats of the outputs, by Pillow's names."""
     if job.piped is not None:
         return dict.fromkeys(job.outputs, job.piped)
     return {goal: pictures.writable_format(path) for goal, path in job.outputs.items()}

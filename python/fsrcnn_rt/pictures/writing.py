@@ -65,7 +65,7 @@ def write(
 
 
 def encoded(picture: Picture, name: str, options: WriteOptions, *, threads: int = 1) -> bytes:
-    """Give the bytes of a file in the format that Pillow calls ``name``; ``OSError`` as of :func:`write`."""
+    """Return a file in the format that Pillow calls ``name`` as bytes; ``OSError`` as of :func:`write`."""
     with io.BytesIO() as file:
         try:
             _write(picture, file, name, options, threads, None)
@@ -92,7 +92,7 @@ def writable_format(path: Path) -> str:
 
 
 def _layer(frame: Frame, size: Size, mode: str, name: str) -> formats.Layer:
-    """Tell the format ``name`` of a frame whose result has this size and mode."""
+    """Describe a frame, whose result has this size and mode, as the format ``name`` sees it."""
     if isinstance(frame, np.ndarray):
         return formats.Layer(mode, size, opaque=False, profiled=False)
     alpha_is_lost = mode in ("LA", "RGBA") and mode not in formats.FORMATS[name].modes

@@ -49,7 +49,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Damage:
-    """What small pictures have gone through before they come to us."""
+    """What is done to the small pictures, as to those that people have."""
 
     shares: Mapping[str, float]
     """How often which of ``KINDS``."""
