@@ -24,7 +24,6 @@
 #include "aligned_buffer.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernels.h"
-#include "trim.h"
 
 namespace fsrcnn {
 

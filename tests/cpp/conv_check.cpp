@@ -233,7 +233,6 @@ bool check_conv2d(const KernelTable& table) {
   Tally tally(table, "conv2d");
   int turn = 0;
   const auto check = [&](int ic, int oc, int kernel, std::ptrdiff_t width) {
-    if (left_out()) return;
     const Kind kind = static_cast<Kind>(turn++ % kKinds);
     describe("conv2d kernel=%d ic=%d oc=%d width=%td %s", kernel, ic, oc, width, kKindNames[static_cast<int>(kind)]);
     const ConvProblem problem(ic, oc, kernel, 1, width, kOverrun, kind);
@@ -263,7 +262,6 @@ bool check_conv2d_narrow(const KernelTable& table) {
   for (int w = -1; w <= 17; ++w) some.push_back(kNarrowColumns - kMaxLanes + w);
   for (const int kernel : {2, 3, 5, 7, 9, 17}) {
     for (const std::ptrdiff_t width : some) {
-      if (left_out()) continue;
       const Kind kind = static_cast<Kind>(turn++ % kKinds);
       const int ic = turn % 8 == 0 ? 32 : random_int(1, 3), oc = random_int(1, 2);
       describe("conv2d_narrow kernel=%d ic=%d oc=%d width=%td %s", kernel, ic, oc, width,
@@ -284,7 +282,6 @@ bool check_winograd(const KernelTable& table, int taps) {
   constexpr Kind kUsed[] = {Kind::integers, Kind::denormals, Kind::huge, Kind::mixed};
   int turn = 0;
   const auto check = [&](const ConvLayer* layer, int ic, int oc, int kernel, std::ptrdiff_t width, Kind kind) {
-    if (left_out()) return;
     describe("%s kernel=%d ic=%d oc=%d width=%td %s", name.c_str(), kernel, ic, oc, width,
              kKindNames[static_cast<int>(kind)]);
     const ConvProblem problem = layer ? ConvProblem(*layer, kWinogradTile, width, kWinogradOverrun, kind, taps)
@@ -398,7 +395,6 @@ bool check_deconv2d(const KernelTable& table) {
   for (const auto& [stride, pad] : {std::pair{2, 4}, {3, 3}, {3, 4}, {4, 3}, {4, 4}}) {
     for (const std::ptrdiff_t width : widths()) {
       for (const int ic : {1, 2, 3, 5}) {
-        if (left_out()) continue;
         const Kind kind = static_cast<Kind>(turn++ % kKinds);
         describe("deconv2d stride=%d pad=%d ic=%d width=%td %s", stride, pad, ic, width,
                  kKindNames[static_cast<int>(kind)]);

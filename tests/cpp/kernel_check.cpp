@@ -1,9 +1,8 @@
 // Proves every kernel of every instruction set against its scalar twin in the reference table, and times it with the
 // same call. The reference table itself is proven against the definitions, summed in double.
 //
-//   kernel_check [--list] [--isa NAME] [--every N] [--bench]
+//   kernel_check [--list] [--isa NAME] [--bench]
 //
-// --every N: of the shapes of convolutions one in N, for slow machines.
 // One line per kernel tells the largest error in units of the tolerance (checks.h says how that is bounded).
 //
 // Exit status: 0 all agree, 1 a kernel is wrong, 2 usage, 77 this processor cannot run NAME.
@@ -40,7 +39,7 @@ bool check_table(const KernelTable& table) {
 }
 
 int usage() {
-  std::fprintf(stderr, "usage: kernel_check [--list] [--isa NAME] [--every N] [--bench]\n");
+  std::fprintf(stderr, "usage: kernel_check [--list] [--isa NAME] [--bench]\n");
   return 2;
 }
 
@@ -57,8 +56,6 @@ int run(int argc, char** argv) {
       timing = true;
     } else if (argument == "--isa" && i + 1 < argc) {
       isa = argv[++i];
-    } else if (argument == "--every" && i + 1 < argc && std::atoi(argv[i + 1]) > 0) {
-      g_every = static_cast<unsigned>(std::atoi(argv[++i]));
     } else {
       return usage();
     }
@@ -72,7 +69,6 @@ int run(int argc, char** argv) {
     }
   }
   for (const int signal_number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) signal(signal_number, report_fault);
-  tell_trim("shapes of convolutions");
   bool ok = true;
   for (const KernelTable* table : tables) {
     if (timing) {

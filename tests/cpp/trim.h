@@ -1,4 +1,4 @@
-// How slow machines, which are emulated or watched by a sanitizer, get through the checks: --every N.
+// How slow machines, which are emulated or watched by a sanitizer, get through upscaler_check: --every N.
 #pragma once
 
 #include <cstdio>
