@@ -59,12 +59,12 @@ class Upscaler:
     ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
     :class:`~fsrcnn_rt.Model`.
 
-    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto", by which each
-    picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been compressed or is
-    noisy, the more the higher; or "auto", by which the quantisation tables decide of a Pillow image that was
-    opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both choose among the weights
-    of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any other model is used as it
-    is. Weights that depend on the picture are loaded when the first one needs them.
+    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto": the pixels of each
+    picture decide. ``denoise``: 0 for clean pictures, 1 to 3 for compressed or noisy ones, the higher the
+    worse they are; or "auto": the quantisation tables decide for a Pillow image that was opened from a JPEG
+    file (a copy has lost them), and all else gets 0. Both choose among the weights of "fsrcnn" or "fsrcnn-s";
+    ``denoise`` above 0 counts more than ``content``. Any other model is used as it is. Weights that depend on
+    the picture are loaded when the first one needs them.
 
     ``strength``: 0..1.5, how much is taken of what the network adds to the luma of the bicubic filter: 0 is
     bicubic, 1 the network, more exaggerates it.
@@ -236,11 +236,11 @@ class Upscaler:
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
         outside pass through unclipped; any strides. What has ``__dlpack__`` (a tensor in main memory) or
-        ``__array_interface__`` is read in place as such an array. Grey goes through the network; of colour,
-        the BT.601 luma does (unless the upscaler's ``colour`` says else), chroma follows it, and alpha is
-        upscaled by bicubic interpolation. Colour under alpha 0
-        is not kept: near an edge it is the visible colour beside it. Of an animation the current frame is
-        upscaled; :func:`fsrcnn_rt.engine.arrays.from_pil` lists what becomes of each Pillow mode.
+        ``__array_interface__`` is read in place as such an array. Grey goes through the network, and so does
+        the BT.601 luma of colour, unless the upscaler's ``colour`` says else; chroma follows it. Alpha is
+        upscaled by the bicubic filter. Colour under alpha 0 is not kept: near an edge it is the visible
+        colour beside it. An animation gives its current frame.
+        :func:`fsrcnn_rt.engine.arrays.from_pil` lists what becomes of each Pillow mode.
 
         ``channel_order``: "bgr" where an array has BGR or BGRA, as OpenCV's have; so has the result then.
 
@@ -315,9 +315,8 @@ class Upscaler:
         """Upscale a frame of planar YUV without ever leaving YUV.
 
         ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16, aligned; any
-        strides.
-        A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
-        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
+        strides. A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8
+        bits gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
         (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
         ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
         MPEG-1) or "topleft". ``out``: the arrays to write to.
