@@ -14,17 +14,18 @@ std::unique_ptr<Phases> make_phases(const PackedNetwork& network) {
 }
 
 void Enlarged::prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-                       std::ptrdiff_t width, std::ptrdiff_t strip_width) {
+                       std::ptrdiff_t width, std::ptrdiff_t strip_width, int members) {
   assert(heads.size() == 1);
   network_ = &network;
   scale_ = heads.front()->scale;
-  stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_);
+  stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_, members);
   view_ = {.height = height, .width = width};
   stride_ = spread(strip_width + kMaxLanes);
   const Extent extent = network.extent(scale_);
   rows_.channels = plane_count(network.colour);
   // The network may be so far ahead of what follows it, and at the start so far behind.
-  rows_.rows = extent.before + kBlock + extent.after + 2 * kBicubicReach;
+  const std::ptrdiff_t ahead = std::max(kBlock, ceil_div(network.plan.span, scale_));
+  rows_.rows = extent.before + ahead + extent.after + 2 * kBicubicReach;
   rows_.margin = round_up(extent.before + kBicubicReach, kCacheLineFloats);
   rows_.stride = spread(rows_.margin + strip_width + extent.after + kBicubicReach + kMaxLanes);
   source_stride_ = rows_.stride;
@@ -39,11 +40,12 @@ void Enlarged::carve(Arena& arena) {
   stream_.carve(arena);
 }
 
-void Enlarged::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
-  view_.columns = columns;
+void Enlarged::begin(const Tile& tile, Rows& source, Team& team) {
+  view_.columns = tile.columns;
   source_ = &source;
-  next_row_ = std::max<std::ptrdiff_t>(0, y0 - network_->extent(scale_).before);
-  stream_.begin({columns.begin * scale_, columns.end * scale_}, y0 * scale_, *this);
+  next_row_ = std::max<std::ptrdiff_t>(0, tile.y0 - network_->extent(scale_).before);
+  stream_.begin({{tile.columns.begin * scale_, tile.columns.end * scale_}, tile.y0 * scale_, tile.y1 * scale_}, *this,
+                team);
 }
 
 const float* Enlarged::source_row(std::ptrdiff_t y) {

@@ -12,8 +12,12 @@ namespace fsrcnn {
 
 /// Immutable once made.
 struct PackedNetwork {
-  /// Checks the model (std::invalid_argument) and packs it for `kernels`.
-  PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm);
+  /// They share out a span of blocks, in pieces of columns.
+  static constexpr int kTeam = 8;
+
+
+  /// Checks the model (std::invalid_argument) and packs it for `kernels`. `span` as Plan::span; 0 chooses.
+  PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span = 0);
 
   /// The head of a scale, or null.
   const PackedHead* head(int scale) const;
@@ -22,6 +26,8 @@ struct PackedNetwork {
   /// Floats that a strip keeps of all rings for each of its columns, while any head runs; columns of the large picture,
   /// if that is what goes in.
   std::ptrdiff_t floats_per_column() const;
+  /// How many threads may compute a strip together.
+  int team() const { return plan.span > 1 ? kTeam : 1; }
   /// Whether the bicubic picture is part of the network. It is MATLAB's then, as in the papers: mirrored at the edges,
   /// where all else that is bicubic replicates them.
   bool has_bicubic() const { return plus_bicubic || enlarged; }

@@ -16,6 +16,12 @@ struct Range {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
+/// Rows y0 .. y1 - 1 of some columns.
+struct Tile {
+  Range columns;
+  std::ptrdiff_t y0, y1;
+};
+
 /// The row or column in whose place x beyond an edge is seen where a picture is mirrored, the edge itself included. It is
 /// at most two beyond: of a single one, all are that one.
 inline std::ptrdiff_t mirrored(std::ptrdiff_t x, std::ptrdiff_t size) {
