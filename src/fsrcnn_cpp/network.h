@@ -15,7 +15,6 @@ struct PackedNetwork {
   /// They share out a span of blocks, in pieces of columns.
   static constexpr int kTeam = 8;
 
-
   /// Checks the model (std::invalid_argument) and packs it for `kernels`. `span` as Plan::span; 0 chooses.
   PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span = 0);
 

@@ -145,7 +145,7 @@ class Schedule {
   const Plan* plan_ = nullptr;
   int reach_ = 0;
   std::ptrdiff_t height_ = 0, end_ = 0;  // end_: of the rows that heads read in the band
-  std::vector<std::ptrdiff_t> next_;  // row of every ring
+  std::vector<std::ptrdiff_t> next_;     // row of every ring
 };
 
 /// Follows the schedule of a whole band and tells of every row: `read(ring, y)`, `write(ring, y)`, in order, all of

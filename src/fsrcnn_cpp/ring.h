@@ -22,8 +22,8 @@ struct Tile {
   std::ptrdiff_t y0, y1;
 };
 
-/// The row or column in whose place x beyond an edge is seen where a picture is mirrored, the edge itself included. It is
-/// at most two beyond: of a single one, all are that one.
+/// The row or column in whose place x beyond an edge is seen where a picture is mirrored, the edge itself included. It
+/// is at most two beyond: of a single one, all are that one.
 inline std::ptrdiff_t mirrored(std::ptrdiff_t x, std::ptrdiff_t size) {
   return std::clamp<std::ptrdiff_t>(x < 0 ? -1 - x : x < size ? x : 2 * size - 1 - x, 0, size - 1);
 }

@@ -8,16 +8,15 @@
 namespace fsrcnn {
 namespace {
 
-// Columns that a convolution and the pointwise one after it compute at a time.
+// Columns that a convolution and the pointwise one after it compute at a time. Kernels that work in blocks write
+// nothing beyond columns that are whole chunks.
 constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
-// A kernel that works in blocks computes whole chunks, and goes no further where columns are whole chunks.
-constexpr std::ptrdiff_t kPieceColumns = kWinogradChunkColumns;
 constexpr std::ptrdiff_t kChunkStride = kChunkColumns + kWinogradOverrun;  // an odd number of cache lines
 
 /// How a team shares out columns: in so many pieces of whole chunks.
 struct Pieces {
   Pieces(std::ptrdiff_t columns, std::ptrdiff_t most)
-      : width(round_up(ceil_div(columns, most), kPieceColumns)), count(static_cast<int>(ceil_div(columns, width))) {}
+      : width(round_up(ceil_div(columns, most), kChunkColumns)), count(static_cast<int>(ceil_div(columns, width))) {}
 
   Range of(int piece, Range columns) const {
     const std::ptrdiff_t begin = columns.begin + piece * width;
@@ -159,8 +158,8 @@ void Stream::run_stage(int made, std::ptrdiff_t y, Range columns, const Member& 
   const Ring &src = ring(stage.source.ring), &dst = ring(made);
   const float* src_rows[kMaxRowsRead];
   assert(conv.rows_read == stage.rows_read() && conv.before == stage.radius);
-  gather(src, y - stage.radius, stage.rows_read(), stage.source.first * src.stride + view_.offset(columns.begin) - stage.radius,
-         Head::kFullBorder, src_rows);
+  gather(src, y - stage.radius, stage.rows_read(),
+         stage.source.first * src.stride + view_.offset(columns.begin) - stage.radius, Head::kFullBorder, src_rows);
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
     const bool inside = y + r >= 0 && y + r < view_.height;

@@ -6,8 +6,8 @@
 
 namespace fsrcnn {
 
-/// Whoever owns it leads: `run` is for that thread alone, and threads that have nothing better to do `help`. Helpers may
-/// come late, or never.
+/// Whoever owns it leads: `run` is for that thread alone, and threads that have nothing better to do `help`. Helpers
+/// may come late, or never.
 class Team {
  public:
   Team() = default;

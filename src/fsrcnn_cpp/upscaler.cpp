@@ -42,7 +42,8 @@ struct Chain {
       };
       const Extent extent = network.extent(scales[i]);
       const auto around = [&](const Range& range, std::ptrdiff_t size) {
-        return Range{std::max<std::ptrdiff_t>(0, range.begin - extent.before), std::min(size, range.end + extent.after)};
+        return Range{std::max<std::ptrdiff_t>(0, range.begin - extent.before),
+                     std::min(size, range.end + extent.after)};
       };
       x = blocks(x, of_width);
       y = blocks(y, of_height);
@@ -91,10 +92,10 @@ std::string name_of(int scale) { return "dst[" + std::to_string(scale) + "]"; }
 }  // namespace
 
 struct Upscaler::Context {
-  std::deque<Team> teams;         // one a worker, as the others are
+  std::deque<Team> teams;  // one a worker, as the others are
   std::vector<Strip> strips;
   std::vector<Resizer> resizers;
-  ResizeFilters filters;          // as the last call had them
+  ResizeFilters filters;  // as the last call had them
 };
 
 Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span)
@@ -199,7 +200,8 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
                        .band_rows = band_rows(scales.back()),
                        .team = network_.team()},
                       threads);
-  const Chain chain{.network = network_, .scales = scales, .width = src.width * product, .height = src.height * product};
+  const Chain chain{
+      .network = network_, .scales = scales, .width = src.width * product, .height = src.height * product};
 
   const ContextPool<Context>::Lease context(contexts_);
   ResizeFilters& filters = context->filters;
