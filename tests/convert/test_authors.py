@@ -6,7 +6,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model
 from foreign import SCALES, assert_refused
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.evaluation import metrics, protocol

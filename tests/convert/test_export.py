@@ -8,7 +8,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model, to_net
+from conversions import to_model, to_net
 from fsrcnn_rt import cli
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.convert import to_onnx as export

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import oracle
 import pytest
-from conftest import to_net
+from conversions import to_net
 from fsrcnn_rt import _core
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.evaluation.protocol import load_luma

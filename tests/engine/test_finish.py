@@ -7,7 +7,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model
 from fsrcnn_rt import Upscaler, _core, cli, upscale
 from fsrcnn_rt.evaluation.metrics import imresize, psnr
 from fsrcnn_rt.video.y4m import upscale_y4m

@@ -10,7 +10,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model, to_net
 from fsrcnn_rt import ModelError, load
 from fsrcnn_rt.model import OTHERS, SCALES, SHIPPED, Head, Model, Node, fsrcnn, idn, save_model, srcnn
 from fsrcnn_rt.model.families import described
@@ -147,8 +147,6 @@ def seen(network, scale):
         for name, shape in network.tensors.items()
     }
     model = network.with_weights(positive, "x")
-    from conftest import to_net
-
     net = to_net(model)
     size = 2 * network.reach(scale) + 5
     middle = size // 2
