@@ -121,8 +121,12 @@ void Stream::make(int ring, std::ptrdiff_t y, std::ptrdiff_t rows) {
     return pad_rows(0, y, 1, range);
   }
   const Stage& stage = stage_of(ring);
-  const int blocks = static_cast<int>(rows / stage.rows());
   const Range whole{first_column(ring), columns(ring).end};
+  if (rows == stage.rows() && team_->most() == 1) {  // nothing to share out: 1 to 2 % of FSRCNN-s
+    run_stage(ring, y, whole, members_.front());
+    return pad_rows(ring, y, rows, whole);
+  }
+  const int blocks = static_cast<int>(rows / stage.rows());
   const Pieces pieces(whole.size(), stage.in_blocks ? ceil_div(team_->most(), blocks) : 1);
   team_->run(blocks * pieces.count, [&](int index, int member) {
     const std::ptrdiff_t block = y + index / pieces.count * stage.rows();
