@@ -82,11 +82,12 @@ def test_a_file_gives_psnr_and_the_others_stay_empty(tmp_path, pictures, capsys)
     assert list(table) == list(table1.TITLES.values())
     assert float(table["transition state 2"]["PSNR"]) > 0
     assert table["transition state 2"]["weights of"] == "ours"
-    assert table["transition state 1"]["PSNR"] == table["transition state 1"]["weights of"] == ""
+    assert table["transition state 1"]["weights of"] == "state1"
+    assert table["FSRCNN(48, 12, 2)"]["PSNR"] == table["FSRCNN(48, 12, 2)"]["weights of"] == ""
     assert float(table["FSRCNN(56, 12, 4)"]["ms"]) > 0
     texts = [element.text for element in ElementTree.fromstring(figure.read_bytes()).iter() if element.text]
     assert "transition state 2" in texts
-    assert "transition state 1" not in texts
+    assert "FSRCNN(48, 12, 2)" not in texts
     assert capsys.readouterr().out == ""
 
 
