@@ -12,7 +12,7 @@ namespace fsrcnn {
 
 /// Immutable once made.
 struct PackedNetwork {
-  /// They share out a span of blocks, in pieces of columns.
+  /// Threads that compute a strip together, at most: they share out a span of blocks, in pieces of columns.
   static constexpr int kTeam = 8;
 
   /// Checks the model (std::invalid_argument) and packs it for `kernels`. `span` as Plan::span; 0 chooses.

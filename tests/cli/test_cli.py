@@ -10,6 +10,7 @@ import warnings
 import fsrcnn_rt
 import numpy as np
 import pytest
+from folders import names, picture
 from fsrcnn_rt import cli
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
@@ -27,18 +28,6 @@ def run(model_file, capsys):
         return code, capsys.readouterr().err.splitlines()
 
     return call
-
-
-def picture(path, mode="RGB", size=(12, 9), **options):
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
-    samples = np.random.default_rng(0).integers(1, 256, (*size[::-1], *channels), np.uint8)
-    image = Image.fromarray(samples)
-    image.save(path, **options)
-    return image
-
-
-def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_picture_gets_a_larger_one_beside_it(run, folder, model):

@@ -9,23 +9,11 @@ import subprocess
 import sys
 import termios
 
-import numpy as np
 import pytest
+from folders import names, picture
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("folder")
-
-
-def picture(path, mode="RGB", size=(12, 9), **options):
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
-    samples = np.random.default_rng(0).integers(1, 256, (*size[::-1], *channels), np.uint8)
-    image = Image.fromarray(samples)
-    image.save(path, **options)
-    return image
-
-
-def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_progress_is_for_terminals_only(model_file, folder):
