@@ -14,5 +14,5 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 @pytest.fixture(scope="session")
 def peak_of() -> Callable[[str, int], float | None]:
-    """Tell the machine's best GFLOP/s in this run, for a kernel set and a number of threads."""
+    """Return the machine's best GFLOP/s in this run, for a kernel set and a number of threads."""
     return cache(fma_peak)

@@ -61,7 +61,7 @@ class Others:
         self._own = _own_ticks()
 
     def percent(self) -> float | None:
-        """Tell the share of all processors' time; None where the system does not tell."""
+        """Return the share of all processors' time; None where the system does not tell."""
         total, busy = _ticks()
         if total <= self._total:
             return None

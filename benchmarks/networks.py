@@ -10,7 +10,7 @@ import fsrcnn_rt
 import numpy as np
 from fsrcnn_rt.model import SCALES, SHIPPED, Architecture, Model, fsrcnn, idn, srcnn
 
-__all__ = ["NETWORKS", "SCALES", "alone", "random_model", "shipped"]
+__all__ = ["NETWORKS", "SCALES", "alone", "random_model", "shipped", "shipped_name"]
 
 NETWORKS: Mapping[str, Architecture] = MappingProxyType(
     {
@@ -26,18 +26,24 @@ NETWORKS: Mapping[str, Architecture] = MappingProxyType(
 )
 
 
+def shipped_name(name: str) -> str | None:
+    """Under which name a network ships, if it does."""
+    other = {"srcnn-9-5-5": "srcnn", "state-1": "state1", "state-2": "state2"}.get(name, name)
+    return other if other in SHIPPED else None
+
+
 def shipped(name: str) -> Model:
     """Load the shipped model; what does not ship, or not with this installation, gets random weights."""
-    if name in SHIPPED:
+    if file := shipped_name(name):
         try:
-            return fsrcnn_rt.load(name)
+            return fsrcnn_rt.load(file)
         except fsrcnn_rt.ModelError:
             pass
     return random_model(NETWORKS[name], f"{name} (random weights)")
 
 
 def random_model(network: Architecture, name: str) -> Model:
-    """Give a network random weights whose activations stay around 1, and the slopes of its family.
+    """Return a network random weights whose activations stay around 1, and the slopes of its family.
 
     These are PReLUs as in FSRCNN, ReLUs in SRCNN, LeakyReLUs in IDN, for which runtimes have faster ways.
     """

@@ -1,23 +1,42 @@
-"""Time against quality, in the spirit of Figure 1 of the paper."""
+"""Time against quality, as Figure 1 of the paper has it."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import NamedTuple
 
 from fsrcnn_rt import Upscaler
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
+from fsrcnn_rt.evaluation.svg import SHAPES, Drawing, log_ticks, series, ticks
 from graphs import FORMS
 from networks import shipped
 from report import Row
 
-# One colour a runtime, distinct also to those who do not see red and green.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
-_MARKERS = dict(zip(FORMS, "oDvsP", strict=True))
+WIDTH, LEFT, TOP, BOTTOM = 760, 64, 64, 364
+_SHAPE_OF = dict(zip(FORMS, SHAPES, strict=False))  # the last shape, the star, is ours
+
+
+class Point(NamedTuple):
+    """What took a time in ms and has a PSNR in dB: how it is drawn, and the name beside it."""
+
+    time: float
+    psnr: float
+    kind: str = "good"
+    shape: str = "circle"
+    name: str = ""
+
+
+class Entry(NamedTuple):
+    """A line of the legend."""
+
+    kind: str
+    shape: str
+    text: str
 
 
 def read_psnr(file: Path) -> dict[str, float]:
@@ -39,53 +58,73 @@ def default_images() -> Path:
     return Path(os.environ.get("FSRCNN_RT_DATA", "data")) / "Set14"
 
 
-def draw(
-    rows: list[Row], case: str, psnr: Mapping[str, float], test_set: str, machine: str, file: Path
-) -> None:
-    """Draw every runtime's time against the PSNR of the model that it ran, from the table of peers."""
-    most = max((int(row["threads"] or 0) for row in rows), default=0)
-    rows = [row for row in rows if row["threads"] == most and row["model"] in psnr]
+def scatter(points: Sequence[Point], title: str, axis: str, legend: Sequence[Entry] = ()) -> bytes:
+    """Draw points, faster to the right; an SVG file. There must be one point at least.
+
+    ``axis`` says what was timed.
+    """
+    times, levels = [point.time for point in points], [point.psnr for point in points]
+    at = log_ticks(min(times) * 0.8, max(times) * 1.25)
+    room = max(0.1, 0.15 * (max(levels) - min(levels)))
+    low, high = min(levels) - room, max(levels) + room
+    right = WIDTH - 56 - 210 * bool(legend)
+
+    def x(time: float) -> float:
+        return right - (right - LEFT) * math.log(time / at[0]) / math.log(at[-1] / at[0])
+
+    def y(level: float) -> float:
+        return BOTTOM - (BOTTOM - TOP) * (level - low) / (high - low)
+
+    drawing = Drawing(WIDTH, BOTTOM + 60, title)
+    for time in at:
+        drawing.line(x(time), TOP, x(time), BOTTOM, "grid")
+        drawing.text(x(time), BOTTOM + 20, f"{time:g}", "soft", "middle")
+    for level in ticks(low, high, 7):
+        drawing.line(LEFT, y(level), right, y(level), "grid")
+        drawing.text(LEFT - 8, y(level) + 4, f"{round(level, 9):g}", "soft", "end")
+    drawing.text((LEFT + right) / 2, BOTTOM + 44, axis, "soft", "middle")
+    real_time = 1e3 / REAL_TIME_FPS
+    if at[0] < real_time < at[-1]:
+        drawing.line(x(real_time), TOP, x(real_time), BOTTOM, "mark")
+        drawing.text(x(real_time), TOP - 6, f"{REAL_TIME_FPS:g} fps", "text", "middle")
+    for point in points:
+        drawing.dot(x(point.time), y(point.psnr), point.kind, point.shape, 5)
+        if point.name:
+            # Towards the middle, so that names stay within the drawing.
+            side, anchor = (-10, "end") if x(point.time) > (LEFT + right) / 2 else (10, "start")
+            drawing.text(x(point.time) + side, y(point.psnr) - 8, point.name, "text", anchor)
+    for line, entry in enumerate(legend):
+        drawing.dot(right + 24, TOP + 8 + 20 * line, entry.kind, entry.shape, 5)
+        drawing.text(right + 36, TOP + 12 + 20 * line, entry.text)
+    return drawing.encode()
+
+
+def draw_peers(rows: list[Row], case: str, psnr: Mapping[str, float], test_set: str, machine: str) -> bytes:
+    """Draw every runtime's time against the PSNR of the model that it ran, from the table of peers.
+
+    Of several numbers of threads the largest. ``ValueError`` where there is nothing to draw.
+    """
+    threads = max((int(row["threads"] or 0) for row in rows), default=0)
+    rows = [row for row in rows if row["threads"] == threads and row["model"] in psnr]
     if not rows:
         raise ValueError("there is no time to draw for a model whose PSNR is known")
-    matplotlib: Any = import_module("matplotlib")
-    matplotlib.use("Agg")
-    plt: Any = import_module("matplotlib.pyplot")
-    # The same figures give the same file.
-    with plt.rc_context({"svg.hashsalt": "fsrcnn-rt", "svg.fonttype": "none", "font.size": 9}):
-        figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-        runtimes = list(dict.fromkeys(str(row["runtime"]) for row in rows))
-        for runtime, colour in zip(runtimes, _COLOURS[1:], strict=False):
-            for kind, marker in _MARKERS.items():
-                chosen = [row for row in rows if (row["runtime"], row["graph"]) == (runtime, kind)]
-                if not chosen:
-                    continue
-                times = [row["its ms"] for row in chosen]
-                levels = [psnr[str(row["model"])] for row in chosen]
-                axes.plot(
-                    times, levels, marker, color=colour, markersize=7, alpha=0.8, label=f"{runtime}, {kind}"
-                )
-        for model, level in psnr.items():
-            ours = sorted(
-                float(row["our ms"] or 0) for row in rows if row["model"] == model and "our ms" in row
-            )
-            if not ours:
-                continue
-            time = ours[len(ours) // 2]
-            axes.plot([time], [level], "*", color=_COLOURS[0], markersize=15)
-            axes.annotate(model, (time, level), xytext=(0, 10), textcoords="offset points", ha="center")
-        axes.plot([], [], "*", color=_COLOURS[0], markersize=12, label="fsrcnn-rt")
-        axes.axvline(1e3 / REAL_TIME_FPS, color="#999999", linestyle="--", linewidth=1)
-        axes.text(1e3 / REAL_TIME_FPS, 0.5, f" {REAL_TIME_FPS:g} fps", transform=axes.get_xaxis_transform())
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
-        axes.margins(0.1, 0.2)
-        axes.set_xlabel(f"ms per frame, {case} luma, float32, {most} threads, {machine}")
-        axes.set_ylabel(f"mean PSNR in dB, {test_set} {case.split()[-1]}")
-        axes.grid(True, which="both", color="#eeeeee")
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-        metadata = {"Date": None} if file.suffix == ".svg" else None
-        figure.savefig(file, metadata=metadata, dpi=150)
-        plt.close(figure)
+    colours = {name: series(i) for i, name in enumerate(dict.fromkeys(str(row["runtime"]) for row in rows))}
+    forms = [form for form in FORMS if form in {row["graph"] for row in rows}]
+    points = [
+        Point(
+            float(row["its ms"]),
+            psnr[str(row["model"])],
+            colours[str(row["runtime"])],
+            _SHAPE_OF[str(row["graph"])],
+        )
+        for row in rows
+    ]
+    for model, level in psnr.items():
+        ours = [float(row["our ms"]) for row in rows if row["model"] == model and "our ms" in row]
+        if ours:
+            points.append(Point(median(ours), level, "good", "star", model))
+    legend = [Entry("good", "star", "fsrcnn-rt")]
+    legend += [Entry(colour, "circle", name) for name, colour in colours.items()]
+    legend += [Entry("text", _SHAPE_OF[form], form) for form in forms]
+    title = f"PSNR in dB, {test_set} {case.split()[-1]}, over time"
+    return scatter(points, title, f"ms a frame, {case} luma, float32, {threads} threads, {machine}", legend)

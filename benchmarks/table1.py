@@ -10,7 +10,6 @@ empty. All networks take turns in one process.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,13 +19,11 @@ import fsrcnn_rt
 from fsrcnn_rt import Model, Upscaler
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.evaluation.protocol import evaluate, list_images, mean
-from fsrcnn_rt.evaluation.svg import Drawing, log_ticks
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.model import SHIPPED
 from machine import Others, describe, versions
-from networks import NETWORKS, SCALES, random_model
+from networks import NETWORKS, SCALES, random_model, shipped_name
 from ours import Size, label, picture_size, prepare
-from plot import default_images
+from plot import Point, default_images, scatter
 from report import Row, Table, as_markdown
 from timing import alternate, ratios, spread
 
@@ -71,7 +68,7 @@ def read_weights(texts: Sequence[str], scale: int) -> dict[str, Model]:
     Raises ``ValueError`` for a text, a network or a scale that does not fit, ``OSError`` and
     :class:`~fsrcnn_rt.ModelError` for files that are not models.
     """
-    models = {name: fsrcnn_rt.load(name) for name in TITLES if name in SHIPPED}
+    models = {name: fsrcnn_rt.load(file) for name in TITLES if (file := shipped_name(name))}
     for text in texts:
         name, _, file = text.partition("=")
         if name not in TITLES or not file:
@@ -100,44 +97,6 @@ def measure_psnr(upscalers: Mapping[str, Upscaler], scale: int, folder: Path) ->
         return {}
     results = evaluate({scale: {name: u.upscale for name, u in upscalers.items()}}, list_images(folder))
     return {name: mean([r.figures for r in results if r.method == name]).psnr for name in upscalers}
-
-
-def draw(points: Sequence[tuple[str, float, float]], title: str, axis: str) -> bytes:
-    """Draw (name, milliseconds, PSNR in dB) as Figure 1 does, faster to the right; an SVG file.
-
-    ``axis`` tells what was timed. There must be one point at least.
-    """
-    times, levels = [point[1] for point in points], [point[2] for point in points]
-    ticks = log_ticks(min(times) * 0.8, max(times) * 1.25)
-    low, high = math.floor(2 * min(levels) - 0.5) / 2, math.ceil(2 * max(levels) + 0.5) / 2
-    left, right, top, bottom = 64, 704, 56, 356
-
-    def x(time: float) -> float:
-        return right - (right - left) * math.log(time / ticks[0]) / math.log(ticks[-1] / ticks[0])
-
-    def y(level: float) -> float:
-        return bottom - (bottom - top) * (level - low) / (high - low)
-
-    drawing = Drawing(760, bottom + 60, title)
-    for tick in ticks:
-        drawing.line(x(tick), top, x(tick), bottom, "grid")
-        drawing.text(x(tick), bottom + 20, f"{tick:g}", "soft", "middle")
-    for step in range(round(2 * low), round(2 * high) + 1):
-        drawing.line(left, y(step / 2), right, y(step / 2), "grid")
-        drawing.text(left - 8, y(step / 2) + 4, f"{step / 2:.1f}", "soft", "end")
-    drawing.text((left + right) / 2, bottom + 44, axis, "soft", "middle")
-    for name, time, level in points:
-        drawing.area(x(time) - 5, y(level) - 5, 10, 10, "good", radius=5)
-        # Towards the middle, so that names stay within the drawing.
-        to_the_left = x(time) > (left + right) / 2
-        drawing.text(
-            x(time) + (-10 if to_the_left else 10),
-            y(level) + 4,
-            name,
-            "text",
-            "end" if to_the_left else "start",
-        )
-    return drawing.encode()
 
 
 def put_between_markers(page: str, text: str) -> str:
@@ -208,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write(options.page, put_between_markers(page, markdown).encode())
     if options.figure:
         points = [
-            (str(row["network"]), float(row["ms"]), float(row["PSNR"]))
+            Point(float(row["ms"]), float(row["PSNR"]), name=str(row["network"]))
             for row in table.rows
             if row["PSNR"] is not None
         ]
@@ -218,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case = f"{label(options.size)} ×{options.scale}, {options.isa}, threads {options.threads}"
         axis = f"ms a picture, {case}, {machine['processor']}"
         title = f"PSNR in dB, {options.images.name} ×{options.scale}, over time"
-        _write(options.figure, draw(points, title, axis))
+        _write(options.figure, scatter(points, title, axis))
     return 0
 
 

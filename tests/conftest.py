@@ -6,8 +6,9 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
+from conversions import to_model
 from fsrcnn_rt import cli
-from fsrcnn_rt.model import SHIPPED, Head, Model, Node, save_model
+from fsrcnn_rt.model import VARIANTS, save_model
 
 
 @pytest.fixture(params=fsrcnn_rt.available_isas())
@@ -37,47 +38,6 @@ def _plain_environment(monkeypatch):
     monkeypatch.delenv("FSRCNN_RT_ISA", raising=False)
 
 
-def to_model(net, name="random", colour=None):
-    """The oracle's network as the package's."""
-    return Model(
-        nodes=[Node(*node) for node in net.nodes],
-        heads={
-            scale: Head(weight, bias, pad, output_padding, "full" if border == -1 else border)
-            for scale, (weight, bias, pad, output_padding, border) in net.heads.items()
-        },
-        padding=net.padding,
-        name=name,
-        provenance={"recipe": "random weights"},
-        colour=colour or {1: "y", 3: "rgb"}[net.planes],
-        enlarged=net.enlarged,
-        plus_bicubic=net.plus_bicubic,
-    )
-
-
-def to_net(model):
-    """The package's network as the oracle's."""
-    return oracle.Net(
-        [
-            (node.weight, node.bias, node.slope, node.groups, tuple(node.source), list(node.adds))
-            for node in model.nodes
-        ],
-        {
-            scale: (
-                head.weight,
-                head.bias,
-                head.pad,
-                head.output_padding,
-                -1 if head.border == "full" else head.border,
-            )
-            for scale, head in model.heads.items()
-        },
-        model.padding,
-        {"y": 1, "ycbcr": 3, "rgb": 3}[model.colour],
-        model.enlarged,
-        model.plus_bicubic,
-    )
-
-
 @pytest.fixture(scope="session")
 def net():
     """A small random network, FSRCNN(8, 3, 1)."""
@@ -101,7 +61,7 @@ def variants(monkeypatch, tmp_path):
     """All weights of fsrcnn, small and random, in place of the shipped ones; models by name."""
     models = {}
     (tmp_path / "package" / "weights").mkdir(parents=True)
-    for seed, name in enumerate(name for name in SHIPPED if not name.startswith("fsrcnn-s")):
+    for seed, name in enumerate(["fsrcnn", *(f"fsrcnn-{variant}" for variant in VARIANTS)]):
         models[name] = to_model(oracle.random_net(np.random.default_rng(seed), 8, 3, 1), name)
         save_model(models[name], tmp_path / "package" / "weights" / f"{name}.safetensors")
     monkeypatch.setattr(fsrcnn_rt, "__path__", [str(tmp_path / "package"), *fsrcnn_rt.__path__])

@@ -28,6 +28,10 @@ class Net:
         """Weight, bias and slope of each convolution."""
         return [node[:3] for node in self.nodes]
 
+    def soft(self, plane, scale):
+        """The bicubic picture. That which a network reads or adds to is MATLAB's, mirrored at the edges."""
+        return bicubic(plane, scale, "symmetric" if self.enlarged or self.plus_bicubic else "edge")
+
 
 def chain(layers):
     """Nodes of which each reads all that the one before it makes."""
@@ -157,7 +161,7 @@ def forward(net, picture, scale):
     """The network on one plane (H, W), or on (planes, H, W) where it has several; of any range."""
     picture = np.asarray(picture, np.float64)
     planes = picture.reshape(net.planes, *picture.shape[-2:])
-    soft = np.stack([bicubic(plane, scale) for plane in planes])
+    soft = np.stack([net.soft(plane, scale) for plane in planes])
     results = [soft if net.enlarged else planes]
     for weight, bias, slope, groups, (of, first, count), adds in net.nodes:
         made = prelu(conv2d(results[of][first : first + count], weight, bias, net.padding, groups), slope)
@@ -182,15 +186,16 @@ def keys(x):
     return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
 
 
-def bicubic(plane, scale):
-    """Bicubic interpolation, pixel centres aligned, edges replicated."""
+def bicubic(plane, scale, edge="edge"):
+    """Bicubic interpolation, pixel centres aligned. ``edge``: a mode of np.pad."""
     for axis in (0, 1):
         n = plane.shape[axis]
         matrix = np.zeros((scale * n, n))
+        seen = np.pad(np.arange(n), 2, edge)
         for o in range(scale * n):
             centre = (o + 0.5) / scale - 0.5
             for i in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
-                matrix[o, min(max(i, 0), n - 1)] += keys(centre - i)
+                matrix[o, seen[i + 2]] += keys(centre - i)
         plane = np.moveaxis(np.tensordot(matrix, plane, (1, axis)), 0, axis)
     return plane
 
@@ -231,7 +236,7 @@ def luma(net, plane, scale, *, strength=1.0, guard=True):
     """The network on one plane, and what follows it."""
     result = forward(net, plane, scale)
     if strength != 1:
-        soft = bicubic(np.asarray(plane, np.float64), scale)
+        soft = net.soft(np.asarray(plane, np.float64), scale)
         result = soft + strength * (result - soft)
     return guarded(result, plane, scale) if guard else result
 
@@ -263,7 +268,7 @@ def upscale_samples(net, image, scale, *, strength=1.0, guard=True, guided=True)
         y = luma(net, ycbcr[..., 0], scale, **finish)
         cb, cr = (bicubic(ycbcr[..., c], scale) for c in (1, 2))
         if guided:
-            added = y - bicubic(ycbcr[..., 0], scale)
+            added = y - net.soft(ycbcr[..., 0], scale)
             cb, cr = (
                 soft + slopes(ycbcr[..., c], ycbcr[..., 0]).repeat(scale, 0).repeat(scale, 1) * added
                 for c, soft in ((1, cb), (2, cr))

@@ -376,3 +376,50 @@ def test_data_is_looked_for_where_anyone_has_it():
     assert [path.name for path in shipped if "../shared" in path.read_text()] == []
     told = {name for row in table("data.md", "Folder | Pictures") for name in code(row[0])}
     assert {"data/Set5", "data/Set14", "data/T91", "data/General100", "data/video"} <= told
+
+
+ROOT = DOCS.parent
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("weights/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_names_of_files_lead_somewhere(page):
+    """Every link of a page, and every path of the repository that it sets as code."""
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
+    folders = "benchmarks|docs|python|src|tests|weights"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+\.\w+)", re.sub("```.*?```", "", text, flags=re.DOTALL))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        links = {
+            (page.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
+        }
+        ahead += links - reached
+    assert [page.name for page in PAGES if page not in reached] == []
+
+
+def test_the_map_has_every_source_file():
+    (map_,) = blocks("architecture.md", "")
+    core, package = map_.split("python/fsrcnn_rt/\n")
+    for part, folder in ((core, ROOT / "src" / "fsrcnn_cpp"), (package, ROOT / "python" / "fsrcnn_rt")):
+        files = [path for path in folder.rglob("*") if path.suffix in (".cpp", ".h", ".py", ".html")]
+        assert len(files) > 40
+        names = {name for word in re.findall(r"[\w{},.*-]+", part) for name in expanded(word)}
+        isas = {path.name for path in folder.glob("kernels/isa_*.cpp")}
+        assert {path.name for path in files} - names - isas <= {"__init__.py"}
+        listed = {name for name in names if re.fullmatch(r"[\w-]+\.(cpp|h|py|html)", name)}
+        elsewhere = {"figures.py", "pictures.py"}  # of weights/ and docs/
+        assert listed - {path.name for path in files} <= elsewhere
+
+
+def expanded(word):
+    """The names that a word as ``plan.{h,cpp}`` stands for."""
+    stem, brace, ends = word.rstrip(":,").partition("{")
+    return [stem + end for end in ends.rstrip("}").split(",")] if brace else [stem]

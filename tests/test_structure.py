@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
-    **dict.fromkeys(["common", "aligned_buffer", "arena", "ring", "thread_pool", "tiles"], 0),
+    **dict.fromkeys(["common", "aligned_buffer", "arena", "ring", "spin", "team", "thread_pool", "tiles"], 0),
     **dict.fromkeys(["model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
     **{
         "planes": 3,

@@ -1,6 +1,6 @@
 """Draws a training as the paper does: PSNR over steps (Figures 5 and 6), filters of a head (Figure 3).
 
-    python weights/figures.py                                            the figures of the repository
+    python weights/figures.py                                            training.svg and docs/filters.png
     python weights/figures.py logs "my run=runs/a.log.csv" runs/b.log.csv -o runs/ab.svg
     python weights/figures.py filters fsrcnn-s -s 2 -o filters.png
 
@@ -21,6 +21,7 @@ import numpy as np
 from fsrcnn_rt import Model, load
 from fsrcnn_rt.evaluation.svg import Drawing, series, ticks
 from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.model import VARIANTS
 from PIL import Image
 
 WEIGHTS = Path(__file__).parent
@@ -139,12 +140,16 @@ def draw_filters(model: Model, scale: int) -> Image.Image:
     return Image.fromarray(sheet)
 
 
+def _stem(log: Path) -> str:
+    return log.name.removesuffix(".log.csv")
+
+
 def save_logs(logs: Sequence[str], span: float, output: Path) -> None:
     """Draw logs, each named as PATH or LABEL=PATH."""
     curves = []
     for log in logs:
         label, _, path = log.rpartition("=")
-        curves.append(read_log(label or Path(path).name.removesuffix(".log.csv"), Path(path)))
+        curves.append(read_log(label or _stem(Path(path)), Path(path)))
     with atomic_write(output) as file:
         file.write(draw_logs(curves, span))
 
@@ -162,12 +167,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw what the arguments say, by default every figure of the repository; returns the exit code."""
     parser = argparse.ArgumentParser(description="Figures of trainings, by default the repository's.")
     commands = parser.add_subparsers(dest="command")
-    logs = commands.add_parser("logs", help="validation PSNR over steps, SVG")
-    logs.add_argument("logs", nargs="+", metavar="[LABEL=]PATH", help="log of a training (.log.csv)")
-    logs.add_argument(
+    plot = commands.add_parser("logs", help="validation PSNR over steps, SVG")
+    plot.add_argument("logs", nargs="+", metavar="[LABEL=]PATH", help="log of a training (.log.csv)")
+    plot.add_argument(
         "--span", type=float, default=1.5, metavar="DB", help="height of a panel (default: 1.5)"
     )
-    logs.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    plot.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     filters = commands.add_parser("filters", help="filters of a head, PNG")
     filters.add_argument("model", help="fsrcnn, fsrcnn-s or a file")
     filters.add_argument("-s", "--scale", type=int, default=3)
@@ -181,7 +186,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif options.command == "filters":
             save_filters(options.model, options.scale, options.output)
         else:
-            save_logs(sorted(map(str, WEIGHTS.glob("*.log.csv"))), 1.5, WEIGHTS / "training.svg")
+            # Variants are validated on damaged pictures, or on pictures that they are not for.
+            logs = sorted(log for log in WEIGHTS.glob("*.log.csv") if not _stem(log).endswith(VARIANTS))
+            save_logs(list(map(str, logs)), 1.5, WEIGHTS / "training.svg")
             save_filters(str(WEIGHTS / "fsrcnn.safetensors"), 3, DOCS / "filters.png")
     except (OSError, ValueError) as error:
         where = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error

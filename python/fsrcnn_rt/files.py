@@ -14,7 +14,7 @@ _changing = threading.Lock()
 
 @contextmanager
 def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
-    """Give the name of a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
+    """Return the name of a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
 
     Leaving the block by an exception (Ctrl-C included) deletes it and leaves whatever ``path`` was.
     ``suffix``: that of the temporary, for those who tell a format by it.

@@ -14,17 +14,18 @@ std::unique_ptr<Phases> make_phases(const PackedNetwork& network) {
 }
 
 void Enlarged::prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-                       std::ptrdiff_t width, std::ptrdiff_t strip_width) {
+                       std::ptrdiff_t width, std::ptrdiff_t strip_width, int members) {
   assert(heads.size() == 1);
   network_ = &network;
   scale_ = heads.front()->scale;
-  stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_);
+  stream_.prepare(network, heads, height * scale_, width * scale_, strip_width * scale_, members);
   view_ = {.height = height, .width = width};
   stride_ = spread(strip_width + kMaxLanes);
   const Extent extent = network.extent(scale_);
   rows_.channels = plane_count(network.colour);
   // The network may be so far ahead of what follows it, and at the start so far behind.
-  rows_.rows = extent.before + kBlock + extent.after + 2 * kBicubicReach;
+  const std::ptrdiff_t ahead = std::max(kBlock, ceil_div(network.plan.span, scale_));
+  rows_.rows = extent.before + ahead + extent.after + 2 * kBicubicReach;
   rows_.margin = round_up(extent.before + kBicubicReach, kCacheLineFloats);
   rows_.stride = spread(rows_.margin + strip_width + extent.after + kBicubicReach + kMaxLanes);
   source_stride_ = rows_.stride;
@@ -39,14 +40,14 @@ void Enlarged::carve(Arena& arena) {
   stream_.carve(arena);
 }
 
-void Enlarged::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
-  view_.columns = columns;
+void Enlarged::begin(const Tile& tile, Rows& source, Team& team) {
+  view_.columns = tile.columns;
   source_ = &source;
-  next_row_ = std::max<std::ptrdiff_t>(0, y0 - network_->extent(scale_).before);
-  stream_.begin({columns.begin * scale_, columns.end * scale_}, y0 * scale_, *this);
+  next_row_ = std::max<std::ptrdiff_t>(0, tile.y0 - network_->extent(scale_).before);
+  stream_.begin({{tile.columns.begin * scale_, tile.columns.end * scale_}, tile.y0 * scale_, tile.y1 * scale_}, *this,
+                team);
 }
 
-/// The edges of the picture are replicated.
 const float* Enlarged::source_row(std::ptrdiff_t y) {
   const Extent extent = network_->extent(scale_);
   const Range range = view_.around(extent.before, extent.after);
@@ -54,7 +55,7 @@ const float* Enlarged::source_row(std::ptrdiff_t y) {
     float* const row = rows_.row(next_row_);
     source_->read(next_row_, range, row + view_.offset(range.begin), rows_.stride);
     for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
-      view_.pad(row + p * rows_.stride, range, kBicubicReach, kBicubicReach);
+      view_.mirror(row + p * rows_.stride, range, kBicubicReach);
     }
   }
   assert(y > next_row_ - 1 - rows_.rows);
@@ -67,8 +68,7 @@ void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t st
   for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
     const float* rows[kWindowRows];
     for (int i = 0; i < kWindowRows; ++i) {
-      const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(middle + i - kBicubicReach, 0, view_.height - 1);
-      rows[i] = source_row(row) + p * rows_.stride + view_.offset(first);
+      rows[i] = source_row(mirrored(middle + i - kBicubicReach, view_.height)) + p * rows_.stride + view_.offset(first);
     }
     enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
     merge_phases(network_->kernels, phases_, scale_, n, merged_);

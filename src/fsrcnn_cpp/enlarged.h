@@ -1,5 +1,5 @@
-// Networks that read the picture enlarged by the bicubic filter: rows of it are made as the network asks for
-// them, and no large picture is ever whole.
+// Networks that read the picture enlarged by MATLAB's bicubic filter, which mirrors it at the edges: rows of the large
+// one are made as the network asks for them, and it is never whole.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,9 @@ namespace fsrcnn {
 class Enlarged final : public Phases, private Rows {
  public:
   void prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-               std::ptrdiff_t width, std::ptrdiff_t strip_width) override;
+               std::ptrdiff_t width, std::ptrdiff_t strip_width, int members) override;
   void carve(Arena& arena) override;
-  void begin(Range columns, std::ptrdiff_t y0, Rows& source) override;
+  void begin(const Tile& tile, Rows& source, Team& team) override;
   /// Nothing: rows of the picture are kept long enough to be asked for in any order within a block.
   void advance(std::ptrdiff_t) override {}
   const float* source_row(std::ptrdiff_t y) override;

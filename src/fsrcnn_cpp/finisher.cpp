@@ -9,6 +9,7 @@ void Finisher::prepare(Phases& phases, const PackedNetwork& network, const Finis
   phases_ = &phases;
   kernels_ = &network.kernels;
   plus_bicubic_ = network.plus_bicubic;
+  mirrors_ = network.has_bicubic();
   finish_ = finish;
   picture_ = picture;
   extras_ = extras;
@@ -38,7 +39,8 @@ void Finisher::carve(Arena& arena) {
 
 void Finisher::begin(std::ptrdiff_t y0) { next_row_ = std::max<std::ptrdiff_t>(0, y0 - kBicubicReach); }
 
-/// One row of what bypasses the network; the edges are replicated.
+/// One row of what bypasses the network. Its edges are replicated, or those of the colours mirrored: of five columns
+/// around one, the range is the same.
 void Finisher::load(std::ptrdiff_t y) {
   const Range range = view().around(kBicubicReach, kBicubicReach);
   const std::ptrdiff_t stride = rows_.stride;
@@ -53,14 +55,21 @@ void Finisher::load(std::ptrdiff_t y) {
                   row + (extras_ + c) * stride + view().offset(range.begin));
     }
   }
-  for (std::ptrdiff_t c = 0; c < rows_.channels; ++c) view().pad(row + c * stride, range, kBicubicReach, kBicubicReach);
+  for (std::ptrdiff_t p = 0; p < rows_.channels; ++p) {
+    if (is_mirrored(p)) {
+      view().mirror(row + p * stride, range, kBicubicReach);
+    } else {
+      view().pad(row + p * stride, range, kBicubicReach, kBicubicReach);
+    }
+  }
 }
 
 /// The first column of the strip in rows y - kBicubicReach .. y + kBicubicReach of one plane.
 void Finisher::window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const {
   for (int i = 0; i < kWindowRows; ++i) {
-    const std::ptrdiff_t row = std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, view().height - 1);
-    rows[i] = rows_.row(row) + plane * rows_.stride;
+    const std::ptrdiff_t row = y + i - kBicubicReach, last = view().height - 1;
+    const std::ptrdiff_t seen = is_mirrored(plane) ? mirrored(row, last + 1) : std::clamp<std::ptrdiff_t>(row, 0, last);
+    rows[i] = rows_.row(seen) + plane * rows_.stride;
   }
 }
 

@@ -44,12 +44,14 @@ class Finisher {
     return (y % kBlock * colours_ + colour) * phases_->stride();
   }
   void load(std::ptrdiff_t y);
+  /// Whether a plane of the rows goes on beyond the edges of the picture as its mirror image.
+  bool is_mirrored(std::ptrdiff_t plane) const { return mirrors_ && plane >= extras_; }
   void window(std::ptrdiff_t y, std::ptrdiff_t plane, const float** rows) const;
   void mix(float weight, float* planes, float soft_weight, int count) const;
 
   Phases* phases_ = nullptr;
   const KernelTable* kernels_ = nullptr;
-  bool plus_bicubic_ = false;
+  bool plus_bicubic_ = false, mirrors_ = false;
   Finish finish_;  // guided only where there is colour to store
   const RowSource* picture_ = nullptr;
   std::ptrdiff_t extras_ = 0, colours_ = 1;

@@ -16,6 +16,18 @@ const Model& validated(const Model& model, const KernelTable& kernels) {
   return model;
 }
 
+// Weights of so many bytes do not stay in a second-level cache from one block of rows to the next. A span of two blocks
+// reads them half as often, and lets threads share the rings of one strip: bands would compute the rows at their seams
+// twice, of which deep networks have many. Longer spans take more rows in every ring than they gain.
+constexpr std::size_t kHotWeightBytes = 1024 * 1024;
+constexpr int kSpan = 2 * kBlock;
+
+int choose_span(const std::vector<PackedConv>& convs) {
+  std::size_t floats = 0;
+  for (const PackedConv& conv : convs) floats += conv.weights.size();
+  return floats * sizeof(float) > kHotWeightBytes ? kSpan : 1;
+}
+
 std::vector<Access> access_of(const std::vector<PackedConv>& convs) {
   std::vector<Access> access;
   for (const PackedConv& conv : convs) {
@@ -48,10 +60,10 @@ struct PackedNetwork::Layers {
   std::vector<PackedHead> heads;
 };
 
-PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm)
-    : PackedNetwork(model, table, Layers(validated(model, table), table, algorithm)) {}
+PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Algorithm algorithm, int span)
+    : PackedNetwork(model, table, Layers(validated(model, table), table, algorithm), span) {}
 
-PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Layers&& layers)
+PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Layers&& layers, int span)
     : kernels(table),
       padding(model.padding),
       plus_bicubic(model.plus_bicubic),
@@ -59,7 +71,7 @@ PackedNetwork::PackedNetwork(const Model& model, const KernelTable& table, Layer
       colour(model.colour),
       convs(std::move(layers.convs)),
       heads(std::move(layers.heads)),
-      plan(model, access_of(convs)) {}
+      plan(model, access_of(convs), span > 0 ? span : choose_span(convs)) {}
 
 const PackedHead* PackedNetwork::head(int scale) const {
   for (const PackedHead& candidate : heads) {

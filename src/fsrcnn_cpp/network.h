@@ -12,8 +12,12 @@ namespace fsrcnn {
 
 /// Immutable once made.
 struct PackedNetwork {
-  /// Checks the model (std::invalid_argument) and packs it for `kernels`, in their precision.
-  PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm);
+  /// Threads that compute a strip together, at most: they share out a span of blocks, in pieces of columns.
+  static constexpr int kTeam = 8;
+
+  /// Checks the model (std::invalid_argument) and packs it for `kernels`, in their precision. `span` as Plan::span; 0
+  /// chooses.
+  PackedNetwork(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span = 0);
 
   bool is_fixed() const { return kernels.precision == Precision::int16; }
   /// Planes of cells that a ring has.
@@ -27,6 +31,11 @@ struct PackedNetwork {
   /// Floats that a strip keeps of all rings for each of its columns, while any head runs; columns of the large picture,
   /// if that is what goes in.
   std::ptrdiff_t floats_per_column() const;
+  /// How many threads may compute a strip together.
+  int team() const { return plan.span > 1 ? kTeam : 1; }
+  /// Whether the bicubic picture is part of the network. It is MATLAB's then, as in the papers: mirrored at the edges,
+  /// where all else that is bicubic replicates them.
+  bool has_bicubic() const { return plus_bicubic || enlarged; }
 
   const KernelTable& kernels;
   Padding padding;
@@ -38,7 +47,7 @@ struct PackedNetwork {
 
  private:
   struct Layers;
-  PackedNetwork(const Model& model, const KernelTable& kernels, Layers&& layers);
+  PackedNetwork(const Model& model, const KernelTable& kernels, Layers&& layers, int span);
 };
 
 }  // namespace fsrcnn

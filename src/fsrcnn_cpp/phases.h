@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "network.h"
 #include "ring.h"
+#include "team.h"
 
 namespace fsrcnn {
 
@@ -19,11 +20,11 @@ class Phases {
   /// Makes ready for strips of up to `strip_width` columns of pictures of that size, and those heads; where the picture
   /// goes in enlarged, one of them.
   virtual void prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-                       std::ptrdiff_t width, std::ptrdiff_t strip_width) = 0;
+                       std::ptrdiff_t width, std::ptrdiff_t strip_width, int members) = 0;
   virtual void carve(Arena& arena) = 0;
-  /// Goes to a strip, from row y0 on. Its columns start, and end inside the picture, at multiples of kBlock, as rows
-  /// do.
-  virtual void begin(Range columns, std::ptrdiff_t y0, Rows& source) = 0;
+  /// Goes to a tile. Its columns and rows start, and end inside the picture, at multiples of kBlock. A team of no more
+  /// than `members` computes it, led by the caller.
+  virtual void begin(const Tile& tile, Rows& source, Team& team) = 0;
   /// Has ready what the heads read for the block of rows at y.
   virtual void advance(std::ptrdiff_t y) = 0;
   /// Row y of what `source` gives, at most kFinishReach rows below the block in work, from the first column of the

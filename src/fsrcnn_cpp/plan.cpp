@@ -1,7 +1,5 @@
 #include "plan.h"
 
-#include "common.h"
-
 namespace fsrcnn {
 namespace {
 
@@ -26,7 +24,7 @@ bool is_narrowed(const Model& model, const std::vector<int>& readers, std::size_
 
 }  // namespace
 
-Plan::Plan(const Model& model, const std::vector<Access>& access) {
+Plan::Plan(const Model& model, const std::vector<Access>& access, int rows_in_turn) : span(rows_in_turn) {
   make_stages(model, access);
   int farthest = 0;  // of all heads, so that the bits of one do not depend on which others run with it
   for (const Head& head : model.heads) farthest = std::max(farthest, head.reach());
@@ -104,7 +102,7 @@ std::vector<int> Plan::count_rows(int reach) const {
   const Extent& whole = rings[0].extent;
   const std::ptrdiff_t last_start = round_up(whole.before, kBlock) + kBlock;
   for (std::ptrdiff_t y0 = 0; y0 <= last_start; y0 += kBlock) {
-    const std::ptrdiff_t height = y0 + round_up(whole.after, kBlock) + 4 * kBlock + y0 / kBlock % kBlock;
+    const std::ptrdiff_t height = y0 + round_up(whole.after, kBlock) + 4 * kBlock + 2 * span + y0 / kBlock % kBlock;
     trace(
         *this, reach, height, y0, height,
         [&](int ring, std::ptrdiff_t y) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "common.h"
 #include "kernels/kernels.h"
 #include "model.h"
 
@@ -70,13 +71,14 @@ struct Stage {
 
 /// Immutable once made.
 struct Plan {
-  /// Of a valid model, and how each of its nodes is computed.
-  Plan(const Model& model, const std::vector<Access>& access);
+  /// Of a valid model, and how each of its nodes is computed; `span` of 1, or a multiple of kBlock.
+  Plan(const Model& model, const std::vector<Access>& access, int span = 1);
 
   int last_ring() const { return static_cast<int>(stages.size()); }
   /// Rows that every ring keeps while heads run that reach up to `reach` rows: one of those that the model has.
   const std::vector<int>& rows(int reach) const { return rows_by_reach[static_cast<std::size_t>(reach)]; }
 
+  int span;  // rows that a stage makes before the next one runs, or as many as it makes at a time, if these are more
   std::vector<Stage> stages;
   std::vector<RingPlan> rings;                  // one more than stages
   std::vector<std::vector<int>> rows_by_reach;  // empty for a reach that no head has
@@ -91,15 +93,17 @@ struct Plan {
 /// Running over a picture and counting the rows of rings both follow it.
 class Schedule {
  public:
-  /// For pictures of `height` rows.
-  void prepare(const Plan& plan, std::ptrdiff_t height) {
+  /// For pictures of `height` rows, and heads that read up to `reach` rows around a block.
+  void prepare(const Plan& plan, int reach, std::ptrdiff_t height) {
     plan_ = &plan;
+    reach_ = reach;
     height_ = height;
     next_.resize(plan.rings.size());
   }
 
-  /// Goes to the bands that start at row y0.
-  void begin(std::ptrdiff_t y0) {
+  /// Goes to the band of rows y0 .. y1 - 1.
+  void begin(std::ptrdiff_t y0, std::ptrdiff_t y1) {
+    end_ = std::min(height_, y1 + reach_);
     for (std::size_t i = 0; i < next_.size(); ++i) {
       const RingPlan& ring = plan_->rings[i];
       const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, y0 - ring.extent.before);
@@ -107,8 +111,17 @@ class Schedule {
     }
   }
 
-  /// Has the rows of a ring made up to, not including, `end`, which is at most the height. `make(ring, y)` makes row y,
-  /// or the block that starts there, of which rows may lie outside the picture.
+  /// Has the rows made that heads read around the block at y: with them, where the span is larger, those that they read
+  /// around the blocks below.
+  template <typename Make>
+  void advance(std::ptrdiff_t y, const Make& make) {
+    const int last = plan_->last_ring();
+    if (next_.back() >= std::min(height_, y + kBlock + reach_)) return;
+    until(last, std::min(end_, y + std::max<std::ptrdiff_t>(kBlock, plan_->span) + reach_), make);
+  }
+
+  /// Has the rows of a ring made up to, not including, `end`, which is at most the height. `make(ring, y, rows)` makes
+  /// rows y .. y + rows - 1, whole blocks where the stage works in blocks, of which rows may lie outside the picture.
   template <typename Make>
   void until(int ring, std::ptrdiff_t end, const Make& make) {
     std::ptrdiff_t& next = next_[static_cast<std::size_t>(ring)];
@@ -116,21 +129,23 @@ class Schedule {
       std::ptrdiff_t rows = 1;
       if (ring > 0) {
         const Stage& stage = plan_->stages[static_cast<std::size_t>(ring) - 1];
-        rows = stage.rows();
+        const std::ptrdiff_t most = std::max<std::ptrdiff_t>(stage.rows(), plan_->span);
+        rows = std::min(most, round_up(end - next, stage.rows()));
         until(stage.source.ring, std::min(height_, next + rows + stage.radius), make);
         for (const std::vector<Slice>* adds : {&stage.adds, &stage.pointwise_adds}) {
           for (const Slice& add : *adds) until(add.ring, std::min(height_, next + rows), make);
         }
       }
-      make(ring, next);
+      make(ring, next, rows);
       next += rows;
     }
   }
 
  private:
   const Plan* plan_ = nullptr;
-  std::ptrdiff_t height_ = 0;
-  std::vector<std::ptrdiff_t> next_;  // row of every ring
+  int reach_ = 0;
+  std::ptrdiff_t height_ = 0, end_ = 0;  // end_: of the rows that heads read in the band
+  std::vector<std::ptrdiff_t> next_;     // row of every ring
 };
 
 /// Follows the schedule of a whole band and tells of every row: `read(ring, y)`, `write(ring, y)`, in order, all of
@@ -141,11 +156,9 @@ void trace(const Plan& plan, int reach, std::ptrdiff_t height, std::ptrdiff_t y0
   const auto read_rows = [&](int ring, std::ptrdiff_t first, std::ptrdiff_t end) {
     for (std::ptrdiff_t y = std::max<std::ptrdiff_t>(0, first); y < std::min(height, end); ++y) read(ring, y);
   };
-  const auto make = [&](int ring, std::ptrdiff_t y) {
-    std::ptrdiff_t rows = 1;
+  const auto make = [&](int ring, std::ptrdiff_t y, std::ptrdiff_t rows) {
     if (ring > 0) {
       const Stage& stage = plan.stages[static_cast<std::size_t>(ring) - 1];
-      rows = stage.rows();
       read_rows(stage.source.ring, y - stage.radius, y + rows + stage.radius);
       for (const std::vector<Slice>* adds : {&stage.adds, &stage.pointwise_adds}) {
         for (const Slice& add : *adds) read_rows(add.ring, y, y + rows);
@@ -154,11 +167,11 @@ void trace(const Plan& plan, int reach, std::ptrdiff_t height, std::ptrdiff_t y0
     for (std::ptrdiff_t row = std::max<std::ptrdiff_t>(0, y); row < std::min(height, y + rows); ++row) write(ring, row);
   };
   Schedule schedule;
-  schedule.prepare(plan, height);
-  schedule.begin(y0);
+  schedule.prepare(plan, reach, height);
+  schedule.begin(y0, y1);
   std::ptrdiff_t next_luma = std::max<std::ptrdiff_t>(0, y0 - kFinishReach);
   for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
-    schedule.until(plan.last_ring(), std::min(height, y + kBlock + reach), make);
+    schedule.advance(y, make);
     for (; next_luma < std::min(height, y + kBlock + kFinishReach); ++next_luma) {
       schedule.until(0, next_luma + 1, make);
       read(0, next_luma);

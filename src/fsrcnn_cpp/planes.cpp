@@ -1,6 +1,7 @@
 #include "planes.h"
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -103,6 +104,7 @@ struct PlaneUpscaler::Context {
     std::optional<ResizeSink> sink;
     Ring rows;
   };
+  std::deque<Team> teams;       // one a worker, which is alone in it
   std::vector<Worker> workers;  // one a thread
   ResizeFilters filters;        // as the last call had them
 };
@@ -125,11 +127,12 @@ void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, i
   const Tiling tiling(work_on(src.width, src.height, src.height), threads);
   const ContextPool<Context>::Lease context(contexts_);
   grow_to(context->workers, tiling.workers());
+  grow_to(context->teams, tiling.workers());
   for (std::size_t i = 0; i < tiling.workers(); ++i) {
     Context::Worker& worker = context->workers[i];
     worker.scratch.fit([&](Arena& arena) { worker.enlarger.carve(arena, std::min(src.width, kColumns), scale); });
   }
-  tiling.run([&](std::size_t worker, const Tile& tile) {
+  tiling.run(context->teams, [&](std::size_t worker, const Tile& tile, Team&) {
     enlarge_tile(kernels_, src, dst, scale, siting, tile, context->workers[worker].enlarger);
   });
 }
@@ -152,6 +155,7 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
   const ResizeSink::Widths widths = ResizeSink::widest(tiling, filters);
   const RowSource source(src, kernels_);
   grow_to(context->workers, tiling.workers());
+  grow_to(context->teams, tiling.workers());
   for (std::size_t i = 0; i < tiling.workers(); ++i) {
     Context::Worker& worker = context->workers[i];
     worker.sink.emplace(src, dst, filters, Finish{.strength = 1, .guard = false, .guided = false}, kernels_,
@@ -163,7 +167,7 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
       worker.rows.carve(arena);
     });
   }
-  tiling.run([&](std::size_t index, const Tile& tile) {
+  tiling.run(context->teams, [&](std::size_t index, const Tile& tile, Team&) {
     Context::Worker& worker = context->workers[index];
     const Range reads = filters.down_x.reads(tile.columns.begin, tile.columns.end);
     std::ptrdiff_t next = filters.down_y.first_of(tile.y0);

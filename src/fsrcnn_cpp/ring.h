@@ -16,6 +16,18 @@ struct Range {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
+/// Rows y0 .. y1 - 1 of some columns.
+struct Tile {
+  Range columns;
+  std::ptrdiff_t y0, y1;
+};
+
+/// The row or column in whose place x beyond an edge is seen where a picture is mirrored, the edge itself included. It
+/// is at most two beyond: of a single one, all are that one.
+inline std::ptrdiff_t mirrored(std::ptrdiff_t x, std::ptrdiff_t size) {
+  return std::clamp<std::ptrdiff_t>(x < 0 ? -1 - x : x < size ? x : 2 * size - 1 - x, 0, size - 1);
+}
+
 /// A strip of a picture. Rows of it are known by where its first column lies: column x is at index offset(x), those
 /// left of the strip are before it.
 struct StripView {
@@ -33,6 +45,13 @@ struct StripView {
     for (int i = 1; i <= reach; ++i) {
       if (range.begin == 0) row[offset(-i)] = i <= replicated ? row[offset(0)] : 0.0f;
       if (range.end == width) row[offset(width - 1 + i)] = i <= replicated ? row[offset(width - 1)] : 0.0f;
+    }
+  }
+  /// The same, mirrored; of the columns inside, `range` has those two.
+  void mirror(float* row, Range range, int reach) const {
+    for (int i = 1; i <= reach; ++i) {
+      if (range.begin == 0) row[offset(-i)] = row[offset(mirrored(-i, width))];
+      if (range.end == width) row[offset(width - 1 + i)] = row[offset(mirrored(width - 1 + i, width))];
     }
   }
 };

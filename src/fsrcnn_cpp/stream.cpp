@@ -8,9 +8,24 @@
 namespace fsrcnn {
 namespace {
 
-// Columns that a convolution and the pointwise one after it compute at a time.
+// Columns that a convolution and the pointwise one after it compute at a time. Kernels that work in blocks write
+// nothing beyond columns that are whole chunks.
 constexpr std::ptrdiff_t kChunkColumns = kWinogradChunkColumns;
 constexpr std::ptrdiff_t kChunkStride = kChunkColumns + kWinogradOverrun;  // an odd number of cache lines
+
+/// How a team shares out columns: in so many pieces of whole chunks.
+struct Pieces {
+  Pieces(std::ptrdiff_t columns, std::ptrdiff_t most)
+      : width(round_up(ceil_div(columns, most), kChunkColumns)), count(static_cast<int>(ceil_div(columns, width))) {}
+
+  Range of(int piece, Range columns) const {
+    const std::ptrdiff_t begin = columns.begin + piece * width;
+    return {begin, std::min(columns.end, begin + width)};
+  }
+
+  std::ptrdiff_t width;
+  int count;
+};
 
 }  // namespace
 
@@ -26,7 +41,7 @@ void gather_rows(std::ptrdiff_t first, int count, std::ptrdiff_t height, Padding
 }
 
 void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* const> heads, std::ptrdiff_t height,
-                     std::ptrdiff_t width, std::ptrdiff_t strip_width) {
+                     std::ptrdiff_t width, std::ptrdiff_t strip_width, int members) {
   network_ = &network;
   heads_.assign(heads.begin(), heads.end());
   reach_ = 0;
@@ -38,7 +53,8 @@ void Stream::prepare(const PackedNetwork& network, std::span<const PackedHead* c
     borders_differ_ |= head->border != heads_.front()->border;
   }
   view_ = {.height = height, .width = width};
-  schedule_.prepare(network.plan, height);
+  members_.resize(static_cast<std::size_t>(members));
+  schedule_.prepare(network.plan, reach_, height);
   stride_ = spread(strip_width + kWinogradOverrun);
   rings_.resize(network.plan.rings.size());
   std::ptrdiff_t largest = 0;
@@ -71,87 +87,113 @@ void Stream::carve(Arena& arena) {
     planes = std::max<std::ptrdiff_t>(planes, head->conv.oc);
     scratchpad = std::max(scratchpad, head->conv.scratchpad);
   }
-  spare_row_ = arena.take(static_cast<std::ptrdiff_t>(zeros_.size()));
   planes_ = arena.take(kBlock * planes * stride_);
-  wide_ = arena.take(kBlock * wide_channels * kChunkStride);
-  scratchpad_ = arena.take(scratchpad);
+  for (Member& member : members_) {
+    member.spare_row = arena.take(static_cast<std::ptrdiff_t>(zeros_.size()));
+    member.wide = arena.take(kBlock * wide_channels * kChunkStride);
+    member.scratchpad = arena.take(scratchpad);
+  }
 }
 
-void Stream::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
+void Stream::begin(const Tile& tile, Rows& source, Team& team) {
+  const Range& columns = tile.columns;
   assert(columns.begin % kBlock == 0 && (columns.end % kBlock == 0 || columns.end == view_.width));
-  assert(y0 % kBlock == 0);
+  assert(tile.y0 % kBlock == 0 && (tile.y1 % kBlock == 0 || tile.y1 == view_.height));
+  assert(team.most() <= static_cast<int>(members_.size()));
   view_.columns = columns;
   source_ = &source;
-  schedule_.begin(y0);
+  team_ = &team;
+  schedule_.begin(tile.y0, tile.y1);
 }
 
-void Stream::advance(std::ptrdiff_t y) { until(last_ring(), std::min(view_.height, y + kBlock + reach_)); }
+void Stream::advance(std::ptrdiff_t y) {
+  schedule_.advance(y, [this](int ring, std::ptrdiff_t first, std::ptrdiff_t rows) { make(ring, first, rows); });
+}
 
 const float* Stream::source_row(std::ptrdiff_t y) {
-  until(0, y + 1);
+  schedule_.until(0, y + 1, [this](int ring, std::ptrdiff_t first, std::ptrdiff_t rows) { make(ring, first, rows); });
   return ring(0).row(y);
 }
 
-void Stream::until(int ring, std::ptrdiff_t end) {
-  schedule_.until(ring, end, [this](int made, std::ptrdiff_t y) { make(made, y); });
-}
-
-/// One row of a ring, or one block of rows, padded as far as their readers look beyond the picture.
-void Stream::make(int ring, std::ptrdiff_t y) {
+/// Rows of a ring: one that is read, or those that a stage makes in turn, its blocks shared out among the team.
+void Stream::make(int ring, std::ptrdiff_t y, std::ptrdiff_t rows) {
   if (ring == 0) {
     const Range range = columns(0);
     source_->read(y, range, this->ring(0).row(y) + view_.offset(range.begin), source_stride_);
-  } else {
-    run_stage(ring, y);
+    pad_rows(0, y, 1, range);
+    if (network_->is_fixed()) to_cells(y, range);
+    return;
   }
-  const std::ptrdiff_t rows = ring == 0 ? 1 : stage_of(ring).rows();
+  const Stage& stage = stage_of(ring);
+  const Range whole{first_column(ring), columns(ring).end};
+  if (rows == stage.rows() && team_->most() == 1) {  // nothing to share out: 1 to 2 % of FSRCNN-s
+    run_stage(ring, y, whole, members_.front());
+    return pad_rows(ring, y, rows, whole);
+  }
+  const int blocks = static_cast<int>(rows / stage.rows());
+  const Pieces pieces(whole.size(), stage.in_blocks ? ceil_div(team_->most(), blocks) : 1);
+  team_->run(blocks * pieces.count, [&](int index, int member) {
+    const std::ptrdiff_t block = y + index / pieces.count * stage.rows();
+    const Range piece = pieces.of(index % pieces.count, whole);
+    run_stage(ring, block, piece, members_[static_cast<std::size_t>(member)]);
+    pad_rows(ring, block, stage.rows(), piece);
+  });
+}
+
+// Its inputs left of the picture, and right of it where the last tile ends there, are padding.
+std::ptrdiff_t Stream::first_column(int ring) const {
+  const std::ptrdiff_t begin = columns(ring).begin;
+  if (!stage_of(ring).in_blocks) return begin;
+  return align_down(begin, network_->plan.rings[static_cast<std::size_t>(ring)].extent.anchor);
+}
+
+/// Pads rows as far as their readers look beyond the picture, where the columns touch its edge.
+void Stream::pad_rows(int ring, std::ptrdiff_t y, std::ptrdiff_t rows, Range columns) {
   for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y); r < std::min(view_.height, y + rows); ++r) {
     if (ring < last_ring()) {
-      pad(ring, r, network_->plan.rings[static_cast<std::size_t>(ring)].column_reach, Head::kFullBorder);
+      pad(ring, r, columns, network_->plan.rings[static_cast<std::size_t>(ring)].column_reach, Head::kFullBorder);
     } else if (!borders_differ_) {
-      pad(ring, r, pad_reach_, heads_.front()->border);
+      pad(ring, r, columns, pad_reach_, heads_.front()->border);
     }
-  }
-  if (ring == 0 && network_->is_fixed()) {
-    const Range range = columns(0);
-    const int reach = network_->plan.rings[0].column_reach;
-    const std::ptrdiff_t first = view_.offset(range.begin) - reach;
-    network_->kernels.to_cells(this->ring(0).row(y) + first, range.size() + 2 * reach, luma_cells_.row(y) + first);
   }
 }
 
-void Stream::run_stage(int made, std::ptrdiff_t y) {
+/// Makes of a row of luma what the network reads of it.
+void Stream::to_cells(std::ptrdiff_t y, Range columns) {
+  const int reach = network_->plan.rings[0].column_reach;
+  const std::ptrdiff_t first = view_.offset(columns.begin) - reach;
+  network_->kernels.to_cells(ring(0).row(y) + first, columns.size() + 2 * reach, luma_cells_.row(y) + first);
+}
+
+/// One block of rows, of some columns.
+void Stream::run_stage(int made, std::ptrdiff_t y, Range columns, const Member& member) {
   const Stage& stage = stage_of(made);
   const PackedConv& conv = network_->convs[static_cast<std::size_t>(stage.node)];
   const std::ptrdiff_t rows = stage.rows();
   const Ring &src = source_of(stage), &dst = ring(made);
-  const Range range = columns(made);
-  // The first tile may start left of the picture, and the last end right of it: their inputs there are padding.
-  const Extent& extent = network_->plan.rings[static_cast<std::size_t>(made)].extent;
-  const std::ptrdiff_t first = stage.in_blocks ? align_down(range.begin, extent.anchor) : range.begin;
   const float* src_rows[kMaxRowsRead];
   assert(conv.rows_read == stage.rows_read() && conv.before == stage.radius);
-  gather(src, y - stage.radius, stage.rows_read(), stage.source.first * src.stride + view_.offset(first) - stage.radius,
-         Head::kFullBorder, src_rows);
+  gather(src, y - stage.radius, stage.rows_read(),
+         stage.source.first * src.stride + view_.offset(columns.begin) - stage.radius, Head::kFullBorder, src_rows);
   float* dst_rows[kBlock];
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
     const bool inside = y + r >= 0 && y + r < view_.height;
-    dst_rows[r] = (inside ? dst.row(y + r) : spare_row_ + dst.margin) + view_.offset(first);
+    dst_rows[r] = (inside ? dst.row(y + r) : member.spare_row + dst.margin) + view_.offset(columns.begin);
   }
   if (stage.pointwise == Stage::kNone) {
-    convolve(conv, src_rows, src.stride, dst_rows, dst.stride, range.end - first, scratchpad_);
-    return add(stage.adds, y, rows, first, dst_rows, dst.stride, range.end - first);
+    convolve(conv, src_rows, src.stride, dst_rows, dst.stride, columns.size(), member.scratchpad);
+    return add(stage.adds, y, rows, columns.begin, dst_rows, dst.stride, columns.size());
   }
 
   const PackedConv& pointwise = network_->convs[static_cast<std::size_t>(stage.pointwise)];
   float* wide_rows[kBlock];
-  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = wide_ + r * conv.oc * kChunkStride;
-  for (std::ptrdiff_t x = first; x < range.end; x += kChunkColumns) {
-    const std::ptrdiff_t width = std::min(kChunkColumns, range.end - x);
-    convolve(conv, src_rows, src.stride, wide_rows, kChunkStride, width, scratchpad_);
+  for (std::ptrdiff_t r = 0; r < rows; ++r) wide_rows[r] = member.wide + r * conv.oc * kChunkStride;
+  for (std::ptrdiff_t x = columns.begin; x < columns.end; x += kChunkColumns) {
+    const std::ptrdiff_t width = std::min(kChunkColumns, columns.end - x);
+    convolve(conv, src_rows, src.stride, wide_rows, kChunkStride, width, member.scratchpad);
     add(stage.adds, y, rows, x, wide_rows, kChunkStride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
-      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, dst.stride, width, scratchpad_);
+      convolve(pointwise, wide_rows + r, kChunkStride, dst_rows + r, dst.stride, width, member.scratchpad);
     }
     add(stage.pointwise_adds, y, rows, x, dst_rows, dst.stride, width);
     for (std::ptrdiff_t r = 0; r < rows; ++r) dst_rows[r] += kChunkColumns;
@@ -179,9 +221,9 @@ void Stream::add(const std::vector<Slice>& adds, std::ptrdiff_t y, std::ptrdiff_
   }
 }
 
-/// Where the columns of a row touch the edge of the picture, writes what its readers see beyond it.
-void Stream::pad(int index, std::ptrdiff_t y, int reach, int border) {
-  const Range range = columns(index);
+/// Where columns of a row touch the edge of the picture, writes what its readers see beyond it.
+void Stream::pad(int index, std::ptrdiff_t y, Range columns, int reach, int border) {
+  const Range range{std::max<std::ptrdiff_t>(0, columns.begin), columns.end};
   if (range.begin > 0 && range.end < view_.width) return;
   const bool full = border == Head::kFullBorder;
   const int replicated = network_->padding == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
@@ -207,17 +249,23 @@ void Stream::run_head(const PackedHead& head, std::ptrdiff_t y) {
   if (borders_differ_) {
     const std::ptrdiff_t last = std::min(view_.height, y + rows + reach_);
     for (std::ptrdiff_t r = std::max<std::ptrdiff_t>(0, y - reach_); r < last; ++r) {
-      pad(last_ring(), r, pad_reach_, head.border);
+      pad(last_ring(), r, columns(last_ring()), pad_reach_, head.border);
     }
   }
   const PackedConv& conv = head.conv;
-  const float* src_rows[kMaxRowsRead];
-  float* dst_rows[kBlock];
-  for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = planes(head, r);
-  for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
-    gather(features, y + r - conv.before, conv.rows_read, -conv.before, head.border, src_rows);
-    convolve(conv, src_rows, features.stride, dst_rows + r, stride_, view_.columns.size(), scratchpad_);
-  }
+  const Pieces pieces(view_.columns.size(), conv.in_blocks() ? team_->most() : 1);
+  team_->run(pieces.count, [&](int index, int member) {
+    const Range piece = pieces.of(index, view_.columns);
+    const std::ptrdiff_t offset = view_.offset(piece.begin);
+    const float* src_rows[kMaxRowsRead];
+    float* dst_rows[kBlock];
+    for (std::ptrdiff_t r = 0; r < kBlock; ++r) dst_rows[r] = planes(head, r) + offset;
+    for (std::ptrdiff_t r = 0; r < rows; r += conv.rows_made) {
+      gather(features, y + r - conv.before, conv.rows_read, offset - conv.before, head.border, src_rows);
+      convolve(conv, src_rows, features.stride, dst_rows + r, stride_, piece.size(),
+               members_[static_cast<std::size_t>(member)].scratchpad);
+    }
+  });
 }
 
 }  // namespace fsrcnn

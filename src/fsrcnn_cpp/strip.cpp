@@ -7,7 +7,7 @@
 namespace fsrcnn {
 
 void Strip::prepare(const PackedNetwork& network, const Finish& finish, const ImageView& src,
-                    std::span<const Target> targets, std::ptrdiff_t width) {
+                    std::span<const Target> targets, std::ptrdiff_t width, int members) {
   if (!phases_) phases_ = make_phases(network);
   source_.emplace(src, network.kernels, network.colour);
   outputs_.clear();
@@ -21,7 +21,7 @@ void Strip::prepare(const PackedNetwork& network, const Finish& finish, const Im
   }
   Finish mine = finish;
   mine.guided = finish.guided && src.has_colour() && network.colour == Colour::luma;
-  phases_->prepare(network, {heads, outputs_.size()}, src.height, src.width, width);
+  phases_->prepare(network, {heads, outputs_.size()}, src.height, src.width, width, members);
   finisher_.prepare(*phases_, network, mine, &*source_, extra_planes(src, network.colour), most_scale, width);
   scratch_.fit([&](Arena& arena) {
     phases_->carve(arena);
@@ -31,11 +31,11 @@ void Strip::prepare(const PackedNetwork& network, const Finish& finish, const Im
   });
 }
 
-void Strip::run(Range columns, std::ptrdiff_t y0, std::ptrdiff_t y1) {
+void Strip::run(const Tile& tile, Team& team) {
   PictureRows rows(*source_);
-  phases_->begin(columns, y0, rows);
-  finisher_.begin(y0);
-  for (std::ptrdiff_t y = y0; y < y1; y += kBlock) {
+  phases_->begin(tile, rows, team);
+  finisher_.begin(tile.y0);
+  for (std::ptrdiff_t y = tile.y0; y < tile.y1; y += kBlock) {
     phases_->advance(y);
     finisher_.survey(y);
     for (Output& output : outputs_) {
@@ -57,13 +57,13 @@ void Strip::store(Output& output, std::ptrdiff_t y) {
 }
 
 void Pass::prepare(const PackedNetwork& network, const Finish& finish, std::ptrdiff_t height, std::ptrdiff_t width,
-                   int scale, int keep, std::ptrdiff_t strip_width) {
+                   int scale, int keep, std::ptrdiff_t strip_width, int members) {
   if (!phases_) phases_ = make_phases(network);
   kernels_ = &network.kernels;
   head_ = network.head(scale);
   Finish mine = finish;
   mine.guided = false;
-  phases_->prepare(network, {&head_, 1}, height, width, strip_width);
+  phases_->prepare(network, {&head_, 1}, height, width, strip_width, members);
   finisher_.prepare(*phases_, network, mine, nullptr, 0, scale, strip_width);
   made_.channels = plane_count(network.colour);
   made_.rows = keep + kBlock * scale;
@@ -75,10 +75,10 @@ void Pass::prepare(const PackedNetwork& network, const Finish& finish, std::ptrd
   });
 }
 
-void Pass::begin(Range columns, std::ptrdiff_t y0, Rows& source) {
-  phases_->begin(columns, y0, source);
-  finisher_.begin(y0);
-  next_block_ = y0;
+void Pass::begin(const Tile& tile, Rows& source, Team& team) {
+  phases_->begin(tile, source, team);
+  finisher_.begin(tile.y0);
+  next_block_ = tile.y0;
 }
 
 const float* Pass::row(std::ptrdiff_t y) {

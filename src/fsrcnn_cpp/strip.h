@@ -37,9 +37,10 @@ class Strip {
  public:
   /// Sizes the scratch for strips of up to `width` columns. Allocates only if it has to grow.
   void prepare(const PackedNetwork& network, const Finish& finish, const ImageView& src,
-               std::span<const Target> targets, std::ptrdiff_t width);
-  /// Computes columns x0 .. x1 - 1 of rows y0 .. y1 - 1. Starts, and ends inside the picture, are multiples of kBlock.
-  void run(Range columns, std::ptrdiff_t y0, std::ptrdiff_t y1);
+               std::span<const Target> targets, std::ptrdiff_t width, int members);
+  /// Computes a tile, of which starts, and ends inside the picture, are multiples of kBlock, by a team of no more than
+  /// `members`.
+  void run(const Tile& tile, Team& team);
 
  private:
   struct Output {
@@ -62,9 +63,9 @@ class Pass final : public Rows {
  public:
   /// `height` and `width` of what goes in; `keep`: rows of the result that stay valid behind the last one asked for.
   void prepare(const PackedNetwork& network, const Finish& finish, std::ptrdiff_t height, std::ptrdiff_t width,
-               int scale, int keep, std::ptrdiff_t strip_width);
-  /// Goes to these columns of what goes in, from row y0 on; where these may be is as in `Strip::run`.
-  void begin(Range columns, std::ptrdiff_t y0, Rows& source);
+               int scale, int keep, std::ptrdiff_t strip_width, int members);
+  /// Goes to a tile of what goes in; where it may be, and the team, are as in `Strip::run`.
+  void begin(const Tile& tile, Rows& source, Team& team);
   /// Row y of the result, scale * y0 or later, from the column scale * columns.begin on; rows are asked for in
   /// ascending order.
   const float* row(std::ptrdiff_t y);

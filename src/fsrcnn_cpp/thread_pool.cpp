@@ -2,8 +2,9 @@
 
 #include <pthread.h>
 
-#include <chrono>
 #include <exception>
+
+#include "spin.h"
 
 namespace fsrcnn {
 namespace {
@@ -17,25 +18,6 @@ void watch_forks() {
     g_generation.fetch_add(1);
   });
   static_cast<void>(registered);
-}
-
-// Frames of a video follow each other within microseconds; waking a sleeping thread costs tens of them.
-constexpr auto kSpin = std::chrono::microseconds(100);
-
-inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-template <typename Condition>
-void spin_until(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + kSpin;
-  while (!condition() && std::chrono::steady_clock::now() < end) {
-    for (int i = 0; i < 16 && !condition(); ++i) relax();
-  }
 }
 
 }  // namespace

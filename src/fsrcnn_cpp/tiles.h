@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -11,15 +12,10 @@
 
 #include "common.h"
 #include "ring.h"
+#include "team.h"
 #include "thread_pool.h"
 
 namespace fsrcnn {
-
-/// Rows y0 .. y1 - 1 of some columns.
-struct Tile {
-  Range columns;
-  std::ptrdiff_t y0, y1;
-};
 
 /// What is cut into strips of columns and bands of rows.
 struct Work {
@@ -28,19 +24,24 @@ struct Work {
   std::ptrdiff_t row_step;            // bands start at a multiple of so many rows from `begin`
   std::ptrdiff_t rows;                // that make the work: a band computes a few that its neighbour also computes
   std::ptrdiff_t band_rows;           // of them a tall band has
+  int team = 1;                       // threads that can compute one tile together
 };
 
 class Tiling {
  public:
   Tiling(const Work& work, int threads) : work_(work), strips_(ceil_div(work.width, work.strip_width)) {
     const std::ptrdiff_t most = std::min(ceil_div(work.end - work.begin, work.row_step), ceil_div(work.rows, kMinRows));
-    workers_ = std::min<std::ptrdiff_t>(threads, strips_ * most);
+    team_ = std::min(work.team, threads);
+    workers_ = std::min<std::ptrdiff_t>(ceil_div(threads, team_), strips_ * most);
+    threads_ = std::min<std::ptrdiff_t>(threads, workers_ * team_);
     // Bands are tall unless the picture is small.
     const std::ptrdiff_t of_worker = std::max<std::ptrdiff_t>(1, work.rows / (workers_ * work.band_rows));
     bands_ = workers_ == 1 ? 1 : std::min(most, workers_ * of_worker);
   }
 
+  /// Each of them a thread with a team, which it leads.
   std::size_t workers() const { return static_cast<std::size_t>(workers_); }
+  int team() const { return team_; }
   std::ptrdiff_t strips() const { return strips_; }
 
   Tile tile(std::ptrdiff_t index) const {
@@ -48,14 +49,19 @@ class Tiling {
     return {{x0, std::min(work_.width, x0 + work_.strip_width)}, start(band), start(band + 1)};
   }
 
-  /// Calls `work(worker, tile)` for every tile; no two at a time for the same worker. `work` must not throw.
+  /// Calls `work(worker, tile, team)` for every tile; no two at a time for the same worker. `work` must not throw.
+  /// `teams`: one a worker, at least.
   template <typename Work>
-  void run(const Work& work) const {
-    std::atomic<std::size_t> next_worker{0};
+  void run(std::deque<Team>& teams, const Work& work) const {
+    for (std::size_t i = 0; i < workers(); ++i) teams[i].muster(team_);
+    std::atomic<std::size_t> next_thread{0};
     std::atomic<std::ptrdiff_t> next_tile{0};
-    ThreadPool::instance().run(static_cast<int>(workers_), [&] {
-      const std::size_t worker = next_worker++;
-      for (std::ptrdiff_t i; (i = next_tile++) < strips_ * bands_;) work(worker, tile(i));
+    ThreadPool::instance().run(static_cast<int>(threads_), [&] {
+      const std::size_t thread = next_thread++;
+      Team& team = teams[thread % workers()];
+      if (thread >= workers()) return team.help();
+      for (std::ptrdiff_t i; (i = next_tile++) < strips_ * bands_;) work(thread, tile(i), team);
+      team.dismiss();
     });
   }
 
@@ -68,7 +74,8 @@ class Tiling {
   }
 
   Work work_;
-  std::ptrdiff_t strips_, bands_, workers_;
+  std::ptrdiff_t strips_, bands_, workers_, threads_;
+  int team_;
 };
 
 /// What calls need for as long as they run, kept from call to call: any number of threads may take one at a time.
@@ -130,8 +137,8 @@ class ContextPool {
 };
 
 /// Has one element a worker.
-template <typename T>
-void grow_to(std::vector<T>& elements, std::size_t workers) {
+template <typename Elements>
+void grow_to(Elements& elements, std::size_t workers) {
   if (elements.size() < workers) elements.resize(workers);
 }
 

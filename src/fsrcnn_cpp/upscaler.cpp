@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,32 +25,38 @@ constexpr std::ptrdiff_t kBandRows = 256, kBandSeams = 8;
 
 /// A chain of passes, each of which feeds the next, down to a size.
 struct Chain {
-  /// What a pass must compute for a tile of the result: blocks of columns, and from which row on.
-  struct Part {
-    Range columns;
-    std::ptrdiff_t y0;
-  };
-  using Parts = std::array<Part, kMaxChain>;
+  /// What each pass must compute, in blocks of what goes into it.
+  using Parts = std::array<Tile, kMaxChain>;
 
+  /// For a tile of the result.
   Parts parts(const Tile& tile, const ResizeFilters& filters) const {
     Parts parts{};
-    Range needed = filters.down_x.reads(tile.columns.begin, tile.columns.end);
-    std::ptrdiff_t y = filters.down_y.first_of(tile.y0), enlarged = width;
+    Range x = filters.down_x.reads(tile.columns.begin, tile.columns.end), y = filters.down_y.reads(tile.y0, tile.y1);
+    std::ptrdiff_t of_width = width, of_height = height;
     for (std::size_t i = scales.size(); i-- > 0;) {
-      enlarged /= scales[i];
-      const std::ptrdiff_t end = std::min(enlarged, round_up(ceil_div(needed.end, scales[i]), kBlock));
-      parts[i] = {{align_down(needed.begin / scales[i], 0), end}, align_down(y / scales[i], 0)};
+      of_width /= scales[i];
+      of_height /= scales[i];
+      const auto blocks = [&](const Range& made, std::ptrdiff_t size) {
+        return Range{align_down(made.begin / scales[i], 0),
+                     std::min(size, round_up(ceil_div(made.end, scales[i]), kBlock))};
+      };
       const Extent extent = network.extent(scales[i]);
-      needed = {std::max<std::ptrdiff_t>(0, parts[i].columns.begin - extent.before),
-                std::min(enlarged, end + extent.after)};
-      y = std::max<std::ptrdiff_t>(0, parts[i].y0 - extent.before);
+      const auto around = [&](const Range& range, std::ptrdiff_t size) {
+        return Range{std::max<std::ptrdiff_t>(0, range.begin - extent.before),
+                     std::min(size, range.end + extent.after)};
+      };
+      x = blocks(x, of_width);
+      y = blocks(y, of_height);
+      parts[i] = {x, y.begin, y.end};
+      x = around(x, of_width);
+      y = around(y, of_height);
     }
     return parts;
   }
 
   const PackedNetwork& network;
   std::span<const int> scales;
-  std::ptrdiff_t width;  // of what comes out of the last pass
+  std::ptrdiff_t width, height;  // of what comes out of the last pass
 };
 
 /// One worker's chain.
@@ -59,12 +66,12 @@ struct Resizer {
   std::optional<ResizeSink> sink;
   Scratch scratch;  // of both
 
-  void run(const Tile& tile, const Chain& chain, const ResizeFilters& filters) {
+  void run(const Tile& tile, const Chain& chain, const ResizeFilters& filters, Team& team) {
     const Chain::Parts parts = chain.parts(tile, filters);
     PictureRows picture(*source);
     Rows* rows = &picture;
     for (std::size_t i = 0; i < chain.scales.size(); ++i) {
-      passes[i].begin(parts[i].columns, parts[i].y0, *rows);
+      passes[i].begin(parts[i], *rows, team);
       rows = &passes[i];
     }
     const std::size_t last = chain.scales.size() - 1;
@@ -85,13 +92,14 @@ std::string name_of(int scale) { return "dst[" + std::to_string(scale) + "]"; }
 }  // namespace
 
 struct Upscaler::Context {
-  std::vector<Strip> strips;      // one a thread
-  std::vector<Resizer> resizers;  // one a thread
-  ResizeFilters filters;          // as the last call had them
+  std::deque<Team> teams;  // one a worker, as the others are
+  std::vector<Strip> strips;
+  std::vector<Resizer> resizers;
+  ResizeFilters filters;  // as the last call had them
 };
 
-Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm)
-    : network_(model, kernels, algorithm) {}
+Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span)
+    : network_(model, kernels, algorithm, span) {}
 
 Upscaler::~Upscaler() = default;
 
@@ -146,15 +154,17 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, const 
                        .end = end,
                        .row_step = kBlock,
                        .rows = end - begin,
-                       .band_rows = band_rows(scale)},
+                       .band_rows = band_rows(scale),
+                       .team = network_.team()},
                       threads);
   const ContextPool<Context>::Lease context(contexts_);
+  grow_to(context->teams, tiling.workers());
   grow_to(context->strips, tiling.workers());
   for (std::size_t i = 0; i < tiling.workers(); ++i) {
-    context->strips[i].prepare(network_, finish, src, targets, strip_width);
+    context->strips[i].prepare(network_, finish, src, targets, strip_width, tiling.team());
   }
-  tiling.run(
-      [&](std::size_t worker, const Tile& tile) { context->strips[worker].run(tile.columns, tile.y0, tile.y1); });
+  tiling.run(context->teams,
+             [&](std::size_t worker, const Tile& tile, Team& team) { context->strips[worker].run(tile, team); });
 }
 
 void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish,
@@ -187,9 +197,11 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
                        .end = dst.height,
                        .row_step = 1,
                        .rows = height,
-                       .band_rows = band_rows(scales.back())},
+                       .band_rows = band_rows(scales.back()),
+                       .team = network_.team()},
                       threads);
-  const Chain chain{.network = network_, .scales = scales, .width = src.width * product};
+  const Chain chain{
+      .network = network_, .scales = scales, .width = src.width * product, .height = src.height * product};
 
   const ContextPool<Context>::Lease context(contexts_);
   ResizeFilters& filters = context->filters;
@@ -211,13 +223,14 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
   Finish of_pass = finish, of_result = finish;
   of_pass.strength = std::max(1.0f, finish.strength);
   of_result.strength = std::min(1.0f, finish.strength);
+  grow_to(context->teams, tiling.workers());
   grow_to(context->resizers, tiling.workers());
   for (std::size_t worker = 0; worker < tiling.workers(); ++worker) {
     Resizer& resizer = context->resizers[worker];
     std::ptrdiff_t enlarged = 1;
     for (std::size_t i = 0; i < count; ++i) {
       resizer.passes[i].prepare(network_, of_pass, src.height * enlarged, src.width * enlarged, scales[i],
-                                i + 1 == count ? filters.down_y.taps : 0, widest[i]);
+                                i + 1 == count ? filters.down_y.taps : 0, widest[i], tiling.team());
       enlarged *= scales[i];
     }
     resizer.source.emplace(src, network_.kernels, network_.colour);
@@ -228,7 +241,9 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
       resizer.sink->carve(arena, widths);
     });
   }
-  tiling.run([&](std::size_t worker, const Tile& tile) { context->resizers[worker].run(tile, chain, filters); });
+  tiling.run(context->teams, [&](std::size_t worker, const Tile& tile, Team& team) {
+    context->resizers[worker].run(tile, chain, filters, team);
+  });
 }
 
 }  // namespace fsrcnn

@@ -21,8 +21,8 @@ inline constexpr int kMaxChain = 4;
 /// (std::invalid_argument) before any work.
 class Upscaler {
  public:
-  /// Checks the model (std::invalid_argument) and packs it for `kernels`.
-  Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm);
+  /// Checks the model (std::invalid_argument) and packs it for `kernels`. `span` as Plan::span; 0 chooses.
+  Upscaler(const Model& model, const KernelTable& kernels, Algorithm algorithm, int span = 0);
   ~Upscaler();
 
   const KernelTable& kernels() const { return network_.kernels; }

@@ -1,24 +1,19 @@
 """The command line, mostly called in this process."""
 
-import fcntl
 import io
 import json
 import os
-import re
-import struct
 import subprocess
 import sys
-import termios
 import warnings
-from dataclasses import replace
 
 import fsrcnn_rt
 import numpy as np
 import pytest
+from folders import names, picture
 from fsrcnn_rt import cli
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
-from fsrcnn_rt.model import SHIPPED, idn, save_model, srcnn
 from PIL import Image, ImageCms
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -33,18 +28,6 @@ def run(model_file, capsys):
         return code, capsys.readouterr().err.splitlines()
 
     return call
-
-
-def picture(path, mode="RGB", size=(12, 9), **options):
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
-    samples = np.random.default_rng(0).integers(1, 256, (*size[::-1], *channels), np.uint8)
-    image = Image.fromarray(samples)
-    image.save(path, **options)
-    return image
-
-
-def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_picture_gets_a_larger_one_beside_it(run, folder, model):
@@ -400,103 +383,6 @@ def test_a_picture_loads_little(model_file, folder):
     assert names(folder) == ["a.jpg", "a_x3.png"]
 
 
-def test_progress_is_for_terminals_only(model_file, folder):
-    picture("a.png")
-
-    def stderr(*options):
-        ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        command = [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), "--overwrite", "a.png", *options]
-        subprocess.run(command, stderr=theirs, check=True)
-        os.write(theirs, b"end")  # a read would wait for ever where there is nothing
-        os.close(theirs)
-        shown = b""
-        while not shown.endswith(b"end"):
-            shown += os.read(ours, 10000)
-        os.close(ours)
-        return shown
-
-    assert re.search(rb"1/1 \[[0-9:]+<[0-9:]+, .*(image/s|s/image)\]", stderr())  # time gone and left, rate
-    assert stderr("-q") == b"end"
-    picture("a.png", size=(1100, 1000))
-    parts = {int(part) for part in re.findall(rb"([0-9]+)%\|", stderr("-s", "4"))}
-    assert len(parts) > 2  # within one picture
-
-
-def test_info(capsys, monkeypatch):
-    assert cli.main(["info"]) == 0
-    output = capsys.readouterr().out
-    assert f"fsrcnn-rt {fsrcnn_rt.__version__}\n" in output
-    assert ", ".join(fsrcnn_rt.available_isas()) in output
-    assert "fsrcnn: FSRCNN(56, 12, 4), x2, x3, x4" in output
-    assert "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4" in output
-    monkeypatch.setenv("FSRCNN_RT_THREADS", "none")
-    assert cli.main(["info"]) == 2
-    assert capsys.readouterr().err == "fsrcnn-rt: info: FSRCNN_RT_THREADS='none' is not an integer\n"
-
-
-def test_info_of_models(capsys, folder, model_file):
-    network = idn.architecture(scales=[3])
-    save_model(network.with_random_weights(np.random.default_rng(0), "größer"), "idn.safetensors")
-    assert cli.main(["info", "fsrcnn-s", "idn.safetensors"]) == 0
-    shipped, other = capsys.readouterr().out.split("\n\n")
-    assert shipped.splitlines()[:2] == [
-        "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4",
-        "weights     9,121 of 4 convolutions and 3 heads",
-    ]
-    assert "trained on " in shipped
-    assert other.splitlines() == [
-        "größer: IDN(64, 4 blocks), x3",
-        "weights     551,040 of 30 convolutions and 1 head",
-        "operations  x3 551,040 multiplications for each input pixel",
-        "reads       the picture, luma, 29 pixels around; gives what is added to the bicubic picture",
-        "padding     zeros",
-        "provenance  unknown",
-    ]
-
-
-def test_info_as_json(capsys, folder, model_file):
-    network = srcnn.architecture(srcnn.Shape((9, 1, 5), colour="rgb"), [2, 4])
-    model = network.with_random_weights(np.random.default_rng(0), "größer")
-    made = {"data": 5, "figures": {"what": {"x2": "high"}}}
-    save_model(replace(model, provenance=made), "srcnn.safetensors")
-    assert cli.main(["info", "./srcnn.safetensors", "--json", model_file.as_posix()]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    weights = 3 * 64 * 81 + 64 * 32
-    head = 32 * 3 * 25
-    assert told[0] == {
-        "name": "größer",
-        "family": "SRCNN",
-        "shape": "SRCNN 9-1-5 (64-32, RGB)",
-        "scales": [2, 4],
-        "convolutions": 2,
-        "weights": weights + 2 * head,
-        "operations": {"x2": 4 * (weights + head), "x4": 16 * (weights + head)},
-        "reach": 5,
-        "padding": "replicate",
-        "planes": 3,
-        "colour": "rgb",
-        "enlarged": True,
-        "plus_bicubic": False,
-        "provenance": made,
-    }
-    assert (told[1]["name"], told[1]["shape"]) == ("random", "FSRCNN(8, 3, 1)")
-    assert cli.main(["info", "srcnn.safetensors"]) == 0
-    assert "provenance  unknown" in capsys.readouterr().out
-    assert cli.main(["info", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["models"] == list(SHIPPED)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [("nope", "neither a shipped model"), ("./nope", "No such model")]
-)
-def test_info_of_what_is_no_model(capsys, folder, name, message):
-    assert cli.main(["info", "fsrcnn-s", name]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("fsrcnn-rt: info: ") and message in err and err.count("\n") == 1
-
-
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"fsrcnn-rt {fsrcnn_rt.__version__}\n"
@@ -528,78 +414,6 @@ def test_bench(model_file, capsys):
     assert report["fma_peak"] > 0
     assert cli.main([*arguments, "--threads", "0"]) == 2
     assert capsys.readouterr().err == "fsrcnn-rt: bench: threads=0 is not between 1 and 1024\n"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--version"],
-        ["info"],
-        ["completion", "bash"],
-        ["bench", "--input-size", "8x8", "--seconds", "0", "--threads", "1"],
-        ["bench", "--input-size", "8x8", "--seconds", "0", "--threads", "1", "--json"],
-        ["--json", "missing.png"],
-    ],
-    ids=lambda arguments: " ".join(arguments[:1] + arguments[-1:]),
-)
-@pytest.mark.parametrize("buffered", [True, False])
-def test_nobody_reads_what_is_printed(folder, arguments, buffered):
-    """As ``| head -0``: no traceback, and the exit code of what the signal SIGPIPE ends."""
-    ours, theirs = os.pipe()
-    os.close(ours)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
-    command = [sys.executable, "-m", "fsrcnn_rt", *arguments]
-    result = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, env=environment)
-    os.close(theirs)
-    assert result.returncode == 141
-    missing = "fsrcnn-rt: missing.png: cannot be read: No such file or directory\n"
-    assert result.stderr == (missing if "missing.png" in arguments else "")
-
-
-def test_nobody_reads_the_errors(folder):
-    ours, theirs = os.pipe()
-    os.close(ours)
-    command = [sys.executable, "-m", "fsrcnn_rt", "missing.png"]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
-    assert (result.returncode, result.stdout) == (141, b"")
-
-
-def test_a_reader_of_the_first_line_alone(model_file, folder):
-    """What was begun is finished, and nothing is half-written."""
-    for i in range(150):
-        picture(f"{i:03}.png", size=(120, 90))
-    command = [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), ".", "-o", "large", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert json.loads(process.stdout.readline())["status"] == "done"
-        process.stdout.close()
-        errors = process.stderr.read()
-    assert (process.returncode, errors) == (141, "")
-    made = names(folder / "large")
-    assert 1 <= len(made) < 150
-    for name in made:
-        with Image.open(folder / "large" / name) as image:
-            image.load()
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
-@pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png"]], ids=" ".join)
-def test_what_is_printed_finds_no_room(model_file, folder, arguments):
-    picture("a.png")
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        result = subprocess.run(
-            [sys.executable, "-m", "fsrcnn_rt", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert (result.returncode, result.stderr) == (1, "fsrcnn-rt: cannot write: No space left on device\n")
-
-
-@pytest.mark.parametrize("arguments", [["info"], ["--json", "a.png", "--overwrite"], ["bench", "--json"]])
-def test_stdout_that_is_closed(model_file, folder, arguments):
-    picture("a.png")
-    options = ["--input-size", "8x8", "--seconds", "0"] if arguments[0] == "bench" else []
-    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "fsrcnn_rt", *arguments, *options]
-    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_whole_command(model_file, folder):

@@ -12,6 +12,7 @@ from fsrcnn_rt.cli.completion import SHELLS
 from fsrcnn_rt.model import SHIPPED
 
 ISAS = list(available_isas())
+OF_FSRCNN = [name for name in SHIPPED if name.startswith("fsrcnn")]
 
 
 def script(shell, capsys):
@@ -101,7 +102,8 @@ def test_bash_options(bash):
 
 
 def test_bash_values(bash):
-    assert bash("-m", "fsr") == [*SHIPPED]
+    assert bash("-m", "fsr") == OF_FSRCNN
+    assert bash("-m", "id") == ["idn"]
     assert bash("compare", "photo.png", "--model", "fsrcnn-g") == ["fsrcnn-graphics"]
     assert bash("--isa", "") == ISAS
     assert bash("-s", "") == ["2", "3", "4"]
@@ -109,7 +111,7 @@ def test_bash_values(bash):
     assert bash("bench", "--channels", "") == ["luma", "rgb"]
     assert bash("bench", "--seconds", "") == []
     assert bash("bench", "--seconds", "-") == []
-    assert bash("export", "fs") == [*SHIPPED]
+    assert bash("export", "fs") == OF_FSRCNN
     assert bash("--content", "") == ["photo", "graphics", "auto"]
     assert bash("video", "--denoise", "") == ["0", "1", "2", "3", "auto"]
     assert bash("completion", "") == ["bash", "zsh", "fish"]
@@ -154,7 +156,7 @@ def test_fish(fish):
     assert fish("fsrcnn-rt bench --se") == ["--seconds"]
     assert fish("fsrcnn-rt bench --seconds ") == []
     assert fish("fsrcnn-rt bench --channels ") == ["luma", "rgb"]
-    assert sorted(fish("fsrcnn-rt --model fsr")) == sorted(SHIPPED)
+    assert sorted(fish("fsrcnn-rt --model fsr")) == sorted(OF_FSRCNN)
     assert sorted(fish("fsrcnn-rt photo.png --isa ")) == sorted(ISAS)
     assert fish("fsrcnn-rt photo.png --steps") == []
     assert fish("fsrcnn-rt train --steps") == ["--steps-limit"]

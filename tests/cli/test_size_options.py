@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, pictures
 from fsrcnn_rt.engine.sizes import Box
-from fsrcnn_rt.pictures import files as pictures
 from numpy.testing import assert_array_equal
 from PIL import Image
 from resized import y4m, yuv

@@ -4,7 +4,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model
 from foreign import (
     SCALES,
     assert_refused,
@@ -179,7 +179,7 @@ FAULTS = {
         "x3.pth",
         [],
         1,
-        "mid_part.2: expected weights of 3 channels there, got shape (3, 8, 1, 1)",
+        "mid_part.2: expected weights of 3 channels, got shape (3, 8, 1, 1)",
     ),
     "a bias alone": (
         lambda: state_file("x3.pth", lambda s: move(s, "mid_part.4.weight", "last_part.weight")),

@@ -8,7 +8,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model, to_net
+from conversions import to_model, to_net
 from fsrcnn_rt import cli
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.convert import to_onnx as export
@@ -207,6 +207,74 @@ def test_a_network_of_ycbcr_goes_from_rgb_to_rgb(scale):
     assert_same_tensors(back, model, scale)
     with pytest.raises(ValueError, match="channels='luma' is not what model 'random' reads, only 'rgb'"):
         export.to_onnx(model, scale, channels="luma")
+
+
+@pytest.mark.parametrize("size", list(itertools.product((1, 2, 3), repeat=2)), ids=str)
+@pytest.mark.parametrize("name", ["idn zeros", "srcnn replicate", "srcnn of three"])
+def test_the_smallest_pictures_are_mirrored_at_their_edges(name, size):
+    net = FAMILIES[name]
+    picture = np.random.default_rng(1).random((net.planes, *size), np.float32)
+    for scale in SCALES:
+        onnx.save(export.to_onnx(to_model(net), scale), "model.onnx")
+        (theirs,) = session("model.onnx").run(
+            ["upscaled"], {"luma" if net.planes == 1 else "rgb": picture[None]}
+        )
+        assert near(theirs[0], oracle.forward(net, picture, scale).reshape(theirs[0].shape))
+
+
+def exported(net, change):
+    """A graph of the network in which ``change`` has had its way with constants by name."""
+    proto = export.to_onnx(to_model(net), 3)
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for name, value in change.items():
+        array = np.asarray(value(onnx.numpy_helper.to_array(constants[name])))
+        constants[name].CopyFrom(onnx.numpy_helper.from_array(array, name))
+    onnx.save(proto, "model.onnx")
+
+
+@pytest.mark.parametrize("net", ["idn zeros", "srcnn of three"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bicubic.pad.first_rows.starts": lambda n: n - 1}, "Conv 'bicubic': expected all rows and columns"),
+        (
+            {"bicubic.pad.last_columns.starts": lambda n: n - 1},
+            "Conv 'bicubic': expected all rows and columns",
+        ),
+        ({"bicubic.pad.last_columns.axes": lambda n: n - 1}, "Concat 'bicubic.pad.columns': "),
+        ({"bicubic.weight": lambda w: w + np.float32(1e-3)}, "around 'bicubic', got a mirrored picture"),
+    ],
+)
+def test_a_picture_that_is_enlarged_otherwise_is_refused(run_convert, net, change, message):
+    exported(FAMILIES[net], change)
+    colour = ["--colour", "rgb"] if FAMILIES[net].planes == 3 else []
+    code, lines = run_convert("model.onnx", "-o", "model.safetensors", *colour)
+    assert (code, len(lines)) == (1, 1)
+    assert message in lines[0]
+
+
+def test_a_resize_is_the_bicubic_filter_but_for_the_edges():
+    net = FAMILIES["srcnn replicate"]
+    proto = export.to_onnx(to_model(net), 3)
+    nodes = [node for node in proto.graph.node if not node.name.startswith("bicubic")]
+    resize = onnx.helper.make_node(
+        "Resize",
+        ["luma", "", "scales"],
+        ["bicubic.shuffle"],
+        mode="cubic",
+        cubic_coeff_a=-0.5,
+        coordinate_transformation_mode="half_pixel",
+    )
+    del proto.graph.node[:]
+    proto.graph.node.extend([resize, *nodes])
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([1, 1, 3, 3]), "scales"))
+    onnx.save(proto, "model.onnx")
+    back = to_net(convert("model.onnx"))
+    picture = np.random.default_rng(1).random((11, 14), np.float32)
+    (theirs,) = session("model.onnx").run(["upscaled"], {"luma": picture[None, None]})
+    ours, inner = oracle.forward(back, picture, 3), (slice(6, -6), slice(6, -6))
+    assert near(theirs[0, 0][inner], ours[inner])
+    assert not near(theirs[0, 0], ours)
 
 
 @pytest.mark.parametrize("scale", SCALES)

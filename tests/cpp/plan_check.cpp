@@ -29,7 +29,7 @@ bool finds_all(const Plan& plan, int reach, const std::vector<int>& rows, std::p
 /// Bands that start and end anywhere in pictures of any height.
 bool finds_all(const Plan& plan, int reach, const std::vector<int>& rows) {
   const Extent& extent = plan.rings[0].extent;
-  const std::ptrdiff_t tall = extent.before + extent.after + 6 * kBlock;
+  const std::ptrdiff_t tall = extent.before + extent.after + 6 * kBlock + 2 * plan.span;
   for (std::ptrdiff_t height = 1; height <= tall; height += height < 24 ? 1 : 7) {
     for (std::ptrdiff_t y0 = 0; y0 < height; y0 += y0 < 3 * kBlock ? kBlock : 3 * kBlock) {
       const std::ptrdiff_t y1 = y0 + 6 * kBlock < height ? y0 + 6 * kBlock : height;
@@ -68,7 +68,7 @@ void check_plans() {
       const bool blocks = node.conv.kernel > 1 && maker.chance(2);
       access.push_back({blocks, blocks ? node.conv.kernel / 2 + 3 : node.conv.kernel / 2});
     }
-    const Plan plan(model, access);
+    const Plan plan(model, access, maker.chance(2) ? 1 : kBlock * maker.integer(1, 4));
     for (const Head& head : model.heads) {
       const std::vector<int>& rows = plan.rows(head.reach());
       bool ok = finds_all(plan, head.reach(), rows);
@@ -85,7 +85,7 @@ void check_plans() {
   }
   report("plan", "rings keep what is read, and nothing more", cases, failures);
 
-  // What HACKING.md tells of FSRCNN: luma, before each mapping layer, the expansion, and the head of x3 and of x2.
+  // What docs/architecture.md says of FSRCNN: luma, before each mapping layer, the expansion, the head of x3 and of x2.
   const Plan plan = fsrcnn_plan(true);
   const std::vector<int> x3{18, 8, 6, 8, 6, 4, 6}, x2{18, 8, 6, 8, 6, 4, 8};
   const bool as_told = plan.rows(1) == x3 && plan.rows(2) == x2;

@@ -74,16 +74,18 @@ void check_concurrent_calls(const KernelTable& table) {
                                             {16, 37, 3, SampleType::u8},
                                             {30, 18, 4, SampleType::f32},
                                             {11, 64, 2, SampleType::u16}};
-  const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
+  const Model model = make_model(Padding::replicate, Head::kFullBorder, false);
+  const Upscaler alone(model, table, Algorithm::winograd, 1), in_teams(model, table, Algorithm::winograd, 2 * kBlock);
   std::vector<std::vector<Picture>> expected;
-  for (const Geometry& g : geometries) expected.push_back(run(upscaler, g, {2, 3}, 1, 0));
+  for (const Geometry& g : geometries) expected.push_back(run(alone, g, {2, 3}, 1, 0));
   std::atomic<long> failures{0};
   std::vector<std::thread> callers;
   for (int caller = 0; caller < kCallers; ++caller) {
     callers.emplace_back([&, caller] {
       for (int round = 0; round < kRounds * static_cast<int>(geometries.size()); ++round) {
         const std::size_t i = static_cast<std::size_t>(caller + round) % geometries.size();
-        failures += run(upscaler, geometries[i], {2, 3}, 1 + round % 3, round % 2 * 16) != expected[i];
+        const Upscaler& upscaler = round % 2 == 0 ? alone : in_teams;
+        failures += run(upscaler, geometries[i], {2, 3}, 1 + round % 3, round / 2 % 2 * 16) != expected[i];
       }
     });
   }
@@ -192,12 +194,13 @@ void check_refused_threads(const KernelTable& table) {
   std::printf("%-9s  refused threads: skipped, sanitizers need more memory than is left\n", table.isa);
 #else
   const Geometry g{26, 50, 3, SampleType::u8};
-  const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
+  const Model model = make_model(Padding::replicate, Head::kFullBorder, false);
+  const Upscaler upscaler(model, table, Algorithm::winograd), in_teams(model, table, Algorithm::winograd, 2 * kBlock);
   const std::vector<Picture> expected = run(upscaler, g, {3}, 1, 16);
   const pid_t child = fork();
   if (child == 0) {
     alarm(60);
-    run(upscaler, g, {3}, 1, 16);  // what memory a call needs is there
+    for (const Upscaler* each : {&upscaler, &in_teams}) run(*each, g, {3}, 1, 16);  // what memory a call needs is there
     // Room for a call, and not for the stack of a thread.
     std::ifstream statm("/proc/self/statm");
     rlim_t pages = 0;
@@ -214,7 +217,7 @@ void check_refused_threads(const KernelTable& table) {
     } catch (const std::system_error&) {
       refused = true;
     }
-    const bool same = run(upscaler, g, {3}, 8, 16) == expected;
+    const bool same = run(upscaler, g, {3}, 8, 16) == expected && run(in_teams, g, {3}, 8, 16) == expected;
     const bool alone = thread_count() == 1 + static_cast<int>(others.size());
     stop = true;
     stop.notify_all();
@@ -234,8 +237,9 @@ void check_allocations(const KernelTable& table) {
 #else
   long cases = 0, failures = 0;
   constexpr int kPasses[] = {2, 2};
-  for (const Algorithm algorithm : {Algorithm::direct, Algorithm::winograd}) {
-    const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, algorithm);
+  for (const auto& [algorithm, span] :
+       {std::pair{Algorithm::direct, 1}, {Algorithm::winograd, 1}, {Algorithm::winograd, 8}}) {
+    const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, algorithm, span);
     const PlaneUpscaler planes(table);
     for (const int channels : {1, 3, 4}) {
       for (const int threads : {1, 2}) {

@@ -2,11 +2,14 @@
 // scales nor what ran before change a bit; any number of threads may call it at once; it works in a forked child and
 // where threads are refused; in a steady state it allocates nothing.
 //
-//   upscaler_check [--list] [--isa NAME] [--no-fork]
+//   upscaler_check [--list] [--isa NAME] [--no-fork] [--every N]
 //
+// --every N: of random graphs, and of ways to cut a picture into strips and bands, one in N, for slow machines.
 // Exit status: 0 all is so, 1 it is not, 77 this processor cannot run NAME. Built with ThreadSanitizer it also shows
 // that the calls do not race.
 #include "upscaler_check.h"
+
+#include <cstdlib>
 
 namespace fsrcnn {
 namespace {
@@ -23,11 +26,14 @@ int run_checks(int argc, char** argv) {
       forks = false;
     } else if (std::string(argv[i]) == "--isa" && i + 1 < argc) {
       isa = argv[++i];
+    } else if (std::string(argv[i]) == "--every" && i + 1 < argc && std::atoi(argv[i + 1]) > 0) {
+      g_every = static_cast<unsigned>(std::atoi(argv[++i]));
     } else {
-      std::fprintf(stderr, "usage: upscaler_check [--list] [--isa NAME] [--no-fork]\n");
+      std::fprintf(stderr, "usage: upscaler_check [--list] [--isa NAME] [--no-fork] [--every N]\n");
       return 2;
     }
   }
+  tell_trim("random graphs, and of the ways to cut pictures into strips and bands");
   check_plans();
   check_arena();
   bool found = false;

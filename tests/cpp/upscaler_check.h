@@ -13,6 +13,7 @@
 
 #include "kernels/dispatch.h"
 #include "planes.h"
+#include "trim.h"
 #include "upscaler.h"
 
 namespace fsrcnn {

@@ -98,7 +98,7 @@ def test_scales_of_the_network_keep_their_bits(upscaler, scale, channels):
         from fsrcnn_rt.model.network import BICUBIC_REACH
 
         src = extend_colour(image, upscaler.model.reach + BICUBIC_REACH)
-    upscaler._network.run(src, {scale: want}, 1)
+    upscaler._engine.network.run(src, {scale: want}, 1)
     for given in ({"scale": scale}, {"scale": float(scale)}, {"size": (13 * scale, 10 * scale)}):
         assert_array_equal(upscaler.upscale(image, **given), want)
     assert_array_equal(upscaler.upscale(image, scale - 0.001), want)  # the same size
@@ -111,7 +111,7 @@ def test_threads_and_strips_change_no_bit(model, isa, dtype):
     for factors in ((1.5, 1.5), (5, 5), (1, 3.3)):
         size = target((37, 51), factors)
         want = Upscaler(model, threads=1, isa=isa).upscale(image, size=size)
-        network = Upscaler(model, isa=isa)._network
+        network = Upscaler(model, isa=isa)._engine.network
         for threads in (2, 5):
             assert_array_equal(Upscaler(model, threads=threads, isa=isa).upscale(image, size=size), want)
             for strip_width in (4, 40):
@@ -123,7 +123,7 @@ def test_threads_and_strips_change_no_bit(model, isa, dtype):
 
 def test_constant_planes_stay_constant(upscaler, isa):
     """To the bit for integers; of floats within a rounding, as the weights are floats themselves."""
-    network = Upscaler(upscaler.model, isa=isa)._network
+    network = Upscaler(upscaler.model, isa=isa)._engine.network
     for dtype, value in (("uint8", 0), ("uint8", 255), ("uint16", 65535), ("uint16", 12345), ("float32", 1)):
         plane = np.full((7, 5), value, dtype)
         for width, height in ((8, 11), (80, 112), (5, 8)):
@@ -170,7 +170,7 @@ def test_chroma_and_alpha_do_not_move(factors):
 
 def test_the_filter_does_not_alias(upscaler):
     """A sum of every row and column is kept when the plane is made smaller: no pixel is passed over."""
-    network = upscaler._network
+    network = upscaler._engine.network
     image = np.zeros((20, 20), np.float32)
     image[7, 11] = 1
     large = np.empty((80, 80), np.float32)
@@ -326,7 +326,7 @@ def test_refusals(upscaler, arguments, error, message):
 
 
 def test_the_core_trusts_nobody(upscaler):
-    network = upscaler._network
+    network = upscaler._engine.network
     plane, good = np.zeros((8, 8), np.uint8), np.zeros((12, 12), np.uint8)
     network.resize(plane, good, [2], 1)
     for scales, dst, message in (
@@ -375,9 +375,9 @@ def test_planes_of_a_scale_of_the_network_keep_their_bits(upscaler):
     for scale in (2, 3, 4):
         want = [np.empty((11 * scale, 15 * scale), np.uint8)]
         want += [np.empty((-(-11 * scale // 2), -(-15 * scale // 2)), np.uint8) for _ in range(2)]
-        upscaler._network.run(planes[0], {scale: want[0]}, 1)
+        upscaler._engine.network.run(planes[0], {scale: want[0]}, 1)
         for plane, result in zip(planes[1:], want[1:], strict=True):
-            upscaler._network.bicubic(plane, result, scale, 1, siting=(0.25, 0.5))
+            upscaler._engine.network.bicubic(plane, result, scale, 1, siting=(0.25, 0.5))
         for given in ({"scale": scale}, {"size": (15 * scale, 11 * scale)}):
             for a, b in zip(upscaler.upscale_planes(planes, **given), want, strict=True):
                 assert_array_equal(a, b)

@@ -17,7 +17,7 @@ import oracle
 import PIL.Image
 import pytest
 from fsrcnn_rt import ScaleError, Upscaler, upscale
-from fsrcnn_rt.engine import runtime
+from fsrcnn_rt.engine import compute, runtime
 from fsrcnn_rt.engine import upscaler as api
 from fsrcnn_rt.model import NETWORKS, Head, Model, Node, save_model
 
@@ -452,8 +452,8 @@ assert os.waitpid(child, 0)[1] == 0 and same
 def test_progress_of_a_large_picture(upscaler, monkeypatch):
     image = np.random.default_rng(2).integers(0, 256, (45, 12, 4), np.uint8)
     expected = upscaler.upscale(image, (2, 3))
-    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
-    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(compute, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(compute, "_PIXELS_AT_ONCE", 1)
     for kind in (image, PIL.Image.fromarray(image)):
         for call in (upscaler.upscale, partial(upscale, model=upscaler.model, threads=1)):
             seen = []
@@ -463,7 +463,7 @@ def test_progress_of_a_large_picture(upscaler, monkeypatch):
     seen = []
     Upscaler(upscaler.model, threads=3).upscale(image, progress=seen.append)
     assert seen == [24 / 45, 1.0]
-    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 12 * 17)  # blocks have 4 rows
+    monkeypatch.setattr(compute, "_PIXELS_AT_ONCE", 12 * 17)  # blocks have 4 rows
     seen = []
     upscaler.upscale(image, progress=seen.append)
     assert seen == [16 / 45, 32 / 45, 1.0]
@@ -487,16 +487,16 @@ def test_progress_of_a_small_picture(upscaler):
 )
 def test_progress_of_several_sizes(upscaler, monkeypatch, scale, seen):
     """All scales of the network are one piece, which is told of by its rows, and every other size is one."""
-    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
-    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(compute, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(compute, "_PIXELS_AT_ONCE", 1)
     told = []
     upscaler.upscale(np.zeros((16, 9), np.uint8), scale, progress=told.append)
     assert told == pytest.approx(seen)
 
 
 def test_what_progress_raises_ends_the_call(upscaler, monkeypatch):
-    monkeypatch.setattr(api, "_ROWS_AT_ONCE", 8)
-    monkeypatch.setattr(api, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(compute, "_ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(compute, "_PIXELS_AT_ONCE", 1)
     image = np.full((40, 12), 200, np.uint8)
     out = np.full((80, 24), 7, np.uint8)
 

@@ -7,7 +7,7 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model
 from fsrcnn_rt import Upscaler, _core, cli, upscale
 from fsrcnn_rt.evaluation.metrics import imresize, psnr
 from fsrcnn_rt.video.y4m import upscale_y4m
@@ -248,7 +248,7 @@ def test_refusals(call, options, error, message):
 
 
 def test_the_core_refuses_a_strength(model, plane):
-    network = Upscaler(model)._network
+    network = Upscaler(model)._engine.network
     for strength in (-1, 1.51, np.nan):
         with pytest.raises(ValueError, match="strength="):
             network.run(plane, {2: np.empty((38, 52), np.float32)}, 1, strength=strength)

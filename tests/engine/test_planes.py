@@ -137,11 +137,11 @@ def test_refusals(upscaler, change, error, words):
 def test_the_core_takes_no_odd_addresses(upscaler):
     plane, odd_plane = np.zeros((6, 8), np.uint16), odd((12, 16))
     for call in (
-        lambda: upscaler._network.run(plane, {2: odd_plane}, 1),
-        lambda: upscaler._network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
-        lambda: upscaler._network.resize(plane, odd_plane, [2], 1),
-        lambda: upscaler._network.bicubic(plane, odd_plane, 2, 1),
-        lambda: upscaler._network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
+        lambda: upscaler._engine.network.run(plane, {2: odd_plane}, 1),
+        lambda: upscaler._engine.network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
+        lambda: upscaler._engine.network.resize(plane, odd_plane, [2], 1),
+        lambda: upscaler._engine.network.bicubic(plane, odd_plane, 2, 1),
+        lambda: upscaler._engine.network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
     ):
         with pytest.raises(ValueError, match="is not aligned for its dtype"):
             call()

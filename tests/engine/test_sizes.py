@@ -5,7 +5,7 @@ import math
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model
 from fsrcnn_rt import Upscaler
 from fsrcnn_rt.engine.sizes import Box, goal_of, passes, size_of
 from resized import filtered

@@ -10,7 +10,7 @@ import drawn
 import fsrcnn_rt
 import numpy as np
 import pytest
-from fsrcnn_rt import ModelError, Upscaler, cli, upscale
+from fsrcnn_rt import ModelError, Upscaler, cli, pictures, upscale
 from fsrcnn_rt.engine.variants import (
     Choice,
     Weights,
@@ -21,7 +21,6 @@ from fsrcnn_rt.engine.variants import (
     video_denoise_level,
 )
 from fsrcnn_rt.model import save_model
-from fsrcnn_rt.pictures import files as pictures
 from numpy.testing import assert_array_equal
 from PIL import Image
 from test_docs import DOCS, blocks, table

@@ -10,9 +10,9 @@ import fsrcnn_rt
 import numpy as np
 import oracle
 import pytest
-from conftest import to_model
+from conversions import to_model, to_net
 from fsrcnn_rt import ModelError, load
-from fsrcnn_rt.model import SCALES, SHIPPED, Head, Model, Node, fsrcnn, idn, save_model, srcnn
+from fsrcnn_rt.model import OTHERS, SCALES, SHIPPED, Head, Model, Node, fsrcnn, idn, save_model, srcnn
 from fsrcnn_rt.model.families import described
 from fsrcnn_rt.model.network import MAX_CHANNELS, MAX_NODES, Architecture, Channels, HeadShape, NodeShape
 from oracle import random_net
@@ -147,8 +147,6 @@ def seen(network, scale):
         for name, shape in network.tensors.items()
     }
     model = network.with_weights(positive, "x")
-    from conftest import to_net
-
     net = to_net(model)
     size = 2 * network.reach(scale) + 5
     middle = size // 2
@@ -188,11 +186,21 @@ def test_a_model_survives_pickling(model):
     assert_same(model, loaded)
 
 
+FAMILIES = {
+    "fsrcnn": "FSRCNN(56, 12, 4)",
+    "fsrcnn-s": "FSRCNN(32, 5, 1)",
+    "srcnn": "SRCNN 9-5-5 (64-32)",
+    "state1": "FSRCNN's transition state 1 (64-32, 9-5-9)",
+    "state2": "FSRCNN(64, 12, 4) with 9x9 first",
+    "idn": "IDN(64, 4 blocks)",
+}
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_models(name):
     model = load(name)
     assert model.name == name
-    assert model.family == ("FSRCNN(32, 5, 1)" if name.startswith("fsrcnn-s") else "FSRCNN(56, 12, 4)")
+    assert model.family == FAMILIES[name if name in OTHERS else "fsrcnn-s" if "-s" in name else "fsrcnn"]
     assert model.scales == (2, 3, 4)
 
 
@@ -451,7 +459,7 @@ def test_version_1_is_read(model, tmp_path):
 def test_shipped_files_are_read_to_the_bit(name):
     entries = [Path(entry, "weights", f"{name}.safetensors") for entry in fsrcnn_rt.__path__]
     tensors, metadata = content(next(path for path in entries if path.is_file()))
-    assert metadata["format_version"] == "1"
+    assert metadata["format_version"] == ("2" if name in OTHERS else "1")
     loaded = load(name).tensors
     for key, expected in tensors.items():
         np.testing.assert_array_equal(loaded.pop(key.replace("trunk.", "node.")), expected)
@@ -517,10 +525,10 @@ def test_a_file_of_version_1_with_one_fault(change, message, model, tmp_path):
 # In memory
 
 
-def conv(oc, ic, kernel, made=0, groups=1, **fields):
+def conv(oc, ic, kernel, result=0, groups=1, **fields):
     zeros = np.zeros(oc, np.float32)
     weight = np.zeros((oc, ic // groups, kernel, kernel), np.float32)
-    return Node(weight, zeros, zeros, groups, (made, 0, ic), **fields)
+    return Node(weight, zeros, zeros, groups, (result, 0, ic), **fields)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, pictures
 from fsrcnn_rt.pictures import batch
-from fsrcnn_rt.pictures import files as pictures
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image

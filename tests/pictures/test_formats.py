@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, pictures
 from fsrcnn_rt.pictures import batch, formats, plugins
-from fsrcnn_rt.pictures import files as pictures
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image, ImageCms

@@ -6,9 +6,8 @@ import struct
 
 import numpy as np
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, pictures
 from fsrcnn_rt.pictures import exif, metadata
-from fsrcnn_rt.pictures import files as pictures
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 

@@ -8,9 +8,8 @@ import zlib
 import numpy as np
 import PIL
 import pytest
-from fsrcnn_rt import Upscaler
+from fsrcnn_rt import Upscaler, pictures
 from fsrcnn_rt.pictures import deep, metadata
-from fsrcnn_rt.pictures import files as pictures
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image, ImageCms, ImageSequence
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import names
 from fsrcnn_rt.pictures.encoding import WriteOptions, encoder_options, is_lossless
 from PIL import Image, ImageDraw
 
@@ -27,10 +28,6 @@ def picture(path, mode="RGB", size=(12, 9), dtype=np.uint8, **options):
 
 def command(model_file, *arguments):
     return [sys.executable, "-m", "fsrcnn_rt", "-m", str(model_file), *map(str, arguments)]
-
-
-def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 # Pipes

@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsrcnn_rt import pictures
 from fsrcnn_rt.cli.arguments import ArgumentParser, add_engine_options, check_output, engine_of
 from fsrcnn_rt.engine.upscaler import check_scales
 from fsrcnn_rt.errors import CommandError
 from fsrcnn_rt.evaluation.page import Crop, PictureError, find_sources, read_pair, write_page
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SCALES
-from fsrcnn_rt.pictures import files as pictures
 
 
 def main(argv: Sequence[str]) -> int:

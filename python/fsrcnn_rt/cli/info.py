@@ -43,7 +43,7 @@ def parser() -> ArgumentParser:
 
 
 def described(model: Model) -> dict[str, Any]:
-    """Tell what a model is, as JSON has it.
+    """Return what a model is, as JSON has it.
 
     ``operations``: multiply-accumulates for each input pixel, by scale; the bicubic filter is not counted.
     ``reach``: input pixels on each side of its own that an output pixel depends on.
@@ -92,7 +92,7 @@ def _scales(model: Model) -> str:
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[str]:
-    """Tell in short how weights were made, of whatever the record holds."""
+    """Return in short how weights were made, of whatever the record holds."""
     lines = []
     if isinstance(data := provenance.get("data"), list):
         seed = f", seed {provenance['seed']}" if "seed" in provenance else ""
@@ -111,7 +111,7 @@ def _tell_machine(as_json: bool) -> None:
     import fsrcnn_rt
     from fsrcnn_rt.engine.runtime import available_isas, resolve_isa, resolve_threads
     from fsrcnn_rt.errors import ModelError
-    from fsrcnn_rt.model import NETWORKS, SHIPPED, load
+    from fsrcnn_rt.model import NETWORKS, OTHERS, SHIPPED, load
 
     isa, threads = resolve_isa(None), resolve_threads(None)
     if as_json:
@@ -128,7 +128,7 @@ def _tell_machine(as_json: bool) -> None:
             print(f"model     {name}: {error}")
             continue
         details = _provenance(model.provenance)
-        if name in NETWORKS:
+        if name in (*NETWORKS, *OTHERS):
             print(f"model     {name}: {model.family}, {_scales(model)}")
             print(*(f"{'':10}{line}" for line in details), sep="\n")
         else:

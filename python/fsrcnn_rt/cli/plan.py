@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple
 from fsrcnn_rt.cli.arguments import PIPE, default_suffix
 from fsrcnn_rt.engine.sizes import Goal
 from fsrcnn_rt.errors import UsageError
-from fsrcnn_rt.pictures import plugins
+from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
-from fsrcnn_rt.pictures.files import content_format
 from fsrcnn_rt.pictures.formats import format_of, is_writable
 
 # Of what is found in folders, these are pictures; anything that Pillow reads can be named.
@@ -57,7 +56,7 @@ class Naming:
     model: str = ""
 
     def behind(self, goal: Goal) -> str:
-        """Give what is put behind the name of an input."""
+        """Return what is appended to the name of an input."""
         if self.suffix is None:
             return default_suffix(goal)
         return self.suffix.replace(_SCALE, str(goal)).replace(_MODEL, self.model)
@@ -72,7 +71,7 @@ class Naming:
 
 
 class Kind:
-    """What a plan knows of the files that it is about; as it stands, of pictures."""
+    """The kind of files that a plan is made for: pictures, unless a subclass says else."""
 
     name = "picture"
 
@@ -163,12 +162,12 @@ def make_plan(
         )
         for source in sources
     ]
-    made = _made_of_others(sources, jobs, naming)
-    jobs = _checked([job for job in jobs if job.source not in made], naming, kind)
+    outputs = _outputs_of_others(sources, jobs, naming)
+    jobs = _checked([job for job in jobs if job.source not in outputs], naming, kind)
     for path in [path for job in jobs for path in job.outputs.values()]:
         if folder is None and not path.parent.is_dir():
             raise UsageError(f"{path}: the folder {path.parent} does not exist")
-    return Plan(jobs, made)
+    return Plan(jobs, outputs)
 
 
 def make_folders(plan: Plan) -> None:
@@ -190,18 +189,18 @@ def _to_stdout(
     return Job(path, {goals[0]: Path(PIPE)}, stdin, name)
 
 
-def _made_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
+def _outputs_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
     """Find the sources that were found, not named, and are or are called as outputs of others."""
     owners = {os.path.realpath(path): job for job in jobs for path in job.outputs.values()}
     names = {(source.path.parent, source.path.stem) for source in sources}
     pattern = naming.of_output()
-    made = []
+    outputs = []
     for source, job in zip(sources, jobs, strict=True):
         match = pattern.fullmatch(source.path.stem)
         named_so = match is not None and (source.path.parent, match[1]) in names
         if source.found and (named_so or owners.get(os.path.realpath(source.path), job) is not job):
-            made.append(source.path)
-    return made
+            outputs.append(source.path)
+    return outputs
 
 
 def _sources(
@@ -251,7 +250,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def _output(output: str | None, several: bool, kind: Kind) -> tuple[Path | None, Path | None]:
-    """Tell folder and file that outputs go to; neither where they go beside their inputs."""
+    """Return folder and file that outputs go to; neither where they go beside their inputs."""
     if output is None:
         return None, None
     path = Path(output)

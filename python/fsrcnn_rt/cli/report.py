@@ -1,4 +1,4 @@
-"""How a batch goes, told while it runs: errors, a progress bar, lines of JSON, and a summary."""
+"""Reports while a batch runs: errors, a progress bar, lines of JSON, and a summary."""
 
 import json
 import sys
@@ -78,7 +78,7 @@ class Report:
             self._bar.update(sum(self._parts.values()) - self._bar.n)
 
     def add(self, outcome: Outcome) -> None:
-        """Tell what became of a job."""
+        """Report what became of a job."""
         source = str(outcome.job.source)
         if outcome.error is not None:
             self.failed += 1

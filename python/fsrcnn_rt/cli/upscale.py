@@ -45,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
     if to_stdout and sys.stdout.isatty():
         raise UsageError("stdout is a terminal, which takes no picture (see -o)")
 
+    from fsrcnn_rt import pictures
     from fsrcnn_rt.cli import plan
     from fsrcnn_rt.cli.report import Report
     from fsrcnn_rt.pictures import batch
-    from fsrcnn_rt.pictures import files as pictures
     from fsrcnn_rt.pictures.encoding import WriteOptions
 
     load, proc, save = options.threads

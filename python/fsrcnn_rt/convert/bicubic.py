@@ -19,7 +19,7 @@ YCBCR_OFFSET: _F64 = np.array([16.0, 128.0, 128.0]) / 255
 
 
 def bicubic_phases(scale: int) -> Array:
-    """Give the filters (scale * scale, 1, 5, 5) of the convolution that a pixel shuffle makes the filter."""
+    """Return filters (scale * scale, 1, 5, 5): a convolution by them and a pixel shuffle are the filter."""
     reach = BICUBIC_REACH
     taps = cubic(((np.arange(scale) + 0.5) / scale - 0.5)[:, None] - np.arange(-reach, reach + 1))
     kernels = np.einsum("ai,bj->abij", taps, taps).reshape(scale**2, 1, *2 * [2 * reach + 1])

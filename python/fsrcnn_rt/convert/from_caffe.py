@@ -57,7 +57,7 @@ def _check_names(blobs: dict[str, list[Array]], expected: list[str]) -> None:
 
 
 def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Array]:
-    """Give the weights of a layer, whose outputs are on the other axis than its inputs, and its bias."""
+    """Return the weights of a layer, whose outputs are on the other axis than its inputs, and its bias."""
     if len(blobs) != 2 or blobs[0].ndim != 4 or blobs[0].shape[2] != blobs[0].shape[3]:
         raise ModelError(f"{name}: expected square filters and a bias, got {[b.shape for b in blobs]}")
     weight, bias = blobs
@@ -67,7 +67,7 @@ def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Arr
 
 
 def _blobs(path: Path) -> dict[str, list[Array]]:
-    """Give the weights of every layer that has some, by its name."""
+    """Return the weights of every layer that has some, by its name."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     net = _message()()
@@ -111,20 +111,20 @@ def _message() -> type[Any]:
     kinds = descriptor_pb2.FieldDescriptorProto
 
     def add(message: str, **fields: tuple[int, int, str]) -> None:
-        made = file.message_type.add(name=message)
+        entry = file.message_type.add(name=message)
         for name, (number, label, kind) in fields.items():
-            own = {"string": kinds.TYPE_STRING, "float": kinds.TYPE_FLOAT, "int64": kinds.TYPE_INT64}
-            field = made.field.add(name=name, number=number, label=label)
-            field.type = own.get(kind, kinds.TYPE_MESSAGE)
-            if kind not in own:
+            scalars = {"string": kinds.TYPE_STRING, "float": kinds.TYPE_FLOAT, "int64": kinds.TYPE_INT64}
+            field = entry.field.add(name=name, number=number, label=label)
+            field.type = scalars.get(kind, kinds.TYPE_MESSAGE)
+            if kind not in scalars:
                 field.type_name = f".caffemodel.{kind}"
 
-    one, many = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
-    add("Shape", dim=(1, many, "int64"))
-    add("Blob", data=(5, many, "float"), shape=(7, one, "Shape"))
-    add("Layer", name=(1, one, "string"), blobs=(7, many, "Blob"))
-    add("Net", layer=(100, many, "Layer"))
+    optional, repeated = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
+    add("Shape", dim=(1, repeated, "int64"))
+    add("Blob", data=(5, repeated, "float"), shape=(7, optional, "Shape"))
+    add("Layer", name=(1, optional, "string"), blobs=(7, repeated, "Blob"))
+    add("Net", layer=(100, repeated, "Layer"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    made: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.Net"))
-    return made
+    net_class: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.Net"))
+    return net_class

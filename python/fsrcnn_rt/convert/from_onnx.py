@@ -1,73 +1,46 @@
 """Reads ONNX graphs of the networks that can be expressed here, whichever way their parts are spelled.
 
-The nodes are followed in their order. Between a convolution and what reads it, a tensor may pass operations
-that commute with a positive factor (Relu, Abs, Neg, PRelu, sums, constant factors); whatever they are, they
-amount to a PReLU, which their values at 1 and -1 tell. Slices and splits become ranges of channels; a sum
-with another tensor, which may be a concatenation, becomes what the later convolution adds. Channels may come
-first or last, and change places: programs that make ONNX of TensorFlow's graphs leave transpositions behind,
-or reshapes in their stead. The bicubic filter is known by its numbers, or as the operation Resize.
+The nodes are followed in their order; :mod:`~fsrcnn_rt.convert.onnx_signal` says what a tensor between them
+holds. Slices and splits become ranges of channels. A sum with another tensor, which may be a concatenation,
+becomes what the later convolution adds. Channels may come first or last, and change places: programs that
+make ONNX of TensorFlow's graphs leave transpositions behind, or reshapes in their stead. The bicubic filter
+is recognised by its numbers, after rows and columns have been taken and put together so that the picture is
+mirrored at its edges, or as the operation Resize. Resize repeats the edges; the converted network mirrors
+them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fsrcnn_rt.convert.bicubic import TO_YCBCR, YCBCR_OFFSET, bicubic_phases
 from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, sub_pixel_head
+from fsrcnn_rt.convert.onnx_signal import (
+    AXES_CHANGED,
+    ELEMENTWISE,
+    NO_PADS,
+    NUMBERED,
+    Constant,
+    Signal,
+    are_alike,
+    are_same,
+    axes_of,
+    elementwise,
+    pad,
+    sliced,
+)
 from fsrcnn_rt.errors import ModelError
 from fsrcnn_rt.model import SCALES, Array, Channels, Colour, Node, Padding
 from fsrcnn_rt.model.network import BICUBIC_REACH, head_reach
 
-_Constant: TypeAlias = npt.NDArray[Any]
-_Pads = tuple[int, int, int, int]  # top, left, bottom, right
-_NO_PADS: _Pads = (0, 0, 0, 0)
-_IDENTITY = 1e-6  # how far from 1 the gain of what is above 0 may be, as decomposed PReLUs round
-
-# Operations on tensors alone, and what else they take.
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Relu": lambda x: np.maximum(x, 0),
-    "Abs": np.abs,
-    "Neg": np.negative,
-    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, np.float32(alpha) * x, x),
-    "PRelu": lambda x, slope: np.where(x < 0, slope * x, x),
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class _Signal:
-    """A tensor that depends on the picture: channels of some results, side by side, activated and padded.
-
-    ``kind``: "trunk" of the network's input and what nodes make, "soft" of the bicubic picture, "head" of the
-    result.
-    """
-
-    kind: str
-    parts: tuple[Channels, ...]
-    versions: tuple[int, ...]  # of the results when they were taken: one that is changed later is another
-    axes: str  # of "n", "c", "h" and "w"; "1" is an axis of length 1, such as the picture's channel
-    probe: Array  # (2, channels): what has become of 1 and of -1
-    pads: _Pads = _NO_PADS
-    edge: bool = False  # whether the pads repeat the edge
-
-    @property
-    def bare(self) -> bool:
-        """Whether it is what the results hold, as they are."""
-        return not any(self.pads) and bool((self.probe == [[1], [-1]]).all())
-
-    def values(self) -> Array:
-        """Give the probe as two tensors with the axes of the signal."""
-        return self.probe.reshape(2, *(self.probe.shape[1] if axis == "c" else 1 for axis in self.axes))
+# How far from 1 the gain of what is above 0 may be, as decomposed PReLUs round.
+_IDENTITY = 1e-6
 
 
 @dataclass
@@ -81,7 +54,8 @@ class _Layer:
     source: Channels
     edge: int
     zeros: int
-    soft: bool = False  # whether it reads the bicubic picture
+    mirrored: bool = False  # in place of zeros
+    reads_bicubic: bool = False
     slope: Array | None = None  # once something has read what it makes
     adds: tuple[Channels, ...] = ()
     version: int = 0
@@ -123,7 +97,7 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
 class _Graph:
     """The network as far as its nodes have been read."""
 
-    def __init__(self, constants: Mapping[str, _Constant], picture: str, shape: Sequence[int | str]) -> None:
+    def __init__(self, constants: Mapping[str, Constant], picture: str, shape: Sequence[int | str]) -> None:
         last = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
         channels = (shape[3] if last else shape[1] or 1) if len(shape) == 4 else 1
         if shape and (len(shape) != 4 or channels not in (1, 3)):
@@ -135,7 +109,7 @@ class _Graph:
         self._constants = dict(constants)
         whole = Channels(0, 0, self._planes)
         self._layers: list[_Layer] = []
-        axes = _axes("nhwc" if last else "nchw", self._planes)
+        axes = axes_of("nhwc" if last else "nchw", self._planes)
         self._signals = {picture: self._signal("trunk", whole, axes=axes)}
         self._paddings: set[Padding] = set()
         self._head: ForeignHead | None = None
@@ -146,7 +120,7 @@ class _Graph:
         self._colour: Colour | None = None
 
     def finish(self, output: str, provenance: str) -> ForeignNetwork:
-        """Tell the network whose picture is ``output``."""
+        """Return the network that makes ``output``."""
         result = self._signals.get(output)
         if result is not None and self._head is None:
             self._make_plain_head(result)
@@ -160,15 +134,15 @@ class _Graph:
         if len(self._paddings) > 1:
             raise ModelError("expected one padding for all convolutions, got zeros and repeated edges")
         try:
-            told = json.loads(provenance)
+            record = json.loads(provenance)
         except (ValueError, RecursionError):
-            told = {}
+            record = {}
         return ForeignNetwork(
             [(layer.name, self._node(layer)) for layer in self._layers],
             self._head,
             "replicate" if "replicate" in self._paddings else "zeros",
             self._scale,
-            told if isinstance(told, dict) else {},
+            record if isinstance(record, dict) else {},
             self._colour,
             self._enlarged,
             self._plus_bicubic,
@@ -190,7 +164,7 @@ class _Graph:
             raise ModelError("expected a constant beside the first input, got what depends on the picture")
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         operands = [self._signals.get(i, self._constants.get(i)) for i in node.input]
-        signals = [operand for operand in operands if isinstance(operand, _Signal)]
+        signals = [operand for operand in operands if isinstance(operand, Signal)]
         if any(map(self._is_old, signals)):
             raise ModelError("expected an activation of one layer, got what another sum or bias has changed")
         results = self._follow(node.op_type, node.name or node.output[0], signals, operands, attributes)
@@ -202,16 +176,16 @@ class _Graph:
         self,
         kind: str,
         name: str,
-        signals: Sequence[_Signal],
-        operands: Sequence[_Signal | _Constant | None],
+        signals: Sequence[Signal],
+        operands: Sequence[Signal | Constant | None],
         attributes: Mapping[str, Any],
-    ) -> list[_Signal]:
+    ) -> list[Signal]:
         source, others = signals[0], operands[1:]
-        if kind in _AXES_CHANGED:
-            return [replace(source, axes=_AXES_CHANGED[kind](source.axes, others, attributes))]
+        if kind in AXES_CHANGED:
+            return [replace(source, axes=AXES_CHANGED[kind](source.axes, others, attributes))]
         if kind == "Identity":
             return [source]
-        if kind == "Add" and len(signals) == 2 and not _is_one(signals):
+        if kind == "Add" and len(signals) == 2 and not are_same(signals):
             return [self._sum(*signals)]
         if (bias := self._bias(kind, operands)) is not None:
             return [self._add_bias(source, bias)]
@@ -226,30 +200,30 @@ class _Graph:
         if kind == "Resize":
             return [self._resize(source, others, attributes)]
         if kind == "Pad":
-            return [_pad(source, others, attributes)]
+            return [pad(source, others, attributes)]
         if kind in ("Slice", "Split"):
             return self._parts(kind, source, others, attributes)
         if kind == "Concat":
             return [self._concat(signals, operands, attributes)]
-        if kind in _ELEMENTWISE:
-            return [_elementwise(kind, operands, attributes)]
+        if kind in ELEMENTWISE:
+            return [elementwise(kind, operands, attributes)]
         raise ModelError("no network that can be expressed has such a node here")
 
-    def _signal(self, kind: str, *parts: Channels, axes: str = "") -> _Signal:
+    def _signal(self, kind: str, *parts: Channels, axes: str = "") -> Signal:
         """Make a signal of channels as they are now."""
         count = sum(part.count for part in parts)
         probe = np.repeat(np.array([[1], [-1]], np.float32), count, axis=1)
         versions = tuple(self._version(kind, part.of) for part in parts)
-        return _Signal(kind, parts, versions, axes or _axes("nchw", self._planes), probe)
+        return Signal(kind, parts, versions, axes or axes_of("nchw", self._planes), probe)
 
     def _version(self, kind: str, of: int) -> int:
         return self._head_version if kind == "head" else self._layers[of - 1].version if of else 0
 
-    def _is_old(self, signal: _Signal) -> bool:
+    def _is_old(self, signal: Signal) -> bool:
         now = [self._version(signal.kind, part.of) for part in signal.parts]
         return tuple(now) != signal.versions
 
-    def _head_signal(self) -> _Signal:
+    def _head_signal(self) -> Signal:
         return self._signal("head", Channels(0, 0, self._planes))
 
     def _fold(self, node: Any) -> None:
@@ -265,17 +239,17 @@ class _Graph:
             name: np.asarray(result) for name, result in zip(node.output, results, strict=False)
         }
 
-    def _newest(self, signal: _Signal) -> _Layer | None:
-        """Give the layer of which this is all that it makes, where nothing has been added yet."""
+    def _newest(self, signal: Signal) -> _Layer | None:
+        """Return the layer whose whole result this is; None of others, and where something has been added."""
         (part, *more) = signal.parts
         if signal.kind != "trunk" or more or not part.of:
             return None
         layer = self._layers[part.of - 1]
         return layer if part == (part.of, 0, len(layer.bias)) and not layer.adds else None
 
-    def _bias(self, kind: str, operands: Sequence[_Signal | _Constant | None]) -> _Constant | None:
-        """Give the constant of a node that adds one to what a layer or the head gives, as it is."""
-        signals = [operand for operand in operands if isinstance(operand, _Signal)]
+    def _bias(self, kind: str, operands: Sequence[Signal | Constant | None]) -> Constant | None:
+        """Return the constant that a node adds to the bare result of a layer or the head; None of others."""
+        signals = [operand for operand in operands if isinstance(operand, Signal)]
         constants = [operand for operand in operands if isinstance(operand, np.ndarray)]
         subtracted = kind == "Sub" and operands[0] is signals[0]
         if len(signals) != 1 or len(constants) != 1 or not (kind == "Add" or subtracted):
@@ -284,7 +258,7 @@ class _Graph:
         own = signals[0].kind == "head" or (layer is not None and layer.slope is None)
         return (-constants[0] if subtracted else constants[0]) if own and signals[0].bare else None
 
-    def _add_bias(self, source: _Signal, bias: _Constant) -> _Signal:
+    def _add_bias(self, source: Signal, bias: Constant) -> Signal:
         """Make ``bias`` one of a layer; what was without it cannot be used any more."""
         shape = source.values().shape[1:]
         if np.broadcast_shapes(shape, bias.shape) != shape:
@@ -300,8 +274,8 @@ class _Graph:
             layer.version += 1
         return replace(self._signal(source.kind, *source.parts), axes=source.axes)
 
-    def _settle(self, source: _Signal) -> None:
-        """Give the layer of a signal that is read its activation."""
+    def _settle(self, source: Signal) -> None:
+        """Set the activation of the layer whose result is read here."""
         at_one, at_minus_one = source.probe
         layer = self._newest(source)
         if layer is None:
@@ -315,7 +289,7 @@ class _Graph:
             raise ModelError(f"expected {layer.name!r} to be followed by one activation, got two")
         layer.slope = -at_minus_one
 
-    def _enter(self, source: _Signal) -> Channels:
+    def _enter(self, source: Signal) -> Channels:
         """Take a signal as what a convolution reads."""
         if source.axes[2:] != "hw" or source.axes[0] not in "n1" or source.axes[1] not in "c1":
             raise ModelError(f"expected an input with the axes 'nchw', got {source.axes!r}")
@@ -323,9 +297,11 @@ class _Graph:
             raise ModelError("expected channels of one result, got a concatenation, which is only added")
         if source.kind == "head":
             raise ModelError("expected nothing after the head")
+        if source.lines:
+            raise ModelError("expected all rows and columns, in their order or mirrored at the edges")
         self._settle(source)
-        if source.kind == "soft":
-            if any(not layer.soft and not layer.source.of for layer in self._layers):
+        if source.kind == "bicubic":
+            if any(not layer.reads_bicubic and not layer.source.of for layer in self._layers):
                 raise ModelError("expected either the picture to be read or the enlarged one, got both")
             self._enlarged = True
         elif self._enlarged and not source.parts[0].of:
@@ -333,8 +309,8 @@ class _Graph:
         return source.parts[0]
 
     def _conv(
-        self, name: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
-    ) -> _Signal:
+        self, name: str, source: Signal, operands: Sequence[object], attributes: Mapping[str, Any]
+    ) -> Signal:
         weight, bias = _weights(operands, attributes, of_outputs=0)
         if self._to_ycbcr(source, weight, bias):
             return source
@@ -360,11 +336,12 @@ class _Graph:
                 f"expected filters of {part.count} channels, got {groups} groups of {weight.shape[1]}"
             )
         zeros = kernel // 2 - edge
-        layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.kind == "soft")
+        bicubic = source.kind == "bicubic"
+        layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.mirrored, bicubic)
         self._layers.append(layer)
         return self._signal("trunk", Channels(len(self._layers), 0, len(weight)), axes="nchw")
 
-    def _to_ycbcr(self, source: _Signal, weight: Array, bias: Array) -> bool:
+    def _to_ycbcr(self, source: Signal, weight: Array, bias: Array) -> bool:
         """Whether a convolution brings the picture from RGB to Y'CbCr, which is noted."""
         if (
             self._layers
@@ -378,7 +355,7 @@ class _Graph:
         self._colour = "ycbcr" if same else self._colour
         return same
 
-    def _from_ycbcr(self, source: _Signal, weight: Array, bias: Array) -> bool:
+    def _from_ycbcr(self, source: Signal, weight: Array, bias: Array) -> bool:
         """Whether a convolution brings what the newest one makes of Y'CbCr back to RGB."""
         layer = self._newest(source)
         if self._colour != "ycbcr" or layer is None or not source.bare or weight.shape != (3, 3, 1, 1):
@@ -387,16 +364,16 @@ class _Graph:
         same = np.allclose(weight[..., 0, 0], back, rtol=0, atol=1e-5)
         return same and np.allclose(bias, -back @ YCBCR_OFFSET, rtol=0, atol=1e-5)
 
-    def _sum(self, one: _Signal, other: _Signal) -> _Signal:
+    def _sum(self, one: Signal, other: Signal) -> Signal:
         """Have the later of two layers add what the other signal holds."""
         kinds = {one.kind, other.kind}
-        if kinds == {"head", "soft"}:
+        if kinds == {"head", "bicubic"}:
             if not (one.bare and other.bare) or self._plus_bicubic:
                 raise ModelError("expected the bicubic picture to be added once, and as it is")
             self._plus_bicubic = True
             self._head_version += 1
             return self._head_signal()
-        if kinds != {"trunk"} or not _are_alike([one, other]):
+        if kinds != {"trunk"} or not are_alike([one, other]):
             raise ModelError("expected a sum of two results of the same axes, got another")
         carrier, added = sorted((one, other), key=lambda signal: max(part.of for part in signal.parts))[::-1]
         layer = self._newest(carrier)
@@ -412,41 +389,63 @@ class _Graph:
         return self._signal("trunk", *carrier.parts, axes=carrier.axes)
 
     def _parts(
-        self, kind: str, source: _Signal, operands: Sequence[Any], attributes: Mapping[str, Any]
-    ) -> list[_Signal]:
-        """Take ranges of channels."""
-        axis = source.axes.find("c")
+        self, kind: str, source: Signal, operands: Sequence[Any], attributes: Mapping[str, Any]
+    ) -> list[Signal]:
+        """Take ranges of channels, or of the picture's rows or columns."""
         (whole, *more), rank = source.parts, len(source.axes)
-        if more or any(source.pads) or source.kind != "trunk" or axis < 0:
-            raise ModelError("expected channels of one result that is not padded, got something else")
         if kind == "Slice":
-            # Attributes before opset 10.
-            values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(k) for k in _SLICED]
-            starts, ends, axes, steps = (None if v is None else np.ravel(v).tolist() for v in values)
-            places = [place % rank for place in (axes or range(len(starts or [])))]
-            if places != [axis] or not starts or not ends or steps not in (None, [1]):
-                raise ModelError(f"expected a range of channels, got axes {axes} and steps {steps}")
-            first, end, _ = slice(starts[0], ends[0]).indices(whole.count)
-            ranges = [(first, end)]
+            place, range_ = sliced(operands, attributes, rank)
+            if source.axes[place] in "hw":
+                return [self._lines(source, source.axes[place], range_)]
+            ranges = [range_.indices(whole.count)[:2]]
         else:
-            sizes = operands[0] if operands else attributes.get("split")
-            if attributes.get("axis", 0) % rank != axis or sizes is None:
+            sizes, place = (
+                operands[0] if operands else attributes.get("split"),
+                attributes.get("axis", 0) % rank,
+            )
+            if sizes is None:
                 raise ModelError(f"expected channels to be split, and their numbers, got {attributes}")
             ends = np.cumsum(np.ravel(sizes)).tolist()
             if min(np.ravel(sizes)) < 1 or ends[-1] != whole.count:
                 raise ModelError(f"expected {whole.count} channels to be split, got {ends[-1]}")
             ranges = list(zip([0, *ends[:-1]], ends, strict=True))
+        if more or any(source.pads) or source.kind != "trunk" or source.axes[place] != "c":
+            raise ModelError("expected channels of one result that is not padded, got something else")
         self._settle(source)
         if any(first >= end for first, end in ranges):
             raise ModelError(f"expected a range of the {whole.count} channels, got {ranges}")
         taken = [Channels(whole.of, whole.first + first, end - first) for first, end in ranges]
         return [self._signal("trunk", part, axes=source.axes) for part in taken]
 
+    def _lines(self, source: Signal, axis: str, lines: slice) -> Signal:
+        """Take rows or columns of the picture."""
+        if source.parts != (Channels(0, 0, self._planes),) or source.kind != "trunk" or not source.edge:
+            raise ModelError("expected rows or columns of the picture with its edge repeated, got others")
+        take = (lines,) if axis == "h" else (slice(None), lines)
+        return replace(source, lines=tuple(picture[take] for picture in source.numbered()))
+
+    def _join(self, signals: Sequence[Signal], axis: str) -> Signal:
+        """Put rows or columns of the picture together."""
+        one = signals[0]
+        if any((s.kind, s.parts, s.axes) != (one.kind, one.parts, one.axes) or not s.edge for s in signals):
+            raise ModelError("expected rows or columns of one picture to be put together, got others")
+        for signal in signals:
+            self._settle(signal)
+        pictures = zip(*(signal.numbered() for signal in signals), strict=True)
+        joined = tuple(np.concatenate(parts, "hw".index(axis)) for parts in pictures)
+        mirrored = (np.pad(picture, BICUBIC_REACH, "symmetric") for picture in NUMBERED)
+        if all(map(np.array_equal, joined, mirrored)):
+            return replace(one, pads=4 * (BICUBIC_REACH,), edge=False, mirrored=True, lines=())
+        return replace(one, lines=joined)
+
     def _concat(
-        self, signals: Sequence[_Signal], operands: Sequence[object], attributes: Mapping[str, Any]
-    ) -> _Signal:
+        self, signals: Sequence[Signal], operands: Sequence[object], attributes: Mapping[str, Any]
+    ) -> Signal:
+        axis = signals[0].axes[attributes["axis"]]
+        if axis in "hw" and len(signals) == len(operands):
+            return self._join(signals, axis)
         trunk = all(signal.kind == "trunk" for signal in signals)
-        if len(signals) < len(operands) or not trunk or not _are_alike(signals):
+        if len(signals) < len(operands) or not trunk or not are_alike(signals):
             raise ModelError("expected results of the same axes, which are not padded")
         axes = next((signal.axes for signal in signals if "c" in signal.axes), "nchw")
         if axes.find("c") != attributes["axis"] % len(axes):
@@ -456,8 +455,8 @@ class _Graph:
         return self._signal("trunk", *(part for signal in signals for part in signal.parts), axes=axes)
 
     def _conv_transpose(
-        self, name: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
-    ) -> _Signal:
+        self, name: str, source: Signal, operands: Sequence[object], attributes: Mapping[str, Any]
+    ) -> Signal:
         if attributes.get("group", 1) != 1:
             raise ModelError("expected a head without groups")
         weight, bias = _weights(operands, attributes, of_outputs=1)
@@ -470,7 +469,7 @@ class _Graph:
             raise ModelError(f"expected the same padding on every side, got {source.pads}")
         border = source.pads[0]
         # A border around the input moves the output by scale pixels each, to be cut off again by the pads.
-        top, left, bottom, right = (pad - border * scale for pad in _ints(attributes, "pads", _NO_PADS))
+        top, left, bottom, right = (pad - border * scale for pad in _ints(attributes, "pads", NO_PADS))
         extra = _ints(attributes, "output_padding", (0, 0))
         if top != left or bottom - extra[0] != right - extra[1] or top < 0:
             raise ModelError(f"expected the same cut on every side, got {(top, left, bottom, right)}")
@@ -484,14 +483,15 @@ class _Graph:
             ForeignHead(name, weight, bias, top, output_padding, "full" if full else border), scale
         )
 
-    def _depth_to_space(self, source: _Signal, attributes: Mapping[str, Any]) -> _Signal:
+    def _depth_to_space(self, source: Signal, attributes: Mapping[str, Any]) -> Signal:
         layer, scale = self._newest(source), int(attributes["blocksize"])
         if layer is None or layer is not self._layers[-1] or not source.bare or source.axes != "nchw":
             raise ModelError("expected a convolution right before it")
         crd = attributes.get("mode", b"DCR") == b"CRD"
         if self._is_bicubic(layer, scale, crd):
             self._layers.pop()
-            return self._set_soft(scale)
+            return self._set_bicubic(scale)
+        _check_padding(layer)
         if len(layer.bias) != scale**2:
             raise ModelError(f"expected {layer.name!r} to give {scale**2} channels, got {len(layer.bias)}")
         self._layers.pop()
@@ -506,14 +506,14 @@ class _Graph:
 
     def _is_bicubic(self, layer: _Layer, scale: int, crd: bool) -> bool:
         """Whether a convolution and the pixel shuffle after it enlarge the picture as the filter does."""
-        whole = layer.source == (0, 0, self._planes) and layer.groups == self._planes and not layer.soft
-        if not whole or scale not in SCALES or (layer.edge, layer.zeros) != (BICUBIC_REACH, 0):
+        whole = layer.source == (0, 0, self._planes) and layer.groups == self._planes
+        if layer.reads_bicubic or not whole or scale not in SCALES or not layer.mirrored:
             return False
         kernels = np.tile(bicubic_phases(scale), (self._planes, 1, 1, 1))
         same = layer.weight.shape == kernels.shape and np.allclose(layer.weight, kernels, rtol=0, atol=1e-6)
         return same and not layer.bias.any() and (crd or self._planes == 1)
 
-    def _resize(self, source: _Signal, operands: Sequence[Any], attributes: Mapping[str, Any]) -> _Signal:
+    def _resize(self, source: Signal, operands: Sequence[Any], attributes: Mapping[str, Any]) -> Signal:
         whole = source.kind == "trunk" and source.parts == (Channels(0, 0, self._planes),) and source.bare
         scales = np.ravel(operands[1]) if len(operands) > 1 and operands[1] is not None else np.zeros(0)
         expected = [scales[-1] if axis in "hw" else 1 for axis in source.axes] if scales.size else []
@@ -524,20 +524,20 @@ class _Graph:
         exact = aligned in (b"half_pixel", b"pytorch_half_pixel") and not attributes.get("exclude_outside", 0)
         if mode != (b"cubic", -0.5) or not exact or attributes.get("antialias", 0):
             raise ModelError(f"expected the bicubic filter with a = -0.5 between pixel centres, got {mode}")
-        return self._set_soft(int(scales[-1]))
+        return self._set_bicubic(int(scales[-1]))
 
-    def _set_soft(self, scale: int) -> _Signal:
+    def _set_bicubic(self, scale: int) -> Signal:
         if self._scale not in (None, scale):
             raise ModelError(f"expected the picture enlarged {self._scale} times, got {scale}")
         self._scale = scale
-        return self._signal("soft", Channels(0, 0, self._planes))
+        return self._signal("bicubic", Channels(0, 0, self._planes))
 
     def _check_last(self, name: str, part: Channels) -> None:
         """Check that a head reads all that the last layer makes."""
         if not self._layers or part != (len(self._layers), 0, len(self._layers[-1].bias)):
             raise ModelError(f"expected {name!r} to read all of the last convolution, got {list(part)}")
 
-    def _make_plain_head(self, result: _Signal) -> None:
+    def _make_plain_head(self, result: Signal) -> None:
         """Take the newest convolution, whose result comes out, for the head of an enlarged network."""
         layer = self._newest(result)
         fits = layer is not None and layer is self._layers[-1] and len(layer.bias) == self._planes
@@ -551,13 +551,14 @@ class _Graph:
         self._enlarged = True
         self._head = ForeignHead(layer.name, layer.weight, layer.bias)
 
-    def _set_head(self, head: ForeignHead, scale: int) -> _Signal:
+    def _set_head(self, head: ForeignHead, scale: int) -> Signal:
         if self._enlarged or self._scale not in (None, scale) or self._planes > 1:
             raise ModelError(f"expected a network that enlarges luma, and once, got a head for x{scale}")
         self._head, self._scale = head, scale
         return self._head_signal()
 
     def _note_padding(self, layer: _Layer) -> None:
+        _check_padding(layer)
         if layer.edge and layer.zeros:
             raise ModelError(
                 f"expected one padding for {layer.name!r}, got repeated edges and zeros around them"
@@ -570,23 +571,9 @@ class _Graph:
         return Node(layer.weight, layer.bias, slope, layer.groups, layer.source, layer.adds)
 
 
-_SLICED = ("starts", "ends", "axes", "steps")
-
-
-def _axes(order: str, channels: int) -> str:
-    return order.replace("c", "1") if channels == 1 else order
-
-
-def _are_alike(signals: Sequence[_Signal]) -> bool:
-    """Whether signals have the same axes, whatever the number of channels, and no padding."""
-    axes = {signal.axes.replace("c", "1") for signal in signals}
-    return len(axes) == 1 and not any(any(signal.pads) for signal in signals)
-
-
-def _is_one(signals: Sequence[_Signal]) -> bool:
-    """Whether signals are of the same channels, so that their sum may be an activation."""
-    one, *others = signals
-    return all((other.kind, other.parts) == (one.kind, one.parts) for other in others)
+def _check_padding(layer: _Layer) -> None:
+    if layer.mirrored:
+        raise ModelError(f"expected zeros or the repeated edge around {layer.name!r}, got a mirrored picture")
 
 
 def _weights(
@@ -612,107 +599,12 @@ def _weights(
 def _conv_pads(attributes: Mapping[str, Any], kernel: int) -> tuple[int, ...]:
     if attributes.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
         return 4 * (kernel // 2,)  # of odd filters; others are refused
-    return _ints(attributes, "pads", _NO_PADS)
-
-
-def _pad(source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]) -> _Signal:
-    mode = attributes.get("mode", b"constant").decode()
-    pads = operands[0] if operands else attributes.get("pads")  # an attribute before opset 11
-    value = operands[1] if len(operands) > 1 else attributes.get("value", 0)
-    axes = operands[2] if len(operands) > 2 else None
-    zeros = mode == "constant" and (value is None or not np.any(np.asarray(value)))
-    if not zeros and mode != "edge":
-        raise ModelError(f"expected zeros or the repeated edge, got mode {mode!r} with value {value}")
-    if any(source.pads):
-        raise ModelError("expected one padding before a layer, got two")
-    begin, end = np.reshape(np.asarray(pads, np.int64), (2, -1)).tolist()
-    places = range(len(source.axes)) if axes is None else np.ravel(np.asarray(axes)).tolist()
-    padded = zip((source.axes[place] for place in places), begin, end, strict=True)
-    around = {axis: (before, after) for axis, before, after in padded if before or after}
-    if not around.keys() <= {"h", "w"} or min(begin + end) < 0:
-        raise ModelError(f"expected padding of height and width, got {begin} and {end}")
-    (top, bottom), (left, right) = (around.get(axis, (0, 0)) for axis in "hw")
-    total = top, left, bottom, right
-    return replace(source, pads=total, edge=mode == "edge" and any(total))
-
-
-def _elementwise(
-    kind: str, operands: Sequence[_Signal | _Constant | None], attributes: Mapping[str, Any]
-) -> _Signal:
-    signals = [operand for operand in operands if isinstance(operand, _Signal)]
-    constants = [operand for operand in operands if isinstance(operand, np.ndarray)]
-    axes = signals[0].axes
-    if not _is_one(signals) or any(any(signal.pads) for signal in signals):
-        raise ModelError(
-            "expected an activation of one layer, got a sum with another or with something padded"
-        )
-    if (kind in ("Add", "Sub") and any(map(np.any, constants))) or (kind == "Mul" and len(signals) > 1):
-        raise ModelError("expected an activation such as PReLU, got a sum with a constant or a product")
-    shape = signals[0].values().shape[1:]
-    probe = []
-    for i in range(2):
-        values = [operand.values()[i] if isinstance(operand, _Signal) else operand for operand in operands]
-        try:
-            result = np.asarray(_ELEMENTWISE[kind](*values, **attributes), np.float32)
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"expected an activation such as PReLU ({error})") from error
-        if result.shape != shape or any(signal.axes != axes for signal in signals):
-            raise ModelError(
-                f"expected one number per channel, got constants of {[c.shape for c in constants]}"
-            )
-        probe.append(result.ravel())
-    return replace(signals[0], probe=np.stack(probe))
-
-
-def _transposed(axes: str, _operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:
-    return "".join(axes[place] for place in attributes["perm"])
-
-
-def _unsqueezed(axes: str, operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:
-    places = _places(operands, attributes)
-    rank = len(axes) + len(places)
-    others = iter(axes)
-    ones = {place % rank for place in places}
-    return "".join("1" if place in ones else next(others) for place in range(rank))
-
-
-def _squeezed(axes: str, operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:
-    ones = {place % len(axes) for place in _places(operands, attributes)}
-    if any(axes[place] not in "1n" for place in ones):  # a batch that is squeezed out is of one picture
-        raise ModelError(f"expected axes of length 1 to be left out, got {sorted(ones)} of {axes!r}")
-    return "".join(axis for place, axis in enumerate(axes) if place not in ones)
-
-
-def _reshaped(axes: str, operands: Sequence[Any], _attributes: Mapping[str, Any]) -> str:
-    """Follow a reshape that adds and leaves out axes of length 1."""
-    shape = np.ravel(operands[0]).tolist()
-    kept = [axes[place] if length == 0 else "1" if length == 1 else "?" for place, length in enumerate(shape)]
-    left = [axis for axis in axes if axis not in ["1", *kept]]
-    if len(left) > kept.count("?") and left[0] == "n":  # a batch of one picture is a 1 in the shape
-        del left[0]
-    if len(left) == kept.count("?"):
-        result = "".join(left.pop(0) if axis == "?" else axis for axis in kept)
-        if result.replace("1", "").lstrip("n") == axes.replace("1", "").lstrip("n"):
-            return result
-    raise ModelError(f"expected a reshape that moves nothing, got {axes!r} reshaped to {shape}")
-
-
-_AXES_CHANGED = {
-    "Transpose": _transposed,
-    "Unsqueeze": _unsqueezed,
-    "Squeeze": _squeezed,
-    "Reshape": _reshaped,
-}
-
-
-def _places(operands: Sequence[Any], attributes: Mapping[str, Any]) -> list[int]:
-    """Axes that a node names, by an input or, before opset 13, an attribute."""
-    return [int(place) for place in np.ravel(operands[0] if operands else attributes["axes"])]
+    return _ints(attributes, "pads", NO_PADS)
 
 
 def _after_head(
-    kind: str, source: _Signal, operands: Sequence[object], attributes: Mapping[str, Any]
-) -> _Signal:
+    kind: str, source: Signal, operands: Sequence[object], attributes: Mapping[str, Any]
+) -> Signal:
     if kind == "Clip":
         # The core clips integers to their range anyway, and lets floats pass.
         low, high = operands if len(operands) == 2 else (attributes.get("min"), attributes.get("max"))

@@ -1,4 +1,4 @@
-"""What a foreign file holds, as its reader tells it, and how that becomes a model of one scale."""
+"""What the reader of a foreign file returns, and how that becomes a model of one scale."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ class ForeignNetwork:
     plus_bicubic: bool = False
 
 
-def convolution(weight: Array, bias: Array, slope: Array | float, made: int = 0) -> Node:
-    """Make a node of a chain, which reads all of the result ``made``."""
+def convolution(weight: Array, bias: Array, slope: Array | float, result: int = 0) -> Node:
+    """Make a node of a chain, which reads all of the result of this number."""
     slopes = np.broadcast_to(np.asarray(slope, np.float32), bias.shape).copy()
-    return Node(weight, bias, slopes, 1, Channels(made, 0, weight.shape[1]))
+    return Node(weight, bias, slopes, 1, Channels(result, 0, weight.shape[1]))
 
 
 def as_chain(layers: Iterable[tuple[str, Node]]) -> list[tuple[str, Node]]:
     """Have each node read all that the one before it makes; :class:`ModelError` where that is not as much."""
     chained: list[tuple[str, Node]] = []
-    for made, (name, node) in enumerate(layers):
-        if made and node.source.count != chained[-1][1].out_channels:
-            there = chained[-1][1].out_channels
+    for result, (name, node) in enumerate(layers):
+        if result and node.source.count != chained[-1][1].out_channels:
+            count = chained[-1][1].out_channels
             raise ModelError(
-                f"{name}: expected weights of {there} channels there, got shape {node.weight.shape} "
+                f"{name}: expected weights of {count} channels, got shape {node.weight.shape} "
                 "(out, in, height, width)"
             )
-        chained.append((name, replace(node, source=node.source._replace(of=made))))
+        chained.append((name, replace(node, source=node.source._replace(of=result))))
     return chained
 
 

@@ -160,6 +160,26 @@ class _Graph:
             pads = np.array(2 * [0, 0, pixels, pixels], np.int64)
             self.add("Pad", name, {f"{name}.pads": pads}, mode="edge")
 
+    def mirror_edge(self, name: str) -> None:
+        """Append a padding of height and width by two pixels that mirrors the picture, its edge included.
+
+        Pad has no such mode. The next pixel is the edge once more; the one after that is then the third from
+        the end, in a picture of a single pixel, too.
+        """
+        self.repeat_edge(f"{name}.edge", 1)
+        for axis, lines in ((2, "rows"), (3, "columns")):
+            whole = self.newest
+            first = self.take(f"{name}.first_{lines}", whole, axis, 2, 3)
+            last = self.take(f"{name}.last_{lines}", whole, axis, -3, -2)
+            self.add("Concat", f"{name}.{lines}", sources=[first, whole, last], axis=axis)
+
+    def take(self, name: str, source: str, axis: int, start: int, end: int) -> str:
+        """Append a range along an axis, and give its name."""
+        values = {"starts": start, "ends": end, "axes": axis}
+        constants = {f"{name}.{key}": np.array([value], np.int64) for key, value in values.items()}
+        self.add("Slice", name, constants, [source])
+        return name
+
 
 def _add_nodes(graph: _Graph, model: Model) -> None:
     results = [graph.newest]
@@ -191,10 +211,7 @@ def _range(graph: _Graph, name: str, part: Range, results: Sequence[str], counts
     """Name a range of channels, which is a node of its own unless it is all of a result."""
     if part == (part.of, 0, counts[part.of]):
         return results[part.of]
-    ends = {"starts": part.first, "ends": part.first + part.count, "axes": 1}
-    constants = {f"{name}.{key}": np.array([value], np.int64) for key, value in ends.items()}
-    graph.add("Slice", name, constants, [results[part.of]])
-    return graph.newest
+    return graph.take(name, results[part.of], 1, part.first, part.first + part.count)
 
 
 def _convolve(
@@ -251,13 +268,17 @@ def _repeated(model: Model, scale: int) -> int:
     return reach if head.border == "full" else min(head.border, reach)
 
 
-def _enlarge(graph: _Graph, name: str, source: str, planes: int, scale: int) -> None:
+def _enlarge(graph: _Graph, name: str, source: str, planes: int, scale: int, *, mirror: bool = True) -> None:
     """Append the bicubic filter: not every runtime has a cubic Resize with this kernel.
 
-    That of ONNX Runtime is slower and less exact than a convolution and a pixel shuffle.
+    That of ONNX Runtime is slower and less exact than a convolution and a pixel shuffle. ``mirror``: at the
+    edges, as MATLAB does; else they are repeated.
     """
     graph.newest = source
-    graph.repeat_edge(f"{name}.pad", BICUBIC_REACH)
+    if mirror:
+        graph.mirror_edge(f"{name}.pad")
+    else:
+        graph.repeat_edge(f"{name}.pad", BICUBIC_REACH)
     weights = {f"{name}.weight": np.tile(bicubic_phases(scale), (planes, 1, 1, 1))}
     graph.add("Conv", name, weights, kernel_shape=2 * [2 * BICUBIC_REACH + 1], group=planes)
     graph.add("DepthToSpace", f"{name}.shuffle", blocksize=scale, mode="CRD")
@@ -268,7 +289,7 @@ def _add_chroma(graph: _Graph, scale: int) -> None:
     luma = graph.newest
     weights = _pointwise("rgb_to_chroma", TO_YCBCR[1:], YCBCR_OFFSET[1:])
     graph.add("Conv", "rgb_to_chroma", weights, ["rgb"])
-    _enlarge(graph, "chroma", graph.newest, 2, scale)
+    _enlarge(graph, "chroma", graph.newest, 2, scale, mirror=False)
     graph.add("Concat", "ycbcr", sources=[luma, graph.newest], axis=1)
     _add_rgb(graph)
 

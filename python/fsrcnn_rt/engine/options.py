@@ -64,7 +64,7 @@ class Options:
             resolve_isa(self.isa)
 
     def as_keywords(self) -> dict[str, Any]:
-        """Give them as keyword arguments, those that were not asked for as None."""
+        """Return them as keyword arguments, those that were not asked for as None."""
         return asdict(self)
 
 

@@ -15,7 +15,7 @@ _MIN_BITS, _MAX_BITS = 8, 16
 
 @dataclass(frozen=True)
 class Layout:
-    """How the planes of a frame lie on each other."""
+    """Layout of a frame: bits of its samples, subsampling and place of its chroma."""
 
     bits: int
     subsampling: tuple[int, int]

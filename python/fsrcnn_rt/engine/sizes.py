@@ -58,7 +58,7 @@ class Box:
         return f"{self.width}w" if self.width else f"{self.height}h"
 
     def turned(self) -> "Box":
-        """Give the same box for a picture that is shown on its side."""
+        """Return the same box for a picture that is shown on its side."""
         return Box(self.height, self.width, self.stretch)
 
 

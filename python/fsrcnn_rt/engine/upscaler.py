@@ -13,44 +13,33 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, o
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt import _core
 from fsrcnn_rt.engine.arrays import (
     ArrayLike,
     ChannelOrder,
     as_array,
-    check_array,
     check_channel_order,
-    extend_colour,
-    from_compute,
     from_pil,
     is_bgr,
-    is_computed_directly,
-    swapped,
-    to_compute,
 )
+from fsrcnn_rt.engine.compute import Engine, PictureProgress
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.options import Colour, EngineOptions, Options, Precision
-from fsrcnn_rt.engine.outputs import allocate, by_scale, check_outputs
+from fsrcnn_rt.engine.outputs import allocate, by_scale
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.engine.sizes import (
     PICTURE_SCALE,
     VIDEO_SCALE,
     Box,
-    Goal,
     Size,
-    exact_scale,
     goal_of,
     goals_of,
-    passes,
-    reach,
     size_of,
 )
 from fsrcnn_rt.engine.streams import in_order
 from fsrcnn_rt.engine.variants import Choice, Loss, Weights, loss_of, loss_of_video
 from fsrcnn_rt.errors import ScaleError
 from fsrcnn_rt.model import SHIPPED, Model, find, load
-from fsrcnn_rt.model.network import BICUBIC_REACH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,13 +47,7 @@ if TYPE_CHECKING:
 
 AnyArray = npt.NDArray[Any]
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
-PictureProgress: TypeAlias = Callable[[float], object]
 Factor = TypeVar("Factor", int, float)
-
-# What a thread computes before the call comes back to Python, which tells of progress and sees Ctrl-C: half a
-# second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
-_PIXELS_AT_ONCE = 1 << 22
-_ROWS_AT_ONCE = 512
 
 
 class Upscaler:
@@ -76,12 +59,12 @@ class Upscaler:
     ``model``: a shipped name ("fsrcnn", "fsrcnn-s"), the path of a model file, or a
     :class:`~fsrcnn_rt.Model`.
 
-    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto", by which each
-    picture's pixels decide. ``denoise``: 0 for what is clean, 1 to 3 for what has been compressed or is
-    noisy, the more the higher; or "auto", by which the quantisation tables decide of a Pillow image that was
-    opened from a JPEG file (a copy has lost them), and which is 0 of all else. Both choose among the weights
-    of "fsrcnn" or "fsrcnn-s"; ``denoise`` above 0 counts more than ``content``. Any other model is used as it
-    is. Weights that depend on the picture are loaded when the first one needs them.
+    ``content``: "photo", "graphics" (lines, text, user interfaces, pixel art), or "auto": the pixels of each
+    picture decide. ``denoise``: 0 for clean pictures, 1 to 3 for compressed or noisy ones, the higher the
+    worse they are; or "auto": the quantisation tables decide for a Pillow image that was opened from a JPEG
+    file (a copy has lost them), and all else gets 0. Both choose among the weights of "fsrcnn" or "fsrcnn-s";
+    ``denoise`` above 0 counts more than ``content``. Any other model is used as it is. Weights that depend on
+    the picture are loaded when the first one needs them.
 
     ``strength``: 0..1.5, how much is taken of what the network adds to the luma of the bicubic filter: 0 is
     bicubic, 1 the network, more exaggerates it.
@@ -107,37 +90,23 @@ class Upscaler:
     ``TypeError`` for the other arguments.
     """
 
-    __slots__ = (
-        *("_choice", "_finish", "_isa", "_loaded", "_model", "_networks", "_options", "_threads"),
-        "_weights",
-    )
+    __slots__ = ("_choice", "_engine", "_loaded", "_options", "_threads", "_weights")
 
     def __init__(self, model: ModelLike = "fsrcnn", **options: Unpack[EngineOptions]) -> None:
         self._options = Options(**options)
         self._choice = Choice(model, self._options.content, self._options.denoise)
-        # What the core is to make of the network's result.
-        self._finish: dict[str, Any] = {
-            "strength": self.strength,
-            "guard": self.guard,
-            "guided": self.colour == "guided",
-        }
         self._threads = resolve_threads(self._options.threads)
-        self._isa = resolve_isa(self._options.isa)
+        isa = resolve_isa(self._options.isa)
         self._weights = self._choice.settled
         name = self._weights.name if self._weights else model
-        self._model = name if isinstance(name, Model) else load(name)
+        self._engine = Engine(name if isinstance(name, Model) else load(name), isa, self._options)
         if not self._choice.has_variants:
-            self._weights = Weights(self._model.name)
-        # By precision; made when the first picture needs them, but for one that is asked for.
-        self._networks: dict[str, _core.Network] = {}
-        self._network_for(np.dtype(np.uint8))
+            self._weights = Weights(self.model.name)
         # By name, shared with what `choose` gives. No lock: at worst two threads load the same weights.
-        self._loaded: dict[object, tuple[Model, dict[str, _core.Network]]] = {
-            name: (self._model, self._networks)
-        }
+        self._loaded: dict[object, Engine] = {name: self._engine}
 
     def __repr__(self) -> str:
-        return f"<Upscaler {self._model!r}, isa={self.isa!r}, threads={self._threads}>"
+        return f"<Upscaler {self.model!r}, isa={self.isa!r}, threads={self._threads}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What was not asked for is chosen anew where the copy is made, which may be another machine.
@@ -145,12 +114,12 @@ class Upscaler:
         if self._weights is None:
             return partial(type(self), **options), (self._choice.model,)
         del options["content"], options["denoise"]  # they have chosen these weights
-        return partial(type(self), **options), (self._model,), (None, {"_weights": self._weights})
+        return partial(type(self), **options), (self.model,), (None, {"_weights": self._weights})
 
     @property
     def model(self) -> Model:
         """The network as data; with the weights for clean photographs, where each picture has its own."""
-        return self._model
+        return self._engine.model
 
     @property
     def weights(self) -> Weights | None:
@@ -160,12 +129,12 @@ class Upscaler:
     @property
     def scales(self) -> tuple[int, ...]:
         """Scales the model offers, ascending."""
-        return self._model.scales
+        return self._engine.model.scales
 
     @property
     def isa(self) -> str:
         """Name of the kernel set in use."""
-        return self._isa
+        return self._engine.isa
 
     @property
     def threads(self) -> int:
@@ -189,9 +158,7 @@ class Upscaler:
 
     def precision_for(self, dtype: npt.DTypeLike) -> Literal["float32", "int16"]:
         """Tell what the network computes with for pictures of a dtype."""
-        if self._options.precision != "auto":
-            return self._options.precision
-        return "int16" if np.dtype(dtype) == np.uint8 and self._model.architecture.is_chain else "float32"
+        return self._engine.precision_for(np.dtype(dtype))
 
     @property
     def guard(self) -> bool:
@@ -283,11 +250,11 @@ class Upscaler:
         ``image``: a Pillow image, or an array (H, W) or (H, W, C) with C = 1 grey, 2 grey + alpha, 3 RGB, 4
         RGBA; uint8 or uint16 of full range, or float16, float32, float64 where 0..1 is full range and values
         outside pass through unclipped; any strides. What has ``__dlpack__`` (a tensor in main memory) or
-        ``__array_interface__`` is read in place as such an array. Grey goes through the network; of colour,
-        the BT.601 luma does (unless the upscaler's ``colour`` says else), chroma follows it, and alpha is
-        upscaled by bicubic interpolation. Colour under alpha 0
-        is not kept: near an edge it is the visible colour beside it. Of an animation the current frame is
-        upscaled; :func:`fsrcnn_rt.engine.arrays.from_pil` lists what becomes of each Pillow mode.
+        ``__array_interface__`` is read in place as such an array. Grey goes through the network, and so does
+        the BT.601 luma of colour, unless the upscaler's ``colour`` says else; chroma follows it. Alpha is
+        upscaled by the bicubic filter. Colour under alpha 0 is not kept: near an edge it is the visible
+        colour beside it. An animation gives its current frame.
+        :func:`fsrcnn_rt.engine.arrays.from_pil` lists what becomes of each Pillow mode.
 
         ``channel_order``: "bgr" where an array has BGR or BGRA, as OpenCV's have; so has the result then.
 
@@ -362,9 +329,8 @@ class Upscaler:
         """Upscale a frame of planar YUV without ever leaving YUV.
 
         ``planes``: luma (H, W) alone, or luma, Cb and Cr; uint8 for 8 bits, uint16 for 9 to 16, aligned; any
-        strides.
-        A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits
-        gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
+        strides. A code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8
+        bits gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
         (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
         ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
         MPEG-1) or "topleft". ``out``: the arrays to write to.
@@ -401,20 +367,7 @@ class Upscaler:
         for one, other in combinations([*planes, *out], 2):
             if any(one is array or other is array for array in out) and np.may_share_memory(one, other):
                 raise ValueError("out overlaps planes or itself in memory")
-        network = self._network_for(layout.dtype)
-        exact = exact_scale((width, height), target, self.scales)
-        if exact:
-            network.run(planes[0], {exact: out[0]}, self._threads, bits=bits, **self._finish)
-        else:
-            chain = passes((width, height), target, self.scales)
-            network.resize(planes[0], out[0], chain, self._threads, bits=bits, **self._finish)
-        for plane, result in zip(planes[1:], out[1:], strict=True):
-            if exact:
-                network.bicubic(plane, result, exact, self._threads, bits=bits, siting=layout.siting)
-            else:
-                network.bicubic_resize(
-                    plane, result, (width, height), target, self._threads, bits=bits, siting=layout.siting
-                )
+        self._engine.upscale_planes(planes, out, layout, self._threads)
         return list(out)
 
     def _twin(self) -> Upscaler:
@@ -432,21 +385,9 @@ class Upscaler:
         chosen._weights = self._choice.settle(loss, is_graphics)
         name = chosen._weights.name
         if name not in self._loaded:
-            self._loaded[name] = load(name), {}
-        chosen._model, chosen._networks = self._loaded[name]
+            self._loaded[name] = Engine(load(name), self.isa, self._options)
+        chosen._engine = self._loaded[name]
         return chosen
-
-    @property
-    def _network(self) -> _core.Network:
-        """What pictures of 8 bits go through."""
-        return self._network_for(np.dtype(np.uint8))
-
-    def _network_for(self, dtype: np.dtype[Any]) -> _core.Network:
-        """Give the network for pictures of a dtype. No lock: at worst two threads pack the same weights."""
-        precision = self.precision_for(dtype)
-        if precision not in self._networks:
-            self._networks[precision] = _packed(self._model, self._isa, precision)
-        return self._networks[precision]
 
     def _upscale(
         self,
@@ -465,109 +406,16 @@ class Upscaler:
         if not _is_pil(image):
             array = as_array(image)
             bgr = is_bgr(array, channel_order)
-            results = self._run(array, goals, by_scale(out, goals, several), threads, bgr, progress)
+            out = by_scale(out, goals, several)
+            results = self._engine.upscale(array, goals, threads, out=out, bgr=bgr, progress=progress)
             return results if several else results[goals[0]]
         if out is not None or channel_order != "rgb":
             name = "channel_order" if out is None else "out"
             raise TypeError(f"{name} is for arrays, and image is a Pillow image")
         array, restore = from_pil(image)
-        results = self._run(array, goals, None, threads, progress=progress)
+        results = self._engine.upscale(array, goals, threads, progress=progress)
         pictures = {goal: restore(result) for goal, result in results.items()}
         return pictures if several else pictures[goals[0]]
-
-    def _run(
-        self,
-        image: AnyArray,
-        goals: Sequence[Goal],
-        out: Mapping[Goal, AnyArray] | None,
-        threads: int,
-        bgr: bool = False,
-        progress: PictureProgress | None = None,
-    ) -> dict[Goal, AnyArray]:
-        check_array(image)
-        source = (image.shape[1], image.shape[0])
-        sizes = {goal: size_of(goal, source) for goal in goals}
-        shapes = {goal: (*size[::-1], *image.shape[2:]) for goal, size in sizes.items()}
-        if out is not None:
-            check_outputs(out, shapes, image)
-        computed = to_compute(swapped(image) if bgr else image)
-        dst = {
-            goal: out[goal] if out and is_computed_directly(out[goal]) else allocate(shape, computed.dtype)
-            for goal, shape in shapes.items()
-        }
-        # Of three channels the core writes through a reversed view; of four there is none to write through.
-        reverse = bgr and image.shape[2] == 3
-        views = {goal: swapped(array) if reverse else array for goal, array in dst.items()}
-        self._compute(computed, source, sizes, views, threads, progress)
-        if bgr and not reverse:
-            for array in dst.values():
-                array[..., :3] = array[..., 2::-1]
-        if out is None:
-            return {goal: from_compute(array, image.dtype) for goal, array in dst.items()}
-        for goal, array in dst.items():
-            if array is not out[goal]:
-                out[goal][...] = from_compute(array, image.dtype)
-        return {goal: out[goal] for goal in goals}
-
-    def _compute(
-        self,
-        image: AnyArray,
-        source: Size,
-        sizes: Mapping[Goal, Size],
-        views: Mapping[Goal, AnyArray],
-        threads: int,
-        progress: PictureProgress | None,
-    ) -> None:
-        """Write into ``views`` what ``image`` becomes."""
-        network = self._network_for(image.dtype)
-        together: dict[int, AnyArray] = {}
-        others: list[Goal] = []
-        for goal, size in sizes.items():
-            exact = exact_scale(source, size, self.scales)
-            if exact and exact not in together:
-                together[exact] = views[goal]
-            else:
-                others.append(goal)
-        # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-        if together:
-            src = extend_colour(image, self._model.reach + BICUBIC_REACH)
-            for part in self._by_the_filter(image):
-                for scale, result in together.items():
-                    network.bicubic(src[part], result[part], scale, threads)
-            width, height = source
-            step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
-            for first in range(0, height, step):
-                end = min(height, first + step)
-                for part in self._by_the_network(image):
-                    planes = {scale: result[part] for scale, result in together.items()}
-                    network.run(src[part], planes, threads, rows=(first, end), **self._finish)
-                if progress:
-                    progress(end / height / (1 + len(others)))
-        for number, goal in enumerate(others, 2 if together else 1):
-            size = sizes[goal]
-            exact = exact_scale(source, size, self.scales)
-            if exact:  # by another goal, too, that differs by less than a pixel
-                views[goal][...] = together[exact]
-            else:
-                chain = passes(source, size, self.scales)
-                around = reach(self._model.reach, source, size, chain)
-                src = extend_colour(image, around + BICUBIC_REACH)
-                for part in self._by_the_network(image):
-                    network.resize(src[part], views[goal][part], chain, threads, **self._finish)
-                for part in self._by_the_filter(image):
-                    network.bicubic_resize(src[part], views[goal][part], source, size, threads)
-            if progress:
-                progress(number / (len(others) + bool(together)))
-
-    def _by_the_network(self, image: AnyArray) -> list[Any]:
-        """Index what the network takes at a time: all channels, or red, green and blue one by one."""
-        if self.colour != "rgb" or image.ndim == 2 or image.shape[2] < 3:
-            return [np.s_[...]]
-        return [np.s_[..., channel] for channel in range(3)]
-
-    def _by_the_filter(self, image: AnyArray) -> list[Any]:
-        """Index the alpha that the network is not given then."""
-        return [np.s_[..., 3]] if self.colour == "rgb" and image.ndim == 3 and image.shape[2] == 4 else []
 
 
 def check_scales(scale: int | Sequence[int], model: Model) -> list[int]:
@@ -648,7 +496,7 @@ def upscale(
 
 
 def as_upscaler(model: ModelLike | Upscaler, **options: Unpack[EngineOptions]) -> Upscaler:
-    """Give ``model`` itself where it is an upscaler, else one of it with these options, kept for a few calls.
+    """Return ``model`` where it is an upscaler, else one of it with these options, kept for a few calls.
 
     Raises ``TypeError`` for options beside an upscaler, which has its own; and what :class:`Upscaler` raises.
     """
@@ -675,34 +523,6 @@ def as_upscaler(model: ModelLike | Upscaler, **options: Unpack[EngineOptions]) -
 def _cached_upscaler(choice: Choice, identity: tuple[int, int], options: Options) -> Upscaler:
     """Build the upscaler of a model, or of a file as it was at a time (``identity``: modified when, size)."""
     return Upscaler(choice.model, **options.as_keywords())
-
-
-def _packed(model: Model, isa: str, precision: str) -> _core.Network:
-    """Bring the weights of a model into the order in which the kernels read them."""
-    return _core.Network(
-        [
-            (node.weight, node.bias, node.slope, node.groups, node.source, list(node.adds))
-            for node in model.nodes
-        ],
-        {
-            scale: (
-                head.weight,
-                head.bias,
-                head.pad,
-                head.output_padding,
-                # Farther than the kernel reaches there is nothing to see.
-                -1 if head.border == "full" else min(head.border, head.kernel),
-            )
-            for scale, head in model.heads.items()
-        },
-        model.padding,
-        isa,
-        planes=model.planes,
-        colour=model.colour,
-        enlarged=model.enlarged,
-        plus_bicubic=model.plus_bicubic,
-        precision=precision,
-    )
 
 
 def _is_pil(image: object) -> TypeGuard[Image]:

@@ -126,7 +126,7 @@ class Choice:
 
 
 def loss_of(image: object) -> Loss:
-    """Tell how much was lost in a picture: of a Pillow image opened from a JPEG file, else nothing is known.
+    """Estimate how much was lost in a picture, if it is a Pillow image that was opened from a JPEG file.
 
     Pillow has the quantisation tables in ``quantization``, and drops them in copies and conversions. Of other
     lossy files (WebP, AVIF, JPEG 2000) nothing is read.
@@ -164,7 +164,7 @@ def video_denoise_level(qp: float) -> int:
 
 
 def loss_of_video(qp: float) -> Loss:
-    """Tell how much was lost in a video, by its mean quantiser on the scale of H.264, 0..51."""
+    """Return how much was lost in a video, by its mean quantiser on the scale of H.264, 0..51."""
     return Loss(video_denoise_level(qp), f"quantiser about {qp:.0f} of H.264")
 
 

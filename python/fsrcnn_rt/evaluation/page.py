@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt import pictures
 from fsrcnn_rt.engine.arrays import AnyArray, extend_colour, from_pil
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import one_line
 from fsrcnn_rt.evaluation.metrics import imresize, modcrop, psnr, rgb_to_y, ssim
 from fsrcnn_rt.evaluation.protocol import Figures, list_images, mean
 from fsrcnn_rt.model.network import BICUBIC_REACH
-from fsrcnn_rt.pictures import files as pictures
 
 __all__ = ["Crop", "PictureError", "Source", "find_sources", "read_pair", "write_page"]
 

@@ -170,7 +170,7 @@ def consistency(luma: npt.NDArray[np.floating[Any]], lr: _F32) -> float:
 
 
 def drawing_cases(scales: Sequence[int]) -> Iterator[Case]:
-    """Give every drawing as it is, which has no truth, and large ones made small by every filter."""
+    """Yield every drawing as it is, which has no truth, and large ones made small by every filter."""
     for scale in scales:
         for drawing in small_drawings():
             yield Case(drawing.kind, "as drawn", drawing.name, scale, _unit(drawing.pixels), None)
@@ -181,21 +181,21 @@ def drawing_cases(scales: Sequence[int]) -> Iterator[Case]:
 
 
 def photograph_cases(path: Path, kind: str, scales: Sequence[int], *, with_h264: bool) -> Iterator[Case]:
-    """Give a photograph as :func:`~fsrcnn_rt.evaluation.degraded.degrade` makes it small."""
+    """Yield a photograph as :func:`~fsrcnn_rt.evaluation.degraded.degrade` makes it small."""
     for scale in scales:
         for degraded in degrade(path, scale, with_h264=with_h264):
             yield _case(kind, path.stem, scale, degraded)
 
 
 def clip_cases(path: Path, kind: str, scales: Sequence[int]) -> Iterator[Case]:
-    """Give frames of a clip made small and coded; ``ModuleNotFoundError`` without PyAV."""
+    """Yield frames of a clip made small and coded; ``ModuleNotFoundError`` without PyAV."""
     for scale in scales:
         for name, degraded in clip_frames(path, scale):
             yield _case(kind, name, scale, degraded)
 
 
 def shown_cases(scale: int, photograph: Path | None) -> Iterator[Case]:
-    """Give the cases worth looking at: drawings as they are, and a photograph coded or noisy."""
+    """Yield the cases worth looking at: drawings as they are, and a photograph coded or noisy."""
     yield from (c for c in drawing_cases([scale]) if (c.kind, c.way, c.name) in _SHOWN_DRAWINGS)
     if photograph:
         cases = photograph_cases(photograph, "photographs", [scale], with_h264=False)

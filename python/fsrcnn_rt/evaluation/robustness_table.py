@@ -20,7 +20,7 @@ _Key = TypeVar("_Key")
 
 
 class Row(NamedTuple):
-    """What a method reaches on several cases. Means, but of overshoot the farthest."""
+    """What a method reaches on several cases: means, and of overshoot the largest."""
 
     kind: str
     way: str

@@ -1,4 +1,4 @@
-"""How fast it is here: :func:`measure_fps`, and a drawing of what it measures."""
+"""Speed on this machine: :func:`measure_fps`, and a drawing of what it measures."""
 
 from __future__ import annotations
 

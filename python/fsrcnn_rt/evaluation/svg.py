@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Drawing", "log_ticks", "series", "ticks"]
+__all__ = ["SHAPES", "Drawing", "log_ticks", "series", "ticks"]
 
 # Both sets have a contrast of at least 4.5 on their own background, which is part of the drawing: what shows
 # it may be light or dark whatever the reader prefers. Colours are distinct also without red and green.
@@ -19,7 +19,17 @@ _DARK = {
     **{"good": "#6cb0ff", "poor": "#f0a050"},
 }
 # Series of a plot, in this order: the colours of Okabe and Ito, seen apart without red and green.
-_SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+_SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#94632d")
+
+#: What a point may be drawn as; all but the circle as paths around it, as large as a circle of radius 1.
+SHAPES = {
+    "circle": "",
+    "square": "M-.9-.9h1.8v1.8h-1.8z",
+    "diamond": "M0-1.3 1.3 0 0 1.3-1.3 0z",
+    "triangle": "M0 1.2-1.1-.8h2.2z",
+    "cross": "M-.4-1.2h.8v.8h.8v.8h-.8v.8h-.8v-.8h-.8v-.8h.8z",
+    "star": "M0-1.5.35-.49 1.43-.46.57.19.88 1.21 0 .6-.88 1.21-.57.19-1.43-.46-.35-.49z",
+}
 _LINES = ("grid", "mark")
 _FONT = "font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 
@@ -68,9 +78,13 @@ class Drawing:
         inside = f' clip-path="url(#{clip})"' if clip else ""
         self._elements.append(f'<polyline points="{place}" class="{kind}"{inside}/>')
 
-    def dot(self, x: float, y: float, kind: str) -> None:
-        """Mark a point."""
-        self._elements.append(f'<circle cx="{x:.4g}" cy="{y:.4g}" r="2.5" class="{kind}"/>')
+    def dot(self, x: float, y: float, kind: str, shape: str = "circle", size: float = 2.5) -> None:
+        """Mark a point by one of :data:`SHAPES`; ``size`` is the radius of a circle."""
+        if shape == "circle":
+            self._elements.append(f'<circle cx="{x:.4g}" cy="{y:.4g}" r="{size:g}" class="{kind}"/>')
+            return
+        place = f"translate({x:.4g} {y:.4g}) scale({size:g})"
+        self._elements.append(f'<path d="{SHAPES[shape]}" transform="{place}" class="{kind}"/>')
 
     def clip(self, name: str, x: float, y: float, width: float, height: float) -> str:
         """Name a rectangle that curves are clipped to."""
@@ -85,17 +99,17 @@ class Drawing:
         )
 
     def encode(self) -> bytes:
-        """Give the drawing as a file."""
+        """Return the drawing as a file."""
         return "\n".join([*self._elements, "</svg>\n"]).encode()
 
 
 def series(number: int) -> str:
-    """Name the colour of a series of a plot; there are as many as it takes, but they begin anew at last."""
+    """Name the colour of a series of a plot; there are eight, and the ninth series has the first again."""
     return f"s{number % len(_SERIES)}"
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Find round numbers from ``low`` to ``high``, at most so many."""
+    """Find round numbers from ``low`` to ``high``, at most ``most`` of them."""
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if (high - low) / step <= most)
     return [step * k for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

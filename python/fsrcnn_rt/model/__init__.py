@@ -1,6 +1,6 @@
 """Networks as data: what they are, the families that they are of, and the files that hold them."""
 
-from fsrcnn_rt.model.file import NETWORKS, SHIPPED, VARIANTS, find, load, save_model
+from fsrcnn_rt.model.file import NETWORKS, OTHERS, SHIPPED, VARIANTS, find, load, save_model
 from fsrcnn_rt.model.network import (
     SCALES,
     Architecture,
@@ -18,6 +18,7 @@ from fsrcnn_rt.model.network import (
 
 __all__ = [
     "NETWORKS",
+    "OTHERS",
     "SCALES",
     "SHIPPED",
     "VARIANTS",

@@ -7,7 +7,7 @@ _FAMILIES = (fsrcnn, srcnn, idn)
 
 
 def described(network: Architecture) -> tuple[str | None, str]:
-    """Tell the family, None where it is none of ours, and the name with its shape."""
+    """Return the family, None where it is none of ours, and the name with its shape."""
     for family in _FAMILIES:
         name = family.name_of(network)
         if name is not None:

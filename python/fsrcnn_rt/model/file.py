@@ -27,10 +27,12 @@ from fsrcnn_rt.model.network import (
     chain,
 )
 
-#: Shipped networks: each has weights for clean photographs under its own name, and those of VARIANTS.
+#: Shipped networks that have weights for clean photographs under their own name, and those of VARIANTS.
 NETWORKS = ("fsrcnn", "fsrcnn-s")
 VARIANTS = ("graphics", "denoise1", "denoise2", "denoise3")
-SHIPPED = tuple(f"{network}{rest}" for network in NETWORKS for rest in ("", *(f"-{v}" for v in VARIANTS)))
+#: Other networks of the papers, for clean photographs alone.
+OTHERS = ("idn", "srcnn", "state1", "state2")
+SHIPPED = (*(f"{name}{rest}" for name in NETWORKS for rest in ("", *(f"-{v}" for v in VARIANTS))), *OTHERS)
 
 # Characters of JSON under one key. A network of MAX_NODES takes 30,000; what is longer is not even parsed.
 MAX_METADATA = 1 << 20
@@ -173,7 +175,7 @@ def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
 
 
 def _entry(what: str, entry: object, keys: Iterable[str], **fixed: object) -> dict[str, Any]:
-    """Give a JSON object that has exactly these keys, and the values that are fixed."""
+    """Return a JSON object that has exactly these keys, and the values that are fixed."""
     if not isinstance(entry, dict) or entry.keys() != set(keys):
         raise ModelError(f"{what}={_brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
     for key, value in fixed.items():
@@ -233,7 +235,7 @@ _HEAD_KEYS = {"kind", "stride", "kernel", "pad", "output_padding", "border"}
 
 
 def _version1(metadata: Mapping[str, str]) -> tuple[Architecture, dict[str, str]]:
-    """Tell the network, and how its tensors are called in the file."""
+    """Return the network, and how its tensors are called in the file."""
     layers = _json(metadata, "layers", list)
     if not 3 <= len(layers) <= MAX_NODES:
         raise ModelError(f"an FSRCNN has at least 3 convolutions, not {len(layers)}")

@@ -21,7 +21,7 @@ PADS = {2: 4, 3: 3, 4: 4}  # of the authors' heads, by scale
 
 
 class Shape(NamedTuple):
-    """What tells one FSRCNN from another.
+    """The numbers of an FSRCNN.
 
     ``d`` features, ``s`` after shrinking, ``m`` mapping layers; sides of the first and the last filters.
     """
@@ -39,7 +39,7 @@ class Shape(NamedTuple):
 
 
 class State1(NamedTuple):
-    """What tells one transition state 1 from another: features of its convolutions, and all filters."""
+    """The numbers of a transition state 1: features of its convolutions, and sides of all filters."""
 
     n1: int = 64
     n2: int = 32
@@ -74,7 +74,7 @@ def head(scale: int, kernel: int = HEAD_KERNEL) -> HeadShape:
 
 
 def shape_of(network: Architecture) -> Shape | State1 | None:
-    """Tell the shape of a network; None where it is of another family."""
+    """Return the shape of a network; None where it is of another family."""
     nodes = network.nodes
     last, *others = {head.kernel for head in network.heads.values()}
     if network.enlarged or network.plus_bicubic or others or len(nodes) < 2:

@@ -23,7 +23,7 @@ _PAPER = (48, 32, 64, 64, 48, 80)
 
 
 class Shape(NamedTuple):
-    """What tells one IDN from another.
+    """The numbers of an IDN.
 
     ``features``: channels between the blocks. ``widths``: of the six convolutions of a block; the last makes
     as many channels as ``features`` and what is set aside. ``groups`` are those of the second and the fifth.
@@ -72,7 +72,7 @@ def head(scale: int) -> HeadShape:
 
 
 def shape_of(network: Architecture) -> Shape | None:
-    """Tell the shape of a network; None where it is of another family."""
+    """Return the shape of a network; None where it is of another family."""
     nodes = network.nodes
     blocks, rest = divmod(len(nodes) - 2, _OF_A_BLOCK)
     last = {head.kernel for head in network.heads.values()}

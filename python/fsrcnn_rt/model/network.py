@@ -139,9 +139,9 @@ class Architecture:
         """Input pixels on each side of its own that an output pixel of a scale depends on."""
         head = self.heads[scale]
         radius = {len(self.nodes): head.kernel // 2 if self.enlarged else head_reach(*head[:2], scale)}
-        for made, node in zip(range(len(self.nodes), 0, -1), reversed(self.nodes), strict=True):
+        for result, node in zip(range(len(self.nodes), 0, -1), reversed(self.nodes), strict=True):
             for of, around in (node.source.of, node.kernel // 2), *((add.of, 0) for add in node.adds):
-                radius[of] = max(radius.get(of, 0), radius[made] + around)
+                radius[of] = max(radius.get(of, 0), radius[result] + around)
         if self.enlarged:
             # The filter's taps lie around (o + 1/2) / scale - 1/2, where o is the farthest enlarged pixel.
             return (2 * radius[0] - 1 + scale) // (2 * scale) + BICUBIC_REACH
@@ -239,7 +239,7 @@ class Node:
 
     @property
     def activation(self) -> Literal["none", "relu", "leaky", "prelu"]:
-        """What ``slope`` amounts to; "leaky" is one slope for all channels."""
+        """Name of the activation that ``slope`` makes; "leaky" is one slope for all channels."""
         first = self.slope[0]
         if (self.slope != first).any():
             return "prelu"
@@ -364,7 +364,7 @@ class Model:
 
 
 def tap_reach(kernel: int, pad: int, stride: int) -> tuple[int, int]:
-    """Tell how many pixels before and after its own an output of a head can depend on, per axis."""
+    """Return how many pixels before and after its own an output of a head can depend on, per axis."""
     return (kernel - 1 - pad) // stride, (stride - 1 + pad) // stride
 
 
@@ -376,8 +376,8 @@ def head_reach(kernel: int, pad: int, stride: int) -> int:
 def chain(shapes: Iterable[tuple[int, int]], planes: int = 1) -> tuple[NodeShape, ...]:
     """List nodes of which each reads all that the one before it makes; ``shapes``: (out, kernel) of each."""
     nodes: list[NodeShape] = []
-    for made, (out, kernel) in enumerate(shapes):
-        nodes.append(NodeShape(out, kernel, 1, Channels(made, 0, nodes[-1].out if nodes else planes)))
+    for result, (out, kernel) in enumerate(shapes):
+        nodes.append(NodeShape(out, kernel, 1, Channels(result, 0, nodes[-1].out if nodes else planes)))
     return tuple(nodes)
 
 

@@ -17,7 +17,7 @@ _COLOURS = {"y": "", "ycbcr": ", Y'CbCr", "rgb": ", RGB"}
 
 
 class Shape(NamedTuple):
-    """What tells one SRCNN from another: its filters (f1, f2, f3), its features, and what it reads."""
+    """The numbers of an SRCNN: sides of its filters (f1, f2, f3), its features, and what it reads."""
 
     kernels: tuple[int, int, int]
     n1: int = 64
@@ -40,7 +40,7 @@ def architecture(
 
 
 def shape_of(network: Architecture) -> Shape | None:
-    """Tell the shape of a network; None where it is of another family."""
+    """Return the shape of a network; None where it is of another family."""
     last, *others = {head.kernel for head in network.heads.values()}
     if not network.enlarged or others or len(network.nodes) != 2:
         return None

@@ -1,1 +1,21 @@
-"""Picture files: read, made larger and written, with what travels beside the pixels."""
+"""Picture files: read with their metadata, upscaled, and written; one by one, or many at a time."""
+
+from fsrcnn_rt.pictures.picture import Picture, adjusted, is_kept, left_out, upscale
+from fsrcnn_rt.pictures.reading import content_format, large_pictures_allowed, read
+from fsrcnn_rt.pictures.writing import check, copy, encoded, writable_format, write
+
+__all__ = [
+    "Picture",
+    "adjusted",
+    "check",
+    "content_format",
+    "copy",
+    "encoded",
+    "is_kept",
+    "large_pictures_allowed",
+    "left_out",
+    "read",
+    "upscale",
+    "writable_format",
+    "write",
+]

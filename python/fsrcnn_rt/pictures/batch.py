@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from fsrcnn_rt import pictures
 from fsrcnn_rt.engine.sizes import Goal, Larger, result_size
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.errors import one_line
-from fsrcnn_rt.pictures import files as pictures
 from fsrcnn_rt.pictures.encoding import WriteOptions, is_lossless
 
 # Upscaled pictures in memory, in bytes; one that is larger is alone there.
@@ -57,7 +57,7 @@ class Outcome:
     """What became of a job: ``size`` of its input, seconds that it took, or the error that it ended with.
 
     ``lossless``: whether that is how all of its outputs are encoded.
-    ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.files.left_out`.
+    ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
     """
 
     job: Job
@@ -206,7 +206,7 @@ class _Pipeline:
 
 
 def _formats(job: Job) -> dict[Goal, str]:
-    """Tell the formats of the outputs, by Pillow's names."""
+    """Return the formats of the outputs, by Pillow's names."""
     if job.piped is not None:
         return dict.fromkeys(job.outputs, job.piped)
     return {goal: pictures.writable_format(path) for goal, path in job.outputs.items()}

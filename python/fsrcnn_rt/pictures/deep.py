@@ -198,7 +198,7 @@ def _chunks(info: Mapping[str, Any]) -> list[bytes]:
 
 
 def _extra_tag(tag: int, value: Any) -> tuple[int, int, int, Any, bool]:
-    """Give a tag as tifffile takes it, and for a directory, which it does not take, its stand-in."""
+    """Return a tag as tifffile takes it, and for a directory, which it does not take, its stand-in."""
     if isinstance(value, dict):
         return _STAND_INS[tag], _LONG, 1, 0, True
     if isinstance(value, int):

@@ -115,7 +115,7 @@ class _Block:
         return offset, self.entries(offset) if offset else []
 
     def with_first(self, entries: Iterable[_Entry]) -> bytes:
-        """Give the block with these entries as its first and only directory, put behind it."""
+        """Return the block with these entries as its first and only directory, put behind it."""
         self.data += bytes(len(self.data) % 2)
         self.overwrite(4, self.pack("I", len(self.data)))
         return bytes(_PREFIX + self.data + self.directory(entries))
@@ -190,9 +190,10 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
 
 
 def placed(exif: bytes, tag: int, place: int, *, big: bool) -> bytes:
-    """Give the directory ``tag`` of what :func:`describing` has left as it is at ``place`` of another file.
+    """Return the directory ``tag`` of an EXIF block as it is to lie at ``place`` of another file.
 
-    That is a little-endian TIFF, ``big``: a BigTIFF. Empty where there is no such directory.
+    ``exif``: what :func:`describing` has left. The other file is a little-endian TIFF, with ``big`` a
+    BigTIFF. The result is empty where there is no such directory.
     """
     block = _Block(exif)
     _, entries = block.below(block.entries(block.first), tag)

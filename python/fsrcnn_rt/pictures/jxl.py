@@ -67,7 +67,7 @@ def bits(head: bytes) -> int:
 
 
 def _codestreams(head: bytes) -> Iterator[bytes]:
-    """Give what may be the begin of the codestream: the file, or the boxes of a container that hold it."""
+    """Yield what may be the beginning of the codestream: of the file, or of boxes of a container."""
     yield head
     at = 0
     while at + _BOX_HEADER <= len(head):

@@ -136,7 +136,7 @@ def held(info: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def options(info: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Give the arguments by which Pillow writes into a file of the format ``name`` what it holds of this."""
+    """Return the arguments with which Pillow writes what a file of the format ``name`` holds of this."""
     from PIL import TiffImagePlugin
 
     info = held(info, name)
@@ -161,7 +161,7 @@ def options(info: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def exif_block(info: Mapping[str, Any], name: str) -> bytes | None:
-    """Give the EXIF of a file, with the resolution, if only where that has no other place."""
+    """Return the EXIF of a file, with the resolution, if only where that has no other place."""
     block: bytes | None = info.get("exif")
     if "dpi" in info and (block or name in _RESOLUTION_IN_EXIF):
         return exif.with_resolution(block, info["dpi"])
@@ -178,7 +178,7 @@ def _segments(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_chunks(info: Mapping[str, Any]) -> "PngInfo":
-    """Give the texts of a PNG, XMP and gamma as chunks."""
+    """Return the texts of a PNG, XMP and gamma as chunks."""
     from PIL.PngImagePlugin import PngInfo
 
     chunks = PngInfo()
@@ -192,7 +192,7 @@ def png_chunks(info: Mapping[str, Any]) -> "PngInfo":
 
 
 def tiff_tags(info: Mapping[str, Any]) -> dict[int, Any]:
-    """Give EXIF, XMP and IPTC as tags of a TIFF; directories are dicts."""
+    """Return EXIF, XMP and IPTC as tags of a TIFF; directories are dicts."""
     tags = directories(_loaded(info["exif"])) if "exif" in info else {}
     for tag, key in ((_XMP_TAG, "xmp"), (_IPTC_TAG, "iptc")):
         if key in info:

@@ -124,7 +124,7 @@ class _Rows:
         )
 
     def read(self, first: int, end: int) -> npt.NDArray[np.uint8]:
-        """Give the rows from ``first`` to before ``end``, (n, bytes of a row), of 16 bits the upper first."""
+        """Return the rows ``first`` to ``end`` - 1 as (n, bytes of a row); 16 bits are big-endian."""
         rows = self._array(first, end)
         rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder(">"))
         return rows.view(np.uint8).reshape(len(rows), -1)

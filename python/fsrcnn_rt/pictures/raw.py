@@ -22,7 +22,7 @@ def read(path: Path, bits: int) -> AnyArray:
 
 
 def exif(path: Path) -> bytes | None:
-    """Give the EXIF data of a file: its own where it is laid out as a TIFF, else that of its preview."""
+    """Return the EXIF data of a file: its own where it is laid out as a TIFF, else that of its preview."""
     from PIL import Image
 
     source = Image.Exif()

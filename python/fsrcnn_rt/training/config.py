@@ -49,7 +49,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Damage:
-    """What small pictures have gone through before they come to us."""
+    """What is done to the small pictures, as to those that people have."""
 
     shares: Mapping[str, float]
     """How often which of ``KINDS``."""
@@ -76,9 +76,7 @@ class Stage:
     trains: Literal["all", "heads"]
     """The trunk and the heads of ``scales``, or those heads alone with the trunk, slopes included, frozen."""
     steps: int
-    """At most so many."""
-    patience: int
-    """Stop after so many evaluations without improvement on the validation images; 0: never."""
+    """Updates of the weights."""
     least_squares: bool
     """Begin from the heads of least squared error over the training patches, solved in closed form."""
     patch: int
@@ -265,7 +263,6 @@ def _stage(table: _Table) -> Stage:
         scale_weights=table.numbers("scale_weights", 1e-3, 1e3),
         trains=table.choice("trains", ("all", "heads")),  # type: ignore[arg-type]
         steps=table.integer("steps", 0),
-        patience=table.integer("patience", 0),
         least_squares=table.boolean("least_squares"),
         patch=table.integer("patch", 8),
         batch=table.integer("batch", 1),

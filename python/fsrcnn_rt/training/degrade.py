@@ -1,4 +1,4 @@
-"""What happens to small pictures before they come to us: filters, JPEG, H.264, noise."""
+"""Small pictures as people have them: made by several filters, coded by JPEG and H.264, noisy."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ def to_model(weights: Weights, recipe: Recipe, figures: Mapping[str, float]) -> 
 
 
 def _provenance(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, object]:
-    told = asdict(recipe)
+    settings = asdict(recipe)
     for key in ("name", "seed", "network"):  # said elsewhere in the file, and only there
-        del told[key]
+        del settings[key]
     validation = f"validation PSNR in dB, {recipe.validation_images} images of {recipe.validation_dataset}"
     return {
         "data": sorted({dataset for stage in recipe.stages for dataset in stage.datasets}),
-        "recipe": told,
+        "recipe": settings,
         "seed": recipe.seed,
         "figures": {validation: dict(figures)},
         "terms": TERMS,

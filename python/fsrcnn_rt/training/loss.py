@@ -112,7 +112,7 @@ def _mean(loss: str, error: Tensor) -> Tensor:
 
 
 def _beyond(result: Tensor, x: Tensor, scale: int) -> Tensor:
-    """Tell how far ``result`` leaves the range, widened, of the 5x5 pixels of ``x`` around; 0 within it."""
+    """Return how far ``result`` leaves the range, widened, of the 5x5 pixels of ``x`` around; 0 within it."""
     around = functional.pad(x, (2, 2, 2, 2), mode="replicate")
     high, low = functional.max_pool2d(around, 5, 1), -functional.max_pool2d(-around, 5, 1)
     more = OVERSHOOT_TOLERANCE * (high - low)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from fsrcnn_rt.evaluation.metrics import imresize
 from fsrcnn_rt.model import Architecture, Channels, Padding
-from fsrcnn_rt.model.network import BICUBIC_REACH, tap_reach
+from fsrcnn_rt.model.network import tap_reach
 
 __all__ = ["Weights", "apply", "enlarge", "features", "subpixel_weight"]
 
@@ -64,7 +64,7 @@ def features(network: Architecture, weights: Weights, x: Tensor) -> Tensor:
 
 
 def enlarge(x: Tensor, scale: int) -> Tensor:
-    """Enlarge (N, planes, H, W) by the bicubic filter, neither rounded nor clipped. Edges are replicated."""
+    """Enlarge (N, planes, H, W) by MATLAB's bicubic filter, neither rounded nor clipped."""
     rows, columns = (_enlarging(side, scale) for side in x.shape[2:])
     return rows @ x @ columns.T
 
@@ -111,11 +111,5 @@ def _activate(x: Tensor, slope: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _enlarging(side: int, scale: int) -> Tensor:
-    """Make the matrix (scale * side, side) of the bicubic filter along one axis, edges replicated."""
-    reach = BICUBIC_REACH
-    wide = imresize(np.eye(side + 2 * reach), shape=(scale * (side + 2 * reach), side + 2 * reach))
-    rows = wide[scale * reach : -scale * reach]
-    matrix = rows[:, reach:-reach].copy()
-    matrix[:, 0] += rows[:, :reach].sum(1)
-    matrix[:, -1] += rows[:, -reach:].sum(1)
-    return torch.from_numpy(matrix.astype(np.float32))
+    """Make the matrix (scale * side, side) of the filter along one axis."""
+    return torch.from_numpy(imresize(np.eye(side), shape=(scale * side, side)).astype(np.float32))

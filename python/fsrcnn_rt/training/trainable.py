@@ -87,7 +87,7 @@ class Trainable(nn.Module):
 
 
 class _Start(NamedTuple):
-    """How a weight begins."""
+    """How a weight is initialised."""
 
     deviation: float
     """Of a plain weight, and of the inner map of a product."""
@@ -100,7 +100,7 @@ class _Start(NamedTuple):
 
 
 def _fixed_slope(shape: Shape) -> float | None:
-    """Tell the slope of activations that do not train."""
+    """Return the slope of activations that do not train."""
     return {srcnn.Shape: 0.0, idn.Shape: idn.SLOPE}.get(type(shape))
 
 

@@ -69,7 +69,6 @@ class Training:
         self._total = 0
         self._seconds = 0.0
         self._loss_sum, self._loss_steps = 0.0, 0
-        self._best, self._waited = -math.inf, 0
 
     def run(self, steps_limit: int | None = None, report: Callable[[str], None] = lambda line: None) -> bool:
         """Train until the recipe is done, which makes it True, or for ``steps_limit`` more steps.
@@ -100,7 +99,7 @@ class Training:
             self._begin(stage, samplers)
             self._evaluate(stage, report)
         began = time.perf_counter() - self._seconds
-        while self._step < stage.steps and not self._saturated(stage):
+        while self._step < stage.steps:
             if self._total >= last:
                 return False
             turn = self._step % len(stage.scales)
@@ -136,7 +135,7 @@ class Training:
         if not self.average:
             self.average = {name: value.detach().clone() for name, value in self._network.weights().items()}
         self._optimizer = self._make_optimizer()
-        self._step, self._best, self._waited = 0, -math.inf, 0
+        self._step = 0
 
     def _make_network(self, stage: Stage) -> Trainable | _HeadsOnFrozenTrunk:
         if stage.trains == "heads":
@@ -207,13 +206,6 @@ class Training:
         self._rows.append(row)
         report("  ".join(f"{key} {value}" for key, value in row.items()))
 
-        mean = sum(result.values()) / len(result)
-        self._waited = 0 if mean > self._best else self._waited + 1
-        self._best = max(self._best, mean)
-
-    def _saturated(self, stage: Stage) -> bool:
-        return 0 < stage.patience <= self._waited
-
     def _save(self) -> None:
         state = {
             "recipe": json.dumps(asdict(self.recipe)),
@@ -222,7 +214,6 @@ class Training:
             "total": self._total,
             "seconds": self._seconds,
             "loss": (self._loss_sum, self._loss_steps),
-            "best": (self._best, self._waited),
             "random": json.dumps(self._random.bit_generator.state),
             "average": self.average,
             "network": self._network.state_dict(),
@@ -255,7 +246,6 @@ class Training:
             raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
         self._seconds = state["seconds"]
         self._loss_sum, self._loss_steps = state["loss"]
-        self._best, self._waited = state["best"]
         self._random.bit_generator.state = json.loads(state["random"])
         self.average, self.figures, self._rows = state["average"], state["figures"], state["rows"]
         # Between two stages the network is still that of the one before.

@@ -90,10 +90,8 @@ def upscale_frames(
     ``ModuleNotFoundError`` where PyAV is not installed.
     """
     upscaler = as_upscaler(model, **options)
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler)
-    container, stream = _open(Path(source), enlarge.threads)
-    enlarge.upscaler = _settled(enlarge.upscaler, Path(source))
-    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    goal = goal_of(scale, size, VIDEO_SCALE)
+    container, stream, enlarge = _begin(Path(source), goal, upscaler, chroma_location)
     return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
 
 
@@ -137,13 +135,11 @@ def upscale_video(
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
     upscaler = as_upscaler(model, **options)
-    enlarge = _Enlarger(goal_of(scale, size, VIDEO_SCALE), upscaler)
+    goal = goal_of(scale, size, VIDEO_SCALE)
     source, output = Path(source), Path(output)
     if output.exists() and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
-    container, stream = _open(source, enlarge.threads)
-    enlarge.upscaler = _settled(enlarge.upscaler, source)
-    enlarge.chroma_location = chroma_location or _chroma_location(container, stream)
+    container, stream, enlarge = _begin(source, goal, upscaler, chroma_location)
     others: Packets = deque()
     frames = _decode(container, stream, others)
     # The first frame tells what the container may not; from then on the reader has the input to itself.
@@ -152,9 +148,7 @@ def upscale_video(
         raise ValueError("has no frames")
     if first.interlaced_frame:
         warnings.warn(f"{source} is interlaced, and upscaling mixes its fields", stacklevel=2)
-    enlarge.first = first
-    if first.rotation % 180 and isinstance(enlarge.goal, Box):
-        enlarge.goal = enlarge.goal.turned()
+    enlarge.resemble(first)
     total, announced = _announced(container, stream)
     encoding = Encoding(
         codec=codec,
@@ -166,26 +160,24 @@ def upscale_video(
         threads=enlarge.threads,
         chroma_location=enlarge.chroma_location,
     )
-    with (
-        atomic_path(output, output.suffix) as temporary,
-        closing(enlarge.stream(_resume(first, frames))) as results,
-    ):
-        try:
-            with av.open(str(temporary), "w") as target:
-                done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
-                copies = add_streams(target, container, stream, first, encoding)
-                encoder = copies.pop(stream.index)
-                for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
-                    done = done._replace(frames=count, seconds=seconds)
-                    if progress:
-                        progress(done)
-        except av.FFmpegError as error:  # those of the input have become an OSError by now
-            raise _os_error(error, f"{output} cannot be written", output) from error
+    done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
+    try:
+        with (
+            atomic_path(output, output.suffix) as temporary,
+            closing(enlarge.stream(_resume(first, frames))) as results,
+            av.open(str(temporary), "w") as target,
+        ):
+            copies = add_streams(target, container, stream, first, encoding)
+            encoder = copies.pop(stream.index)
+            for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
+                done = done._replace(frames=count, seconds=seconds)
+                if progress:
+                    progress(done)
+    except av.FFmpegError as error:  # those of the input have become an OSError by now
+        raise _os_error(error, f"{output} cannot be written", output) from error
     if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
-        warnings.warn(
-            f"{source} ends after {done.seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged",
-            stacklevel=2,
-        )
+        ends = f"{done.seconds:.1f} s of {announced:.1f} s"
+        warnings.warn(f"{source} ends after {ends}, and may be truncated or damaged", stacklevel=2)
     return done
 
 
@@ -211,12 +203,18 @@ def _encode(
 class _Enlarger:
     """Makes frames larger, one on a thread."""
 
-    def __init__(self, goal: Goal, upscaler: Upscaler) -> None:
+    def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation) -> None:
         self.goal = goal
         self.upscaler = upscaler.with_threads(1)
         self.threads = upscaler.threads
-        self.chroma_location: ChromaLocation = "left"
-        self.first: av.VideoFrame | None = None  # which all the others have to resemble
+        self.chroma_location = chroma_location
+        self._first: av.VideoFrame | None = None
+
+    def resemble(self, first: av.VideoFrame) -> None:
+        """Have all frames be as the first, also in how they are to be turned when they are shown."""
+        self._first = first
+        if first.rotation % 180 and isinstance(self.goal, Box):
+            self.goal = self.goal.turned()
 
     def size_of(self, frame: av.VideoFrame) -> Size:
         """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""
@@ -229,8 +227,8 @@ class _Enlarger:
         return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
 
     def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
-        if self.first is not None:
-            _check_unchanged(frame, self.first)
+        if self._first is not None:
+            _check_unchanged(frame, self._first)
         layout = _layout(frame.format.name, self.chroma_location)
         name = frame.format.name
         size = self.size_of(frame)
@@ -247,6 +245,15 @@ class _Enlarger:
         result.color_range, result.colorspace = frame.color_range, frame.colorspace
         result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
         return result
+
+
+def _begin(
+    path: Path, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
+) -> tuple[InputContainer, VideoStream, _Enlarger]:
+    """Open a file, and settle what all its frames share: weights, and the place of chroma."""
+    container, stream = _open(path, upscaler.threads)
+    location = chroma_location or _chroma_location(container, stream)
+    return container, stream, _Enlarger(goal, _settled(upscaler, path), location)
 
 
 def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
@@ -325,7 +332,7 @@ def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]
-        rows = rows.reshape(plane.height, abs(plane.line_size) // layout.dtype.itemsize)[:, : plane.width]
+        rows = rows.reshape(plane.height, -1)[:, : plane.width]
         planes.append(rows if plane.line_size > 0 else rows[::-1])
     return planes
 

@@ -1,5 +1,5 @@
 // The vector type of the ISA this file is compiled for. GCC and Clang vector extensions: the compiler contracts
-// a * b + c into an FMA where the ISA has one. No intrinsics were needed: see HACKING.md for the measured comparison.
+// a * b + c into an FMA where the ISA has one. No intrinsics were needed: docs/notebook.md has the measured comparison.
 #pragma once
 
 #include <stddef.h>
