@@ -10,8 +10,8 @@ namespace fsrcnn {
 namespace {
 
 constexpr double kMostSum = 0x1p31;
-// 3x3 layers leave a bit for Winograd's F(2, 3), which adds rows before it multiplies.
-constexpr double kMostSum3 = 0x1p30;
+// Larger kernels than 1x1 leave a bit for winograd2, which sums twice over what two rows share.
+constexpr double kMostShared = 0x1p30;
 constexpr int kMostWeight = 32767;
 
 // Sums are measured on one picture; others may go beyond by so much before they are cut off. Hostile pictures of other
@@ -49,12 +49,18 @@ bool fits(const std::vector<double>& weights, int kernel, const std::vector<Fixe
     low += std::min(weights[i] * channel.low, weights[i] * channel.high);
     high += std::max(weights[i] * channel.low, weights[i] * channel.high);
   }
-  for (std::size_t i = 0; kernel == 3 && i < weights.size(); ++i) {
-    if (i % taps < 3 && std::abs(weights[i]) + std::abs(weights[i + 3]) + std::abs(weights[i + 6]) > kMostWeight) {
-      return false;
+  const Winograd2Parts parts(kernel);
+  for (std::size_t first = 0; kernel > 1 && first < weights.size(); first += taps) {
+    for (int tap = 0; tap < parts.count() * kernel; ++tap) {
+      const int row = parts.first_row(tap / kernel);
+      double sum = 0;
+      for (int y = row; y < row + parts.rows(tap / kernel); ++y) {
+        sum += std::abs(weights[first + static_cast<std::size_t>(y * kernel + tap % kernel)]);
+      }
+      if (sum > kMostWeight) return false;
     }
   }
-  const double most = kernel == 3 ? kMostSum3 : kMostSum;
+  const double most = kernel > 1 ? kMostShared : kMostSum;
   return low >= -most && high < most;
 }
 

@@ -46,10 +46,10 @@ struct PackedNetwork::Layers {
       for (std::size_t i = 0; i < model.nodes.size(); ++i) {
         FixedConv conv = to_fixed(model.nodes[i].conv, ranges[i], made, "nodes[" + std::to_string(i) + "]");
         conv.of_luma = i == 0;
-        convs.push_back(pack(conv, conv.kernel / 2, kernels));
+        convs.push_back(pack(conv, conv.kernel / 2, kernels, algorithm));
         made = conv.out;
       }
-      for (const Head& head : model.heads) heads.push_back(pack(head, made, kernels));
+      for (const Head& head : model.heads) heads.push_back(pack(head, made, kernels, algorithm));
     } else {
       for (const Node& node : model.nodes) convs.push_back(pack(node.conv, kernels, algorithm));
       for (const Head& head : model.heads) heads.push_back(pack(head, kernels, algorithm));

@@ -21,13 +21,13 @@ Cell to_cell(float bits) { return std::bit_cast<Cell>(bits); }
 FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
   FixedConv conv{ic, oc, kernel, {}, {}, {}, {}, {}, {}, ic == 1 && !planes && random_int(0, 1) == 1};
   const int taps = ic * kernel * kernel;
-  const int most = std::min<int>(32767, static_cast<int>(0x1p30 / kFixedMost / taps));
+  const int most = std::min<int>(32767 / 3, static_cast<int>(0x1p29 / kFixedMost / taps));
   for (int i = 0; i < oc * taps; ++i) {
     conv.weight.push_back(static_cast<int16_t>(random_int(0, 3) == 0 ? (random_int(0, 1) ? most : -most)
                                                                      : random_int(-most, most)));
   }
   for (int o = 0; o < oc; ++o) {
-    conv.bias.push_back(random_int(-(1 << 30), (1 << 30) - 1));
+    conv.bias.push_back(random_int(-(1 << 29), (1 << 29) - 1));
     conv.shift.push_back(random_int(0, 30));
     if (planes) continue;
     conv.positive.push_back(static_cast<int16_t>(random_int(1, kFixedMost)));
@@ -39,18 +39,18 @@ FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
 
 /// Rows of cells as a kernel reads them, and the activations in them.
 struct FixedProblem {
-  FixedProblem(const FixedConv& conv, std::ptrdiff_t out_width)
+  FixedProblem(const FixedConv& conv, int rows_made, std::ptrdiff_t out_width)
       : channels(conv.ic),
         width(out_width + conv.kernel - 1),
-        planes(memory().src, conv.kernel * ((conv.ic + 1) / 2), width + 1,
-               kOverrun) {
-    const int cells = (channels + 1) / 2;
-    values.resize(static_cast<std::size_t>(conv.kernel * channels * (width + 1)));
+        planes(memory().src, (conv.kernel + rows_made - 1) * ((conv.ic + 1) / 2), width + 1,
+               rows_made > 1 ? kWinogradOverrun : kOverrun) {
+    const int cells = (channels + 1) / 2, height = conv.kernel + rows_made - 1;
+    values.resize(static_cast<std::size_t>(height * channels * (width + 1)));
     for (int16_t& value : values) {
       value = static_cast<int16_t>(random_int(0, 3) == 0 ? (random_int(0, 1) ? kFixedMost : -kFixedMost)
                                                          : random_int(-kFixedMost, kFixedMost));
     }
-    for (int y = 0; y < conv.kernel; ++y) {
+    for (int y = 0; y < height; ++y) {
       rows.push_back(planes.plane(y * cells));
       for (int c = 0; c < cells; ++c) {
         float* const row = planes.plane(y * cells + c);
@@ -67,11 +67,11 @@ struct FixedProblem {
     return values[static_cast<std::size_t>((y * channels + c) * (width + 1) + x)];
   }
 
-  int64_t sum(const FixedConv& conv, int o, std::ptrdiff_t x) const {
+  int64_t sum(const FixedConv& conv, int o, int row, std::ptrdiff_t x) const {
     int64_t result = conv.bias[static_cast<std::size_t>(o)];
     for (int c = 0; c < conv.ic; ++c) {
       for (int y = 0; y < conv.kernel; ++y) {
-        for (int t = 0; t < conv.kernel; ++t) result += int64_t{at(c, y, x + t)} * conv.at(o, c, y, t);
+        for (int t = 0; t < conv.kernel; ++t) result += int64_t{at(c, row + y, x + t)} * conv.at(o, c, y, t);
       }
     }
     return result;
@@ -93,13 +93,14 @@ int activated(const FixedConv& conv, int o, int64_t sum) {
 }
 
 void check_problem(Tally& tally, const KernelTable& table, int ic, int oc, int kernel, std::ptrdiff_t width,
-                   bool planes) {
-  describe("%s kernel=%d ic=%d oc=%d width=%td", planes ? "conv2d_planes" : "conv2d", kernel, ic, oc, width);
+                   bool planes, Algorithm algorithm) {
+  describe("%s kernel=%d ic=%d oc=%d width=%td", planes ? "planes" : "cells", kernel, ic, oc, width);
   const FixedConv conv = random_conv(ic, oc, kernel, planes);
-  const FixedProblem problem(conv, width);
-  const PackedConv packed = pack(conv, kernel / 2, table);
-  const Planes dst(memory().dst, packed.oc, width, kOverrun);
-  float* dst_rows[] = {dst.data};
+  const PackedConv packed = pack(conv, kernel / 2, table, algorithm);
+  const FixedProblem problem(conv, packed.rows_made, width);
+  const Planes dst(memory().dst, packed.rows_made * packed.oc, width, packed.in_blocks() ? kWinogradOverrun : kOverrun);
+  float* dst_rows[kWinogradTile];
+  for (int r = 0; r < packed.rows_made; ++r) dst_rows[r] = dst.plane(r * packed.oc);
   ConvArgs args = packed.args(0);
   args.src_rows = problem.rows.data();
   args.src_stride = problem.planes.stride;
@@ -109,19 +110,21 @@ void check_problem(Tally& tally, const KernelTable& table, int ic, int oc, int k
   args.bias = memory().bias.copy(packed.bias);
   args.slope = memory().slope.copy(packed.slope);
   args.width = width;
+  args.scratchpad = memory().scratchpad.floats(packed.scratchpad);
   packed.run(args);
-  for (std::ptrdiff_t x = 0; x < width; ++x) {
-    for (int o = 0; o < oc; ++o) {
-      const int64_t sum = problem.sum(conv, o, x);
+  for (int i = 0; i < packed.rows_made * oc; ++i) {
+    const int r = i / oc, o = i % oc;
+    for (std::ptrdiff_t x = 0; x < width; ++x) {
+      const int64_t sum = problem.sum(conv, o, r, x);
       if (planes) {
         const float want = std::ldexp(static_cast<float>(sum), -conv.shift[static_cast<std::size_t>(o)]);
-        tally.compare(dst.plane(o)[x], want, 0, o, x);
+        tally.compare(dst_rows[r][o * dst.stride + x], want, 0, o, x);
       } else {
-        const int got = to_cell(dst.plane(o / 2)[x])[static_cast<std::size_t>(o % 2)];
-        tally.compare(static_cast<float>(got), activated(conv, o, sum), 0, o, x);
+        const Cell cell = to_cell(dst_rows[r][o / 2 * dst.stride + x]);
+        tally.compare(static_cast<float>(cell[static_cast<std::size_t>(o % 2)]), activated(conv, o, sum), 0, o, x);
+        if (o == oc - 1 && oc % 2 == 1) tally.expect(cell[1] == 0, "the channel that fills up is not 0");
       }
     }
-    if (!planes && oc % 2 == 1) tally.expect(to_cell(dst.plane(oc / 2)[x])[1] == 0, "the channel that fills up is not 0");
   }
   tally.check_surroundings(dst, false);
   tally.next_case();
@@ -131,18 +134,22 @@ void check_problem(Tally& tally, const KernelTable& table, int ic, int oc, int k
 
 bool check_fixed_conv2d(const KernelTable& table) {
   bool ok = true;
-  for (const bool planes : {false, true}) {
-    Tally tally(table, planes ? "fixed planes" : "fixed conv2d");
-    const int most = is_reference(table) ? 5 : 2 * table.max_block + 1;
-    for (const int kernel : {1, 2, 3, 5, 7, 9}) {
-      if (!planes && kernel == 2) continue;
-      for (const std::ptrdiff_t width : widths()) {
-        for (int oc = 1; oc <= most; oc += width <= 2 * kMaxLanes + 1 ? 1 : 4) {
-          check_problem(tally, table, random_int(1, kernel < 7 ? 5 : 2), oc, kernel, width, planes);
+  for (const Algorithm algorithm : {Algorithm::direct, Algorithm::winograd}) {
+    for (const bool planes : {false, true}) {
+      if (algorithm == Algorithm::winograd && !table.winograd2) continue;
+      const char* const names[2][2] = {{"fixed conv2d", "conv2d_planes"}, {"winograd2", "winograd2_planes"}};
+      Tally tally(table, names[algorithm == Algorithm::winograd][planes]);
+      const int most = is_reference(table) ? 5 : 2 * table.max_block + 1;
+      for (const int kernel : {1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+        if (algorithm == Algorithm::winograd && kernel == 1) continue;
+        for (const std::ptrdiff_t width : widths()) {
+          for (int oc = 1; oc <= most; oc += width <= 2 * kMaxLanes + 1 && kernel < 4 ? 1 : 4) {
+            check_problem(tally, table, random_int(1, kernel < 7 ? 5 : 2), oc, kernel, width, planes, algorithm);
+          }
         }
       }
+      ok &= tally.report();
     }
-    ok &= tally.report();
   }
   return ok;
 }
@@ -215,7 +222,7 @@ bool check_proof() {
           weight_errors += std::abs(least);
         }
       }
-      const int64_t bound = int64_t{1} << (kernel == 3 ? 30 : 31);
+      const int64_t bound = int64_t{1} << (kernel > 1 ? 30 : 31);
       tally.expect(low >= -bound && high < bound, "a sum overflows");
       // Units of the sum: what a channel's activation is over its positive factor.
       const auto i = static_cast<std::size_t>(o);

@@ -36,6 +36,12 @@ typedef int32_t UnalignedInts __attribute__((vector_size(kLanes * sizeof(int32_t
 
 inline Ints load_cells(const float* p) { return *reinterpret_cast<const UnalignedInts*>(p); }
 inline void store_cells(float* p, Ints v) { *reinterpret_cast<UnalignedInts*>(p) = v; }
+// The halves of cells, each for itself.
+typedef int16_t Halves __attribute__((vector_size(kLanes * sizeof(int32_t))));
+typedef int16_t UnalignedHalves __attribute__((vector_size(kLanes * sizeof(int32_t)), aligned(1), may_alias));
+
+inline Halves load_halves(const float* p) { return *reinterpret_cast<const UnalignedHalves*>(p); }
+inline void store_halves(float* p, Halves v) { *reinterpret_cast<UnalignedHalves*>(p) = v; }
 /// The bits of a cell, for all lanes.
 inline Ints broadcast_cell(const float* p) {
   int32_t bits;
@@ -46,8 +52,15 @@ inline Ints broadcast_cell(const float* p) {
 // ---- what has no operator: of x86, and in plain vectors of 32 bits for every other processor -----------------------
 //
 // dot: sum + a.low * b.low + a.high * b.high in each lane.
+//      Where it takes two instructions, they are kept together, and what they read is kept in registers: compilers would
+//      compute the products of many sums before they add the first, and read sources anew for every product.
+// shift: down by as many bits as a cell says, rounded down.
 // pack_cells: columns of two channels, saturated to int16, to cells.
 // activate: each half times the factor for its sign, in 1/32768, rounded half up.
+
+#if defined(__SSE2__)
+inline __m128i load_count(const float* p) { return _mm_castps_si128(_mm_load_ss(p)); }
+#endif
 
 #if defined(__AVX512BW__)
 
@@ -55,9 +68,12 @@ inline Ints dot(Ints sum, Ints a, Ints b) {
 #if defined(__AVX512VNNI__)
   return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 #else
-  return sum + (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+  Ints product;
+  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+v"(sum), "=&v"(product) : "v"(a), "v"(b));
+  return sum;
 #endif
 }
+inline Ints shift(Ints v, const float* bits) { return (Ints)_mm512_maskz_sra_epi32(0xffff, (__m512i)v, load_count(bits)); }
 typedef __m512i Register;
 inline Register pack32(Register a, Register b) { return _mm512_packs_epi32(a, b); }
 inline Register interleave_low(Register a, Register b) { return _mm512_unpacklo_epi16(a, b); }
@@ -69,7 +85,12 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #elif defined(__AVX2__)
 
-inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
+inline Ints dot(Ints sum, Ints a, Ints b) {
+  Ints product;
+  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b));
+  return sum;
+}
+inline Ints shift(Ints v, const float* bits) { return (Ints)_mm256_sra_epi32((__m256i)v, load_count(bits)); }
 typedef __m256i Register;
 inline Register pack32(Register a, Register b) { return _mm256_packs_epi32(a, b); }
 inline Register interleave_low(Register a, Register b) { return _mm256_unpacklo_epi16(a, b); }
@@ -81,7 +102,12 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #elif defined(__SSE2__)
 
-inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm_madd_epi16((__m128i)a, (__m128i)b); }
+inline Ints dot(Ints sum, Ints a, Ints b) {
+  Ints product;
+  __asm__("movdqa %2, %1\n\tpmaddwd %3, %1\n\tpaddd %1, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b));
+  return sum;
+}
+inline Ints shift(Ints v, const float* bits) { return (Ints)_mm_sra_epi32((__m128i)v, load_count(bits)); }
 typedef __m128i Register;
 inline Register pack32(Register a, Register b) { return _mm_packs_epi32(a, b); }
 inline Register interleave_low(Register a, Register b) { return _mm_unpacklo_epi16(a, b); }
@@ -97,6 +123,7 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #else
 
+inline Ints shift(Ints v, const float* bits) { return v >> broadcast_cell(bits); }
 inline Ints low_half(Ints v) { return v << 16 >> 16; }
 inline Ints high_half(Ints v) { return v >> 16; }
 inline Ints dot(Ints sum, Ints a, Ints b) { return sum + low_half(a) * low_half(b) + high_half(a) * high_half(b); }
@@ -146,19 +173,19 @@ struct Fixed : Pairs {
 
   template <int M>
   static void finish(const Ints (*acc)[M], const float* slope, float* dst) {
-    const Ints even_shift = broadcast_cell(slope), odd_shift = broadcast_cell(slope + 1);
     const Ints positive = broadcast_cell(slope + 2), negative = broadcast_cell(slope + 3);
+    Ints even[M], odd[M];
+    FSRCNN_UNROLL
+    for (int m = 0; m < M; ++m) even[m] = shift(acc[0][m], slope), odd[m] = shift(acc[1][m], slope + 1);
     FSRCNN_UNROLL
     for (int m = 0; m + 1 < M; m += 2) {
-      const Ints even[2] = {acc[0][m] >> even_shift, acc[0][m + 1] >> even_shift};
-      const Ints odd[2] = {acc[1][m] >> odd_shift, acc[1][m + 1] >> odd_shift};
       Ints cells[2];
-      pack_cells(even, odd, cells);
+      pack_cells(even + m, odd + m, cells);
+      FSRCNN_UNROLL
       for (int i = 0; i < 2; ++i) store_cells(dst + (m + i) * kLanes, activate(cells[i], positive, negative));
     }
     if constexpr (M % 2 == 1) {
-      const Ints cells = pack_cells(acc[0][M - 1] >> even_shift, acc[1][M - 1] >> odd_shift);
-      store_cells(dst + (M - 1) * kLanes, activate(cells, positive, negative));
+      store_cells(dst + (M - 1) * kLanes, activate(pack_cells(even[M - 1], odd[M - 1]), positive, negative));
     }
   }
 };

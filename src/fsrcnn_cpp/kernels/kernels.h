@@ -140,6 +140,41 @@ inline constexpr int kDeconvKernels = 5;
 // conv2d_planes: the same sums as floats, times a power of two, which is exact but for the rounding of the sum to a
 // float. `oc` are planes of floats. Weights as above, but blocks are of channels. Bias: [oc] int32. Slope: [oc] floats.
 //
+// winograd2 and winograd2_planes make four rows of the same, two at a time, with two thirds of the products: F(2, 3) down
+// the columns, and F(2, 2) where the rows of a kernel are no multiple of three. What enters into both rows is summed
+// twice over and halved, so that sums must stay below 2^30, and of a column of a part of a kernel the weights must sum to
+// at most 32767 in magnitude: then nothing is lost, and the bits are those of a direct sum. Of 3 taps g and 4 inputs d:
+//   both rows      (d1 + d2) (g0 + g1 + g2) + (d2 - d1) (g0 - g1 + g2), and the difference of these products
+//   one for itself (d0 - d2) g0                                         (d3 - d1) g2
+// and of 2 taps and 3 inputs: 2 d1 (g0 + g1) for both, (d0 - d1) g0 and (d2 - d1) g1.
+//
+// Weights, by block: a header of kWinograd2Header int32, and cells for the products above:
+//   [part of 2 taps][ic][cell of the row][channel]  of 2 d1
+//   [part of 3 taps][ic][cell of the row][channel]  of d1 + d2, and as many of d2 - d1
+//   [part][ic][cell of the row][channel]            of the upper row for itself, and as many of the lower
+// The header says: how many channels the block has, the first of them, the step to the next, the first column of taps
+// that is used, and how many are. The phases of a head that lie in one column use the same columns.
+
+inline constexpr int kWinograd2Header = 5;
+
+/// How the rows of a kernel are cut: parts of three first.
+struct Winograd2Parts {
+  constexpr explicit Winograd2Parts(int kernel)
+      : twos(kernel % 3 == 0 ? 0 : kernel % 3 == 2 ? 1 : 2), threes((kernel - 2 * twos) / 3) {}
+
+  constexpr int count() const { return threes + twos; }
+  constexpr int first_row(int part) const { return part < threes ? 3 * part : 3 * threes + 2 * (part - threes); }
+  constexpr int rows(int part) const { return part < threes ? 3 : 2; }
+  /// Products for two outputs of a column.
+  constexpr int products() const { return 4 * threes + 3 * twos; }
+
+  int twos, threes;
+};
+
+constexpr ptrdiff_t winograd2_scratchpad(int kernel, ptrdiff_t ic) {
+  return Winograd2Parts(kernel).products() * ic * (kWinogradChunkColumns + kMaxLanes);
+}
+
 // Luma is one plane of cells that hold columns x and x + 1. Its kernels have `step` 2 and (kernel + 1) / 2 cells a row.
 
 inline constexpr int kFixedMost = 16383;
@@ -272,6 +307,8 @@ struct KernelTable {
 
   // Of fixed point alone; what it has no use for is null: winograd, deconv2d and what training needs.
   ConvKernel conv2d_planes;
+  int winograd2_block;  // channels that it computes at a time, at most
+  ConvKernel winograd2, winograd2_planes;
   /// Cells of columns x and x + 1 of a row of luma, for n columns: in units of 1 / kFixedLuma, rounded half up and
   /// saturated; NaN is -kFixedMost. n + 1 floats are read, and whole vectors.
   void (*to_cells)(const float* src, ptrdiff_t n, float* cells);

@@ -390,6 +390,9 @@ const KernelTable kReferenceTable = {
     .prelu_backward = prelu_backward,
     .fma_loop = fma_loop,
     .conv2d_planes = nullptr,
+    .winograd2_block = 0,
+    .winograd2 = nullptr,
+    .winograd2_planes = nullptr,
     .to_cells = nullptr,
 };
 
@@ -420,6 +423,9 @@ const KernelTable kReferenceFixedTable = {
     .prelu_backward = nullptr,
     .fma_loop = nullptr,
     .conv2d_planes = conv2d_planes,
+    .winograd2_block = 0,
+    .winograd2 = nullptr,
+    .winograd2_planes = nullptr,
     .to_cells = to_cells,
 };
 

@@ -9,7 +9,9 @@
 #include "pixel_io-inl.h"
 #include "resample-inl.h"
 #include "simd-inl.h"
-#if !defined(FSRCNN_FIXED)
+#if defined(FSRCNN_FIXED)
+#include "winograd2-inl.h"
+#else
 #include "deconv2d-inl.h"
 #include "gradient-inl.h"
 #include "winograd3-inl.h"
@@ -83,6 +85,9 @@ const KernelTable FSRCNN_TABLE = {
     .prelu_backward = nullptr,
     .fma_loop = nullptr,
     .conv2d_planes = conv2d_planes,
+    .winograd2_block = kWinograd2Block,
+    .winograd2 = winograd2,
+    .winograd2_planes = winograd2_planes,
     .to_cells = to_cells,
 #else
     .correlate = correlate,
@@ -90,6 +95,9 @@ const KernelTable FSRCNN_TABLE = {
     .prelu_backward = prelu_backward,
     .fma_loop = fma_loop,
     .conv2d_planes = nullptr,
+    .winograd2_block = 0,
+    .winograd2 = nullptr,
+    .winograd2_planes = nullptr,
     .to_cells = nullptr,
 #endif
 };
