@@ -374,7 +374,7 @@ AlignedBuffer pack_winograd2(const FixedTaps& taps, int phases, int max_block) {
     }
   };
   if (phases == 1) {
-    for_each_block(all / channels, max_block / channels,
+    for_each_block(all / channels, max_block / 2,
                    [&](int first, int size) { block(first * channels, 1, size * channels); });
   } else {
     for (int x = 0; x < phases; ++x) {

@@ -49,11 +49,18 @@ inline Ints broadcast_cell(const float* p) {
   return Ints{} + bits;
 }
 
+/// The same value, of which the compiler no longer knows that it is in memory: it would read it there again for every
+/// product, where loads are scarce.
+FSRCNN_INLINE Ints in_register(Ints v) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(v));
+#endif
+  return v;
+}
+
 // ---- what has no operator: of x86, and in plain vectors of 32 bits for every other processor -----------------------
 //
 // dot: sum + a.low * b.low + a.high * b.high in each lane.
-//      Where it takes two instructions, they are kept together, and what they read is kept in registers: compilers would
-//      compute the products of many sums before they add the first, and read sources anew for every product.
 // shift: down by as many bits as a cell says, rounded down.
 // pack_cells: columns of two channels, saturated to int16, to cells.
 // activate: each half times the factor for its sign, in 1/32768, rounded half up.
@@ -68,9 +75,7 @@ inline Ints dot(Ints sum, Ints a, Ints b) {
 #if defined(__AVX512VNNI__)
   return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 #else
-  Ints product;
-  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+v"(sum), "=&v"(product) : "v"(a), "v"(b));
-  return sum;
+  return sum + (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
 #endif
 }
 inline Ints shift(Ints v, const float* bits) { return (Ints)_mm512_maskz_sra_epi32(0xffff, (__m512i)v, load_count(bits)); }
@@ -85,11 +90,7 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #elif defined(__AVX2__)
 
-inline Ints dot(Ints sum, Ints a, Ints b) {
-  Ints product;
-  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b));
-  return sum;
-}
+inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
 inline Ints shift(Ints v, const float* bits) { return (Ints)_mm256_sra_epi32((__m256i)v, load_count(bits)); }
 typedef __m256i Register;
 inline Register pack32(Register a, Register b) { return _mm256_packs_epi32(a, b); }
@@ -102,11 +103,7 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #elif defined(__SSE2__)
 
-inline Ints dot(Ints sum, Ints a, Ints b) {
-  Ints product;
-  __asm__("movdqa %2, %1\n\tpmaddwd %3, %1\n\tpaddd %1, %0" : "+x"(sum), "=&x"(product) : "x"(a), "x"(b));
-  return sum;
-}
+inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm_madd_epi16((__m128i)a, (__m128i)b); }
 inline Ints shift(Ints v, const float* bits) { return (Ints)_mm_sra_epi32((__m128i)v, load_count(bits)); }
 typedef __m128i Register;
 inline Register pack32(Register a, Register b) { return _mm_packs_epi32(a, b); }

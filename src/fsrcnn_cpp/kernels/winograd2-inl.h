@@ -12,7 +12,7 @@ namespace {
 // A tile of N channels x M vectors of one row's sums fills the registers, beside what add_column needs.
 constexpr int kWinograd2Block = 6;
 constexpr int winograd2_vectors(int n) {
-  const int m = kRegisters == 32 ? 24 / n : n == 3 ? 3 : 12 / n;
+  const int m = kRegisters == 32 ? 24 / n : n > 3 ? 2 : n == 3 ? 2 : 3;
   const int most = kWinogradChunkColumns / kLanes;
   return m < most ? m : most;
 }
@@ -83,14 +83,14 @@ FSRCNN_INLINE void add_column(const float* src, const float* w, Ints (&sums)[N][
     for (int n = 0; n < N; ++n) weights[n] = broadcast_cell(w + n);
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m) {
-      const Ints v = load_cells(src + m * kLanes);
+      const Ints v = in_register(load_cells(src + m * kLanes));
       FSRCNN_UNROLL
       for (int n = 0; n < N; ++n) sums[n][m] = dot(sums[n][m], v, weights[n]);
     }
   } else {
     Ints v[M];
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) v[m] = load_cells(src + m * kLanes);
+    for (int m = 0; m < M; ++m) v[m] = in_register(load_cells(src + m * kLanes));
     FSRCNN_UNROLL
     for (int n = 0; n < N; ++n) {
       const Ints weight = broadcast_cell(w + n);
@@ -100,19 +100,11 @@ FSRCNN_INLINE void add_column(const float* src, const float* w, Ints (&sums)[N][
   }
 }
 
-/// Adds `planes` planes of points to one row's sums. K columns of taps, or, of 0, as many as there are.
-template <int K, int N, int M>
-FSRCNN_INLINE const float* add_points(const float* src, int planes, int columns, ptrdiff_t step, const float* w,
-                                      Ints (&sums)[N][M]) {
-  for (int plane = 0; plane < planes; ++plane, src += kPointStride) {
-    if constexpr (K > 0) {
-      FSRCNN_UNROLL
-      for (int t = 0; t < K; ++t) add_column(src + t * step, w + t * N, sums);
-      w += K * N;
-    } else {
-      for (int t = 0; t < columns; ++t, w += N) add_column(src + t * step, w, sums);
-    }
-  }
+/// Adds the taps that lie `offsets` from `src`.
+template <int N, int M>
+FSRCNN_INLINE const float* add_taps(const float* src, const int* offsets, int taps, const float* w,
+                                    Ints (&sums)[N][M]) {
+  for (int i = 0; i < taps; ++i, w += N) add_column(src + offsets[i], w, sums);
   return w;
 }
 
@@ -129,8 +121,8 @@ FSRCNN_INLINE void copy(const Ints (&from)[N][M], Ints (&to)[N][M]) {
 struct Winograd2Row {
   const float *w, *bias, *slope;
   Winograd2Points points;
-  int columns;
-  ptrdiff_t step;              // from a column of taps to the next, in cells
+  const int* offsets;  // of taps, in a kind of points: [part][ic][column]
+  int pairs, all;      // how many are of parts of 3 taps, and of all parts
   float *dst0, *dst1;          // rows r and r + 1 of the first channel
   ptrdiff_t next, next_slope;  // channel
   int next_bias;
@@ -146,7 +138,7 @@ FSRCNN_INLINE void finish_tile(const Winograd2Row& row, const Ints (&sums)[N][M]
 }
 
 /// Two rows of N channels and M vectors, at column x.
-template <typename Number, int K, int N, int M>
+template <typename Number, int N, int M>
 FSRCNN_INLINE void winograd2_tile(const Winograd2Row& row, ptrdiff_t x) {
   Ints sums[N][M], others[N][M];
   FSRCNN_UNROLL
@@ -156,11 +148,10 @@ FSRCNN_INLINE void winograd2_tile(const Winograd2Row& row, ptrdiff_t x) {
     for (int m = 0; m < M; ++m) sums[n][m] = bias + bias;
   }
   const Winograd2Points& points = row.points;
-  const int all = points.pairs + points.singles;
-  const float* w = add_points<K>(points.twice + x, points.singles, row.columns, row.step, row.w, sums);
-  w = add_points<K>(points.sum + x, points.pairs, row.columns, row.step, w, sums);
+  const float* w = add_taps(points.twice + x, row.offsets, row.all - row.pairs, row.w, sums);
+  w = add_taps(points.sum + x, row.offsets, row.pairs, w, sums);
   copy(sums, others);
-  w = add_points<K>(points.difference + x, points.pairs, row.columns, row.step, w, sums);
+  w = add_taps(points.difference + x, row.offsets, row.pairs, w, sums);
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     FSRCNN_UNROLL
@@ -169,38 +160,35 @@ FSRCNN_INLINE void winograd2_tile(const Winograd2Row& row, ptrdiff_t x) {
       others[n][m] -= sums[n][m];
     }
   }
-  w = add_points<K>(points.upper + x, all, row.columns, row.step, w, sums);
+  w = add_taps(points.upper + x, row.offsets, row.all, w, sums);
   finish_tile<Number>(row, sums, row.dst0 + x);
   copy(others, sums);
-  add_points<K>(points.lower + x, all, row.columns, row.step, w, sums);
+  add_taps(points.lower + x, row.offsets, row.all, w, sums);
   finish_tile<Number>(row, sums, row.dst1 + x);
 }
 
 /// Tiles of the last `vectors`, fewer than a full one.
-template <typename Number, int K, int N, int M>
+template <typename Number, int N, int M>
 void winograd2_tail(const Winograd2Row& row, ptrdiff_t x, ptrdiff_t vectors) {
   if constexpr (M > 0) {
-    if (vectors == M) return winograd2_tile<Number, K, N, M>(row, x);
-    winograd2_tail<Number, K, N, M - 1>(row, x, vectors);
+    if (vectors == M) return winograd2_tile<Number, N, M>(row, x);
+    winograd2_tail<Number, N, M - 1>(row, x, vectors);
   }
 }
 
-template <typename Number, int K, int N>
+template <typename Number, int N>
 void winograd2_tiles(const Winograd2Row& given, ptrdiff_t vectors) {
   const Winograd2Row row = given;  // a copy: a store may, for all the compiler knows, change what a reference leads to
   constexpr int kM = winograd2_vectors(N);
   ptrdiff_t x = 0;
-  for (; vectors >= kM; vectors -= kM, x += kM * kLanes) winograd2_tile<Number, K, N, kM>(row, x);
-  winograd2_tail<Number, K, N, kM - 1>(row, x, vectors);
+  for (; vectors >= kM; vectors -= kM, x += kM * kLanes) winograd2_tile<Number, N, kM>(row, x);
+  winograd2_tail<Number, N, kM - 1>(row, x, vectors);
 }
 
 /// Tiles of `size` channels, at most N.
 template <typename Number, int N>
 void winograd2_rows(const Winograd2Row& row, int size, ptrdiff_t vectors) {
-  if (size == N) {
-    if (row.columns == 3) return winograd2_tiles<Number, 3, N>(row, vectors);
-    return winograd2_tiles<Number, 0, N>(row, vectors);
-  }
+  if (size == N) return winograd2_tiles<Number, N>(row, vectors);
   if constexpr (N > Number::kChannels) {
     winograd2_rows<Number, N - Number::kChannels>(row, size, vectors);
   } else {
@@ -212,6 +200,7 @@ template <typename Number>
 void winograd2_of(const ConvArgs& args) {
   constexpr int kMost = kWinograd2Block / Number::kChannels * Number::kChannels;
   const Winograd2Parts parts(args.kernel);
+  int offsets[2000];
   const ptrdiff_t taps = static_cast<ptrdiff_t>(parts.products()) * args.ic;  // of a column and a channel
   for (ptrdiff_t x = 0; x < args.width; x += kWinogradChunkColumns) {
     const ptrdiff_t rest = (args.width - x + kLanes - 1) / kLanes;
@@ -226,8 +215,13 @@ void winograd2_of(const ConvArgs& args) {
         const int size = header[0], first = header[1], step = header[2], columns = header[4];
         const ptrdiff_t plane = first / Number::kChannels;
         w += kWinograd2Header;
+        const int planes = parts.count() * args.ic;
+        for (int i = 0; i < planes; ++i) {
+          for (int t = 0; t < columns; ++t) offsets[i * columns + t] = static_cast<int>(i * kPointStride + t * args.step);
+        }
         winograd2_rows<Number, kMost>({w, args.bias + first, args.slope + plane * Number::kSlope,
-                                       points.from(header[3] * args.step), columns, args.step,
+                                       points.from(header[3] * args.step), offsets,
+                                       points.pairs * columns, planes * columns,
                                        args.dst_rows[r] + plane * args.dst_stride + x,
                                        args.dst_rows[r + 1] + plane * args.dst_stride + x, step * args.dst_stride,
                                        step * Number::kSlope, step},
