@@ -34,7 +34,7 @@ void conv2d_tile(const ConvArgs& args, int rows, int columns, const float* w, in
     for (int ky = 0; ky < rows; ++ky) {
       const float* src = args.src_rows[ky] + c * args.src_stride + x;
       for (int t = 0; t < taps; ++t, src += step, w += N) {
-        typename Number::Sum v[M];
+        decltype(Number::load(src)) v[M];
         FSRCNN_UNROLL
         for (int m = 0; m < M; ++m) v[m] = Number::load(src + m * kLanes);
         FSRCNN_UNROLL
