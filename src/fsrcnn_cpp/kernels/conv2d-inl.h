@@ -35,7 +35,7 @@ FSRCNN_INLINE void conv2d_tile(const ConvArgs& args, int rows, int columns, floa
     for (int ky = 0; ky < rows; ++ky) {
       const float* src = args.src_rows[ky] + c * args.src_stride + x;
       for (int t = 0; t < taps; ++t, src += step, w += N) {
-        typename Number::Sum v[M];
+        decltype(Number::load(src)) v[M];
         FSRCNN_UNROLL
         for (int m = 0; m < M; ++m) v[m] = Number::load(src + m * kLanes);
         FSRCNN_UNROLL
