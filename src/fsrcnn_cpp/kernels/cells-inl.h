@@ -7,6 +7,8 @@
 
 #if defined(FSRCNN_FIXED) && defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(FSRCNN_FIXED) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace fsrcnn {
@@ -31,6 +33,9 @@ struct Real {
 
 #else
 
+// The first channel of a cell is the low half of its lane.
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+
 typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
 typedef int32_t UnalignedInts __attribute__((vector_size(kLanes * sizeof(int32_t)), aligned(1), may_alias));
 
@@ -49,18 +54,10 @@ inline Ints broadcast_cell(const float* p) {
   return Ints{} + bits;
 }
 
-/// The same value, of which the compiler no longer knows that it is in memory: it would read it there again for every
-/// product, where loads are scarce.
-FSRCNN_INLINE Ints in_register(Ints v) {
-#if defined(__x86_64__)
-  __asm__("" : "+v"(v));
-#endif
-  return v;
-}
-
-// ---- what has no operator: of x86, and in plain vectors of 32 bits for every other processor -----------------------
+// ---- what has no operator: of x86, of NEON, and in plain vectors of 32 bits for every other processor --------------
 //
-// dot: sum + a.low * b.low + a.high * b.high in each lane.
+// Operand: cells as `dot` takes them, and `operand` makes one.
+// dot: sum + a.low * b.low + a.high * b.high in each lane. `b` is the same cell in all lanes.
 // shift: down by as many bits as a cell says, rounded down.
 // pack_cells: columns of two channels, saturated to int16, to cells.
 // activate: each half times the factor for its sign, in 1/32768, rounded half up.
@@ -118,9 +115,33 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
   return (Ints)_mm_add_epi16(_mm_add_epi16(high, high), carry);
 }
 
+#elif defined(__aarch64__)
+
+// No instruction adds the products of a pair; one adds products of halves of a register. So low halves of cells go to
+// the lower half of a register and high halves to the upper one: once, for all channels that read them.
+typedef int16x8_t Operand;
+inline Operand operand(Ints cells) {
+  const int32x4_t v = (int32x4_t)cells;
+  return vshrn_high_n_s32(vmovn_s32(v), v, 16);
+}
+inline Ints dot(Ints sum, Operand a, Ints b) {
+  const int16x4_t cell = vget_low_s16((int16x8_t)b);
+  return (Ints)vmlal_high_lane_s16(vmlal_lane_s16((int32x4_t)sum, vget_low_s16(a), cell, 0), a, cell, 1);
+}
+inline Ints pack_cells(Ints even, Ints odd) {
+  const int16x4_t evens = vqmovn_s32((int32x4_t)even), odds = vqmovn_s32((int32x4_t)odd);
+  return (Ints)vzip1q_s16(vcombine_s16(evens, evens), vcombine_s16(odds, odds));
+}
+inline Ints activate(Ints v, Ints positive, Ints negative) {
+  const int16x8_t halves = (int16x8_t)v;
+  const int16x8_t factor = vbslq_s16(vcgtzq_s16(halves), (int16x8_t)positive, (int16x8_t)negative);
+  // Of twice the product, the upper 16 bits, rounded by the highest of those below: as factors are small, it saturates
+  // nothing.
+  return (Ints)vqrdmulhq_s16(halves, factor);
+}
+
 #else
 
-inline Ints shift(Ints v, const float* bits) { return v >> broadcast_cell(bits); }
 inline Ints low_half(Ints v) { return v << 16 >> 16; }
 inline Ints high_half(Ints v) { return v >> 16; }
 inline Ints dot(Ints sum, Ints a, Ints b) { return sum + low_half(a) * low_half(b) + high_half(a) * high_half(b); }
@@ -137,6 +158,21 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
          scaled(high_half(v), high_half(positive), high_half(negative)) << 16;
 }
 
+#endif
+
+#if !defined(__SSE2__)
+inline Ints shift(Ints v, const float* bits) { return v >> broadcast_cell(bits); }
+#endif
+
+#if !defined(__aarch64__)
+typedef Ints Operand;
+/// Kept in a register: the compiler would read it from memory anew for every product, where loads are scarce.
+inline Operand operand(Ints cells) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(cells));
+#endif
+  return cells;
+}
 #endif
 
 #if defined(__SSE2__)
@@ -160,8 +196,8 @@ struct Pairs {
   using Sum = Ints;
 
   static Ints start(const float* bias) { return broadcast_cell(bias); }
-  static Ints load(const float* p) { return load_cells(p); }
-  static Ints add(Ints sum, Ints v, const float* w) { return dot(sum, v, broadcast_cell(w)); }
+  static Operand load(const float* p) { return operand(load_cells(p)); }
+  static Ints add(Ints sum, Operand v, const float* w) { return dot(sum, v, broadcast_cell(w)); }
 };
 
 /// That become activations, two channels a cell.

@@ -83,14 +83,14 @@ FSRCNN_INLINE void add_column(const float* src, const float* w, Ints (&sums)[N][
     for (int n = 0; n < N; ++n) weights[n] = broadcast_cell(w + n);
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m) {
-      const Ints v = in_register(load_cells(src + m * kLanes));
+      const Operand v = operand(load_cells(src + m * kLanes));
       FSRCNN_UNROLL
       for (int n = 0; n < N; ++n) sums[n][m] = dot(sums[n][m], v, weights[n]);
     }
   } else {
-    Ints v[M];
+    Operand v[M];
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) v[m] = in_register(load_cells(src + m * kLanes));
+    for (int m = 0; m < M; ++m) v[m] = operand(load_cells(src + m * kLanes));
     FSRCNN_UNROLL
     for (int n = 0; n < N; ++n) {
       const Ints weight = broadcast_cell(w + n);
