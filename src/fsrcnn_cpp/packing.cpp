@@ -1,6 +1,7 @@
 #include "packing.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -417,7 +418,11 @@ PackedConv pack_fixed(const FixedConv& conv, int before, int phases, const Kerne
   } else {
     packed.weights = pack_fixed_direct(taps, kernels.max_block);
   }
-  std::memcpy(packed.bias.data(), conv.bias.data(), conv.bias.size() * sizeof(int32_t));
+  // Twice modulo 2^32, as the sums are: what is halved fits.
+  const uint32_t times = packed.in_blocks() ? 2 : 1;
+  for (std::size_t o = 0; o < conv.bias.size(); ++o) {
+    packed.bias.data()[o] = std::bit_cast<float>(times * static_cast<uint32_t>(conv.bias[o]));
+  }
   for (int plane = 0; plane < oc; ++plane) {
     if (planes) {
       packed.slope.data()[plane] = std::ldexp(1.0f, -conv.shift[static_cast<std::size_t>(plane)]);

@@ -152,10 +152,11 @@ inline constexpr int kDeconvKernels = 5;
 //   [part of 2 taps][ic][cell of the row][channel]  of 2 d1
 //   [part of 3 taps][ic][cell of the row][channel]  of d1 + d2, and as many of d2 - d1
 //   [part][ic][cell of the row][channel]            of the upper row for itself, and as many of the lower
-// The header says: how many channels the block has, the first of them, the step to the next, the first column of taps
+// Bias: twice that of conv2d. The header says: how many channels the block has, the first of them, the step to the next, the first column of taps
 // that is used, and how many are. The phases of a head that lie in one column use the same columns.
 
 inline constexpr int kWinograd2Header = 5;
+inline constexpr int kWinograd2Sums = 24;  // vectors of a tile, at most
 
 /// How the rows of a kernel are cut: parts of three first.
 struct Winograd2Parts {
@@ -172,7 +173,8 @@ struct Winograd2Parts {
 };
 
 constexpr ptrdiff_t winograd2_scratchpad(int kernel, ptrdiff_t ic) {
-  return Winograd2Parts(kernel).products() * ic * (kWinogradChunkColumns + kMaxLanes);
+  const ptrdiff_t points = Winograd2Parts(kernel).products() * ic * (kWinogradChunkColumns + kMaxLanes);
+  return points + kWinograd2Sums * kMaxLanes;
 }
 
 // Luma is one plane of cells that hold columns x and x + 1. Its kernels have `step` 2 and (kernel + 1) / 2 cells a row.

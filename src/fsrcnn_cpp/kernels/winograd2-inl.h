@@ -12,7 +12,7 @@ namespace {
 // A tile of N channels x M vectors of one row's sums fills the registers, beside what add_column needs.
 constexpr int kWinograd2Block = 6;
 constexpr int winograd2_vectors(int n) {
-  const int m = kRegisters == 32 ? 24 / n : n > 3 ? 2 : n == 3 ? 2 : 3;
+  const int m = kRegisters == 32 || n < 3 ? 12 / n : n == 3 ? 3 : 2;
   const int most = kWinogradChunkColumns / kLanes;
   return m < most ? m : most;
 }
@@ -36,6 +36,9 @@ struct Winograd2Points {
     points.upper += column, points.lower += column;
     return points;
   }
+
+  /// What follows them in the scratchpad.
+  float* end() const { return lower + (pairs + singles) * kPointStride; }
 
   int pairs, singles;                             // planes of parts of 3 taps, and of 2
   float *sum, *difference, *twice;                // d1 + d2 and d2 - d1 of the first; 2 d1 of the others
@@ -108,19 +111,36 @@ FSRCNN_INLINE const float* add_taps(const float* src, const int* offsets, int ta
   return w;
 }
 
-template <int N, int M>
-FSRCNN_INLINE void copy(const Ints (&from)[N][M], Ints (&to)[N][M]) {
-  FSRCNN_UNROLL
-  for (int n = 0; n < N; ++n) {
-    FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) to[n][m] = from[n][m];
+/// Sums of the lower row, while the upper one is computed: in registers, if there are enough. If not, the compiler is
+/// told so, or it would move them to and fro.
+template <int Count>
+struct Waiting {
+  explicit Waiting(float* place) : memory(place) {}
+
+  FSRCNN_INLINE void put(int i, Ints v) {
+    if constexpr (kRegisters == 32) {
+      registers[i] = v;
+    } else {
+      store_cells(memory + i * kLanes, v);
+    }
   }
-}
+  FSRCNN_INLINE Ints get(int i) const {
+    if constexpr (kRegisters == 32) {
+      return registers[i];
+    } else {
+      return load_cells(memory + i * kLanes);
+    }
+  }
+
+  float* memory;
+  Ints registers[Count];
+};
 
 /// What a row of tiles reads and writes, from its first column on.
 struct Winograd2Row {
   const float *w, *bias, *slope;
   Winograd2Points points;
+  float* sums;         // N x M vectors, for the row that waits
   const int* offsets;  // of taps, in a kind of points: [part][ic][column]
   int pairs, all;      // how many are of parts of 3 taps, and of all parts
   float *dst0, *dst1;          // rows r and r + 1 of the first channel
@@ -140,29 +160,30 @@ FSRCNN_INLINE void finish_tile(const Winograd2Row& row, const Ints (&sums)[N][M]
 /// Two rows of N channels and M vectors, at column x.
 template <typename Number, int N, int M>
 FSRCNN_INLINE void winograd2_tile(const Winograd2Row& row, ptrdiff_t x) {
-  Ints sums[N][M], others[N][M];
+  Ints sums[N][M];
+  Waiting<N * M> lower(row.sums);
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     const Ints bias = Number::start(row.bias + n * row.next_bias);
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) sums[n][m] = bias + bias;
+    for (int m = 0; m < M; ++m) sums[n][m] = bias;
   }
   const Winograd2Points& points = row.points;
   const float* w = add_taps(points.twice + x, row.offsets, row.all - row.pairs, row.w, sums);
   w = add_taps(points.sum + x, row.offsets, row.pairs, w, sums);
-  copy(sums, others);
+  FSRCNN_UNROLL
+  for (int i = 0; i < N * M; ++i) lower.put(i, sums[i / M][i % M]);
   w = add_taps(points.difference + x, row.offsets, row.pairs, w, sums);
   FSRCNN_UNROLL
-  for (int n = 0; n < N; ++n) {
-    FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) {
-      sums[n][m] >>= 1;
-      others[n][m] -= sums[n][m];
-    }
+  for (int i = 0; i < N * M; ++i) {
+    Ints& sum = sums[i / M][i % M];
+    sum >>= 1;
+    lower.put(i, lower.get(i) - sum);
   }
   w = add_taps(points.upper + x, row.offsets, row.all, w, sums);
   finish_tile<Number>(row, sums, row.dst0 + x);
-  copy(others, sums);
+  FSRCNN_UNROLL
+  for (int i = 0; i < N * M; ++i) sums[i / M][i % M] = lower.get(i);
   add_taps(points.lower + x, row.offsets, row.all, w, sums);
   finish_tile<Number>(row, sums, row.dst1 + x);
 }
@@ -220,7 +241,7 @@ void winograd2_of(const ConvArgs& args) {
           for (int t = 0; t < columns; ++t) offsets[i * columns + t] = static_cast<int>(i * kPointStride + t * args.step);
         }
         winograd2_rows<Number, kMost>({w, args.bias + first, args.slope + plane * Number::kSlope,
-                                       points.from(header[3] * args.step), offsets,
+                                       points.from(header[3] * args.step), points.end(), offsets,
                                        points.pairs * columns, planes * columns,
                                        args.dst_rows[r] + plane * args.dst_stride + x,
                                        args.dst_rows[r + 1] + plane * args.dst_stride + x, step * args.dst_stride,
