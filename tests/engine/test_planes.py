@@ -136,12 +136,13 @@ def test_refusals(upscaler, change, error, words):
 
 def test_the_core_takes_no_odd_addresses(upscaler):
     plane, odd_plane = np.zeros((6, 8), np.uint16), odd((12, 16))
+    network = upscaler._engine.network_for(plane.dtype)
     for call in (
-        lambda: upscaler._engine.network.run(plane, {2: odd_plane}, 1),
-        lambda: upscaler._engine.network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
-        lambda: upscaler._engine.network.resize(plane, odd_plane, [2], 1),
-        lambda: upscaler._engine.network.bicubic(plane, odd_plane, 2, 1),
-        lambda: upscaler._engine.network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
+        lambda: network.run(plane, {2: odd_plane}, 1),
+        lambda: network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
+        lambda: network.resize(plane, odd_plane, [2], 1),
+        lambda: network.bicubic(plane, odd_plane, 2, 1),
+        lambda: network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
     ):
         with pytest.raises(ValueError, match="is not aligned for its dtype"):
             call()

@@ -222,9 +222,8 @@ def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
 
 def _machine(upscaler: Upscaler) -> str:
     """Say what it was measured with; small pictures are floats."""
-    precision = upscaler.precision_for(np.float32)
-    kernels = f"kernels {upscaler.isa}, threads {upscaler.threads}"
-    return f"fsrcnn-rt {fsrcnn_rt.__version__}, {kernels}, {precision}"
+    kernels = f"kernels {upscaler.isa}, {upscaler.precision_for(np.float32)}, threads {upscaler.threads}"
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, {kernels}"
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:

@@ -105,7 +105,7 @@ def measure_fps(
 
 
 def draw(reports: Sequence[FpsReport]) -> bytes:
-    """Draw frames per second as bars, a group for each model and number of threads; an SVG file.
+    """Draw frames per second as bars, a group for each model, precision and number of threads; an SVG file.
 
     The axis is logarithmic: the largest size and the smallest differ by more than what a bar could show.
     ``reports`` are of one scale, isa and kind of picture, one at least.
