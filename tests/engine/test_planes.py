@@ -54,10 +54,11 @@ def read_only(shape):
 @pytest.mark.parametrize("location", SITINGS)
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2), (4, 1)])
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_frame_against_oracle(upscaler, net, bits, subsampling, location):
+def test_frame_against_oracle(model, net, bits, subsampling, location):
     rng = np.random.default_rng(bits)
     height, width, scale = 13, 21, 2 + bits % 3
     planes = frame(rng, height, width, bits, subsampling)
+    upscaler = Upscaler(model, threads=2, precision="float32")  # as the oracle
     result = upscaler.upscale_planes(
         planes, scale, bits=bits, subsampling=subsampling, chroma_location=location
     )
