@@ -136,7 +136,7 @@ def add_engine_options(
     content: str | None = "auto",
     denoise: int | str | None = "auto",
     when: str = "",
-    precision: str = "auto, int16 for 8 bits where the network has it, else float32",
+    precision: str = "auto, int16 for 8 bits",
     threads: str = "threads (default: the CPUs that this process may use)",
 ) -> None:
     """Add the options that say which model runs and how, all that :func:`engine_of` reads.
@@ -176,8 +176,7 @@ def add_engine_options(
         "precision": {
             "choices": get_args(Precision),
             "default": "auto",
-            "help": "what the network computes with: int16 gives the same bits on every processor (default: "
-            f"{precision})",
+            "help": f"what the network computes with (default: {precision})",
         },
         "threads": {"type": int, "metavar": "N", "help": threads},
         "isa": {
