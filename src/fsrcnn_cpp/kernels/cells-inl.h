@@ -7,6 +7,8 @@
 
 #if defined(FSRCNN_FIXED) && defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(FSRCNN_FIXED) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace fsrcnn {
@@ -31,6 +33,9 @@ struct Real {
 
 #else
 
+// The first channel of a cell is the low half of its lane.
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+
 typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
 typedef int32_t UnalignedInts __attribute__((vector_size(kLanes * sizeof(int32_t)), aligned(1), may_alias));
 
@@ -43,9 +48,10 @@ inline Ints broadcast_cell(const float* p) {
   return Ints{} + bits;
 }
 
-// ---- what has no operator: of x86, and in plain vectors of 32 bits for every other processor -----------------------
+// ---- what has no operator: of x86, of NEON, and in plain vectors of 32 bits for every other processor --------------
 //
-// dot: sum + a.low * b.low + a.high * b.high in each lane.
+// Operand: cells as `dot` takes them, and `operand` makes one.
+// dot: sum + a.low * b.low + a.high * b.high in each lane. `b` is the same cell in all lanes.
 // pack_cells: columns of two channels, saturated to int16, to cells.
 // activate: each half times the factor for its sign, in 1/32768, rounded half up.
 
@@ -95,6 +101,31 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
   return (Ints)_mm_add_epi16(_mm_add_epi16(high, high), carry);
 }
 
+#elif defined(__aarch64__)
+
+// No instruction adds the products of a pair; one adds products of halves of a register. So low halves of cells go to
+// the lower half of a register and high halves to the upper one: once, for all channels that read them.
+typedef int16x8_t Operand;
+inline Operand operand(Ints cells) {
+  const int32x4_t v = (int32x4_t)cells;
+  return vshrn_high_n_s32(vmovn_s32(v), v, 16);
+}
+inline Ints dot(Ints sum, Operand a, Ints b) {
+  const int16x4_t cell = vget_low_s16((int16x8_t)b);
+  return (Ints)vmlal_high_lane_s16(vmlal_lane_s16((int32x4_t)sum, vget_low_s16(a), cell, 0), a, cell, 1);
+}
+inline Ints pack_cells(Ints even, Ints odd) {
+  const int16x4_t evens = vqmovn_s32((int32x4_t)even), odds = vqmovn_s32((int32x4_t)odd);
+  return (Ints)vzip1q_s16(vcombine_s16(evens, evens), vcombine_s16(odds, odds));
+}
+inline Ints activate(Ints v, Ints positive, Ints negative) {
+  const int16x8_t halves = (int16x8_t)v;
+  const int16x8_t factor = vbslq_s16(vcgtzq_s16(halves), (int16x8_t)positive, (int16x8_t)negative);
+  // Of twice the product, the upper 16 bits, rounded by the highest of those below: as factors are small, it saturates
+  // nothing.
+  return (Ints)vqrdmulhq_s16(halves, factor);
+}
+
 #else
 
 inline Ints low_half(Ints v) { return v << 16 >> 16; }
@@ -113,6 +144,11 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
          scaled(high_half(v), high_half(positive), high_half(negative)) << 16;
 }
 
+#endif
+
+#if !defined(__aarch64__)
+typedef Ints Operand;
+inline Operand operand(Ints cells) { return cells; }
 #endif
 
 #if defined(__SSE2__)
@@ -136,8 +172,8 @@ struct Pairs {
   using Sum = Ints;
 
   static Ints start(const float* bias) { return broadcast_cell(bias); }
-  static Ints load(const float* p) { return load_cells(p); }
-  static Ints add(Ints sum, Ints v, const float* w) { return dot(sum, v, broadcast_cell(w)); }
+  static Operand load(const float* p) { return operand(load_cells(p)); }
+  static Ints add(Ints sum, Operand v, const float* w) { return dot(sum, v, broadcast_cell(w)); }
 };
 
 /// That become activations, two channels a cell.
