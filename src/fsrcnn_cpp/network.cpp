@@ -44,7 +44,8 @@ struct PackedNetwork::Layers {
       const std::vector<SumRange> ranges = measure(model.nodes);
       std::vector<FixedChannel> made = fixed_luma();
       for (std::size_t i = 0; i < model.nodes.size(); ++i) {
-        FixedConv conv = to_fixed(model.nodes[i].conv, ranges[i], made, "nodes[" + std::to_string(i) + "]");
+        FixedConv conv = to_fixed(model.nodes[i].conv, ranges[i], made, i + 1 == model.nodes.size(),
+                                  "nodes[" + std::to_string(i) + "]");
         conv.of_luma = i == 0;
         convs.push_back(pack(conv, conv.kernel / 2, kernels, algorithm));
         made = conv.out;

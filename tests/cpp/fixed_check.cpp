@@ -206,7 +206,7 @@ bool check_proof() {
     }
     std::vector<FixedChannel> in;
     for (int c = 0; c < ic; ++c) in.push_back({0x1p-12 * random_int(1, 9), -random_int(0, kFixedMost), kFixedMost});
-    const FixedConv conv = to_fixed(layer, range, in, "layer");
+    const FixedConv conv = to_fixed(layer, range, in, turn % 2 == 1, "layer");
     const std::size_t taps = static_cast<std::size_t>(kernel) * kernel;
     for (int o = 0; o < oc; ++o) {
       int64_t low = conv.bias[static_cast<std::size_t>(o)], high = low;

@@ -156,7 +156,7 @@ inline constexpr int kDeconvKernels = 5;
 // that is used, and how many are. The phases of a head that lie in one column use the same columns.
 
 inline constexpr int kWinograd2Header = 5;
-inline constexpr int kWinograd2Sums = 24;  // vectors of a tile, at most
+inline constexpr int kWinograd2Sums = 12;  // vectors of a tile, at most
 
 /// How the rows of a kernel are cut: parts of three first.
 struct Winograd2Parts {
@@ -172,9 +172,11 @@ struct Winograd2Parts {
   int twos, threes;
 };
 
+inline constexpr ptrdiff_t kWinograd2Stride = kWinogradChunkColumns + kMaxLanes;  // cells between planes of points
+
+/// Points, the sums of a tile, and where taps lie.
 constexpr ptrdiff_t winograd2_scratchpad(int kernel, ptrdiff_t ic) {
-  const ptrdiff_t points = Winograd2Parts(kernel).products() * ic * (kWinogradChunkColumns + kMaxLanes);
-  return points + kWinograd2Sums * kMaxLanes;
+  return Winograd2Parts(kernel).products() * ic * (kWinograd2Stride + kernel) + kWinograd2Sums * kMaxLanes;
 }
 
 // Luma is one plane of cells that hold columns x and x + 1. Its kernels have `step` 2 and (kernel + 1) / 2 cells a row.

@@ -1,5 +1,5 @@
-// winograd2: F(2, 3) and F(2, 2) down the columns of fixed point. Two rows at a time; what both have in common is
-// summed and halved before the rest of each is added.
+// winograd2: F(2, 3) and F(2, 2) down the columns, in fixed point. Of two rows at a time, what both share is summed
+// first, then what each has for itself.
 #pragma once
 
 #include "cells-inl.h"
@@ -16,62 +16,49 @@ constexpr int winograd2_vectors(int n) {
   const int most = kWinogradChunkColumns / kLanes;
   return m < most ? m : most;
 }
-constexpr ptrdiff_t kPointStride = kWinogradChunkColumns + kMaxLanes;
+typedef int32_t Offset __attribute__((may_alias));  // in cells
 
-/// Where the points of a chunk lie: planes of kPointStride cells, [part][ic] of each kind.
-struct Winograd2Points {
-  Winograd2Points(const ConvArgs& args, Winograd2Parts parts)
-      : pairs(args.ic * parts.threes),
-        singles(args.ic * parts.twos),
-        sum(args.scratchpad),
-        difference(sum + pairs * kPointStride),
-        twice(difference + pairs * kPointStride),
-        upper(twice + singles * kPointStride),
-        lower(upper + (pairs + singles) * kPointStride) {}
-
-  /// The same, counted from a column on.
-  Winograd2Points from(ptrdiff_t column) const {
-    Winograd2Points points = *this;
-    points.sum += column, points.difference += column, points.twice += column;
-    points.upper += column, points.lower += column;
-    return points;
+/// Points of a part of three rows of taps, or of two, of one channel.
+inline void points_of_3(const float* const* rows, ptrdiff_t from, ptrdiff_t vectors, float* sum, float* difference,
+                        float* upper, float* lower) {
+  const float *r0 = rows[0] + from, *r1 = rows[1] + from, *r2 = rows[2] + from, *r3 = rows[3] + from;
+  for (ptrdiff_t x = 0; x < vectors * kLanes; x += kLanes) {
+    const Halves d0 = load_halves(r0 + x), d1 = load_halves(r1 + x), d2 = load_halves(r2 + x), d3 = load_halves(r3 + x);
+    store_halves(sum + x, d1 + d2);
+    store_halves(difference + x, d2 - d1);
+    store_halves(upper + x, d0 - d2);
+    store_halves(lower + x, d3 - d1);
   }
+}
+inline void points_of_2(const float* const* rows, ptrdiff_t from, ptrdiff_t vectors, float* twice, float* upper,
+                        float* lower) {
+  const float *r0 = rows[0] + from, *r1 = rows[1] + from, *r2 = rows[2] + from;
+  for (ptrdiff_t x = 0; x < vectors * kLanes; x += kLanes) {
+    const Halves d0 = load_halves(r0 + x), d1 = load_halves(r1 + x), d2 = load_halves(r2 + x);
+    store_halves(twice + x, d1 + d1);
+    store_halves(upper + x, d0 - d1);
+    store_halves(lower + x, d2 - d1);
+  }
+}
 
-  /// What follows them in the scratchpad.
-  float* end() const { return lower + (pairs + singles) * kPointStride; }
-
-  int pairs, singles;                             // planes of parts of 3 taps, and of 2
-  float *sum, *difference, *twice;                // d1 + d2 and d2 - d1 of the first; 2 d1 of the others
-  float *upper, *lower;                           // for one row alone: of 3 taps, d0 - d2 and d3 - d1; of 2, d0 - d1 and d2 - d1
-};
-
-/// Of `vectors` vectors of columns, from column x on, for rows r and r + 1.
-inline void to_points2(const ConvArgs& args, Winograd2Parts parts, const Winograd2Points& points, int r, ptrdiff_t x,
-                       ptrdiff_t vectors) {
-  const int ic = args.ic;
+/// Points of `vectors` vectors of columns, from column x on, for rows r and r + 1: planes of kWinograd2Stride cells, in
+/// the order in which they are summed.
+inline void to_points2(const ConvArgs& args, Winograd2Parts parts, int r, ptrdiff_t x, ptrdiff_t vectors) {
+  const ptrdiff_t planes = args.ic * kWinograd2Stride, src_stride = args.src_stride;
+  float* twice = args.scratchpad;
+  float* sum = twice + parts.twos * planes;
+  float* difference = sum + parts.threes * planes;
+  float* upper = difference + parts.threes * planes;
+  float* lower = upper + parts.count() * planes;
   for (int part = 0; part < parts.count(); ++part) {
-    const bool three = part < parts.threes;
     const float* const* rows = args.src_rows + r + parts.first_row(part);
-    for (int c = 0; c < ic; ++c) {
-      const ptrdiff_t at = c * args.src_stride + x, plane = (part * ic + c) * kPointStride;
-      const ptrdiff_t single = plane - points.pairs * kPointStride;
-      const auto row = [&](int i, ptrdiff_t v) { return load_halves(rows[i] + at + v * kLanes); };
-      const auto put = [&](float* kind, ptrdiff_t v, Halves cells) { store_halves(kind + v * kLanes, cells); };
-      if (three) {
-        for (ptrdiff_t v = 0; v < vectors; ++v) {
-          const Halves d0 = row(0, v), d1 = row(1, v), d2 = row(2, v), d3 = row(3, v);
-          put(points.sum + plane, v, d1 + d2);
-          put(points.difference + plane, v, d2 - d1);
-          put(points.upper + plane, v, d0 - d2);
-          put(points.lower + plane, v, d3 - d1);
-        }
+    for (int c = 0; c < args.ic; ++c, upper += kWinograd2Stride, lower += kWinograd2Stride) {
+      if (parts.rows(part) == 3) {
+        points_of_3(rows, c * src_stride + x, vectors, sum, difference, upper, lower);
+        sum += kWinograd2Stride, difference += kWinograd2Stride;
       } else {
-        for (ptrdiff_t v = 0; v < vectors; ++v) {
-          const Halves d0 = row(0, v), d1 = row(1, v), d2 = row(2, v);
-          put(points.twice + single, v, d1 + d1);
-          put(points.upper + plane, v, d0 - d1);
-          put(points.lower + plane, v, d2 - d1);
-        }
+        points_of_2(rows, c * src_stride + x, vectors, twice, upper, lower);
+        twice += kWinograd2Stride;
       }
     }
   }
@@ -103,12 +90,10 @@ FSRCNN_INLINE void add_column(const float* src, const float* w, Ints (&sums)[N][
   }
 }
 
-/// Adds the taps that lie `offsets` from `src`.
+/// Adds `count` taps, and goes on to those behind them.
 template <int N, int M>
-FSRCNN_INLINE const float* add_taps(const float* src, const int* offsets, int taps, const float* w,
-                                    Ints (&sums)[N][M]) {
-  for (int i = 0; i < taps; ++i, w += N) add_column(src + offsets[i], w, sums);
-  return w;
+FSRCNN_INLINE void add_taps(const float* src, int count, const Offset*& taps, const float*& w, Ints (&sums)[N][M]) {
+  for (const Offset* const end = taps + count; taps < end; ++taps, w += N) add_column(src + *taps, w, sums);
 }
 
 /// Sums of the lower row, while the upper one is computed: in registers, if there are enough. If not, the compiler is
@@ -138,13 +123,12 @@ struct Waiting {
 
 /// What a row of tiles reads and writes, from its first column on.
 struct Winograd2Row {
-  const float *w, *bias, *slope;
-  Winograd2Points points;
-  float* sums;         // N x M vectors, for the row that waits
-  const int* offsets;  // of taps, in a kind of points: [part][ic][column]
-  int pairs, all;      // how many are of parts of 3 taps, and of all parts
-  float *dst0, *dst1;          // rows r and r + 1 of the first channel
-  ptrdiff_t next, next_slope;  // channel
+  const float *points, *w, *bias, *slope;
+  const Offset* taps;            // from `points`, in the order of the weights
+  int shared, differences, own;  // how many of them are for both rows, for their difference, and for one row
+  float* waiting;                // N x M vectors
+  float *upper, *lower;          // where the first channel goes
+  ptrdiff_t next, next_slope;    // channel
   int next_bias;
 };
 
@@ -160,32 +144,33 @@ FSRCNN_INLINE void finish_tile(const Winograd2Row& row, const Ints (&sums)[N][M]
 /// Two rows of N channels and M vectors, at column x.
 template <typename Number, int N, int M>
 FSRCNN_INLINE void winograd2_tile(const Winograd2Row& row, ptrdiff_t x) {
+  const float* const points = row.points + x;
+  const Offset* taps = row.taps;
+  const float* w = row.w;
   Ints sums[N][M];
-  Waiting<N * M> lower(row.sums);
+  Waiting<N * M> lower(row.waiting);
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     const Ints bias = Number::start(row.bias + n * row.next_bias);
     FSRCNN_UNROLL
     for (int m = 0; m < M; ++m) sums[n][m] = bias;
   }
-  const Winograd2Points& points = row.points;
-  const float* w = add_taps(points.twice + x, row.offsets, row.all - row.pairs, row.w, sums);
-  w = add_taps(points.sum + x, row.offsets, row.pairs, w, sums);
+  add_taps(points, row.shared, taps, w, sums);
   FSRCNN_UNROLL
   for (int i = 0; i < N * M; ++i) lower.put(i, sums[i / M][i % M]);
-  w = add_taps(points.difference + x, row.offsets, row.pairs, w, sums);
+  add_taps(points, row.differences, taps, w, sums);
   FSRCNN_UNROLL
   for (int i = 0; i < N * M; ++i) {
     Ints& sum = sums[i / M][i % M];
     sum >>= 1;
     lower.put(i, lower.get(i) - sum);
   }
-  w = add_taps(points.upper + x, row.offsets, row.all, w, sums);
-  finish_tile<Number>(row, sums, row.dst0 + x);
+  add_taps(points, row.own, taps, w, sums);
+  finish_tile<Number>(row, sums, row.upper + x);
   FSRCNN_UNROLL
   for (int i = 0; i < N * M; ++i) sums[i / M][i % M] = lower.get(i);
-  add_taps(points.lower + x, row.offsets, row.all, w, sums);
-  finish_tile<Number>(row, sums, row.dst1 + x);
+  add_taps(points, row.own, taps, w, sums);
+  finish_tile<Number>(row, sums, row.lower + x);
 }
 
 /// Tiles of the last `vectors`, fewer than a full one.
@@ -198,7 +183,7 @@ void winograd2_tail(const Winograd2Row& row, ptrdiff_t x, ptrdiff_t vectors) {
 }
 
 template <typename Number, int N>
-void winograd2_tiles(const Winograd2Row& given, ptrdiff_t vectors) {
+__attribute__((noinline)) void winograd2_tiles(const Winograd2Row& given, ptrdiff_t vectors) {
   const Winograd2Row row = given;  // a copy: a store may, for all the compiler knows, change what a reference leads to
   constexpr int kM = winograd2_vectors(N);
   ptrdiff_t x = 0;
@@ -220,34 +205,49 @@ void winograd2_rows(const Winograd2Row& row, int size, ptrdiff_t vectors) {
 template <typename Number>
 void winograd2_of(const ConvArgs& args) {
   constexpr int kMost = kWinograd2Block / Number::kChannels * Number::kChannels;
+  constexpr ptrdiff_t kChunk = kWinogradChunkColumns / kLanes;
   const Winograd2Parts parts(args.kernel);
-  int offsets[2000];
-  const ptrdiff_t taps = static_cast<ptrdiff_t>(parts.products()) * args.ic;  // of a column and a channel
+  const int planes = parts.products() * args.ic;  // of points
+  float* const waiting = args.scratchpad + planes * kWinograd2Stride;
+  Offset* const taps = reinterpret_cast<Offset*>(waiting + kWinograd2Sums * kMaxLanes);
+  int listed = -1;  // the first column of those that `taps` lists
+  const ptrdiff_t halo = (args.kernel - 1 + kLanes - 1) / kLanes;
   for (ptrdiff_t x = 0; x < args.width; x += kWinogradChunkColumns) {
-    const ptrdiff_t rest = (args.width - x + kLanes - 1) / kLanes;
-    const ptrdiff_t vectors = rest < kWinogradChunkColumns / kLanes ? rest : kWinogradChunkColumns / kLanes;
+    const ptrdiff_t rest = (args.width - x + kLanes - 1) / kLanes, vectors = rest < kChunk ? rest : kChunk;
     for (int r = 0; r < kWinogradTile; r += 2) {
-      const Winograd2Points points(args, parts);
-      to_points2(args, parts, points, r, x, vectors + (args.kernel - 1 + kLanes - 1) / kLanes);
+      to_points2(args, parts, r, x, vectors + halo);
       const float* w = args.weights;
       for (int done = 0; done < args.oc;) {
         int32_t header[kWinograd2Header];
         __builtin_memcpy(header, w, sizeof header);
-        const int size = header[0], first = header[1], step = header[2], columns = header[4];
-        const ptrdiff_t plane = first / Number::kChannels;
-        w += kWinograd2Header;
-        const int planes = parts.count() * args.ic;
-        for (int i = 0; i < planes; ++i) {
-          for (int t = 0; t < columns; ++t) offsets[i * columns + t] = static_cast<int>(i * kPointStride + t * args.step);
+        const auto [size, first, step, column, columns] = header;
+        if (listed != column) {
+          Offset* tap = taps;
+          for (int plane = 0; plane < planes; ++plane) {
+            for (int t = column; t < column + columns; ++t) {
+              *tap++ = static_cast<Offset>(plane * kWinograd2Stride + t * args.step);
+            }
+          }
+          listed = column;
         }
-        winograd2_rows<Number, kMost>({w, args.bias + first, args.slope + plane * Number::kSlope,
-                                       points.from(header[3] * args.step), points.end(), offsets,
-                                       points.pairs * columns, planes * columns,
-                                       args.dst_rows[r] + plane * args.dst_stride + x,
-                                       args.dst_rows[r + 1] + plane * args.dst_stride + x, step * args.dst_stride,
-                                       step * Number::kSlope, step},
+        const ptrdiff_t plane = first / Number::kChannels, dst = plane * args.dst_stride + x;
+        w += kWinograd2Header;
+        winograd2_rows<Number, kMost>({.points = args.scratchpad,
+                                       .w = w,
+                                       .bias = args.bias + first,
+                                       .slope = args.slope + plane * Number::kSlope,
+                                       .taps = taps,
+                                       .shared = parts.count() * args.ic * columns,
+                                       .differences = parts.threes * args.ic * columns,
+                                       .own = parts.count() * args.ic * columns,
+                                       .waiting = waiting,
+                                       .upper = args.dst_rows[r] + dst,
+                                       .lower = args.dst_rows[r + 1] + dst,
+                                       .next = step * args.dst_stride,
+                                       .next_slope = step * Number::kSlope,
+                                       .next_bias = step},
                                       size, vectors);
-        w += taps * columns * size;
+        w += static_cast<ptrdiff_t>(planes) * columns * size;
         done += size / Number::kChannels;
       }
     }
