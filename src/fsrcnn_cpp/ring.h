@@ -28,12 +28,6 @@ inline std::ptrdiff_t mirrored(std::ptrdiff_t x, std::ptrdiff_t size) {
   return std::clamp<std::ptrdiff_t>(x < 0 ? -1 - x : x < size ? x : 2 * size - 1 - x, 0, size - 1);
 }
 
-/// Writes `n` floats, a few, four at a time.
-inline void repeat(float* dst, int n, float value) {
-  for (; n >= 4; n -= 4, dst += 4) std::fill_n(dst, 4, value);
-  for (; n > 0; --n) *dst++ = value;
-}
-
 /// A strip of a picture. Rows of it are known by where its first column lies: column x is at index offset(x), those
 /// left of the strip are before it.
 struct StripView {
@@ -48,16 +42,9 @@ struct StripView {
   /// Writes `reach` columns beyond the edges of the picture, where `range` touches them: the nearest `replicated` ones
   /// are that of the edge, the others 0.
   void pad(float* row, Range range, int reach, int replicated) const {
-    const int zeros = reach - replicated;
-    if (range.begin == 0) {
-      float* const edge = row + offset(0);
-      repeat(edge - reach, zeros, 0);
-      repeat(edge - replicated, replicated, *edge);
-    }
-    if (range.end == width) {
-      float* const edge = row + offset(width - 1);
-      repeat(edge + 1, replicated, *edge);
-      repeat(edge + 1 + replicated, zeros, 0);
+    for (int i = 1; i <= reach; ++i) {
+      if (range.begin == 0) row[offset(-i)] = i <= replicated ? row[offset(0)] : 0.0f;
+      if (range.end == width) row[offset(width - 1 + i)] = i <= replicated ? row[offset(width - 1)] : 0.0f;
     }
   }
   /// The same, mirrored; of the columns inside, `range` has those two.

@@ -78,29 +78,49 @@ FSRCNN_INLINE void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G
   }
 }
 
-/// One channel of kLanes tiles. Rows of points are made three at a time, so that few vectors are alive at once.
+/// One channel of kLanes tiles. Rows of points are made three at a time, or, with 16 registers, a pair: few vectors are
+/// alive at once, even if some are loaded once more.
 inline void input_transform(const float* const* rows, ptrdiff_t at, float* dst, ptrdiff_t point_stride) {
   const auto row = [&](int i, int k) { return load(rows[i] + at + k * kLanes); };
   const auto line = [&](int i) { return dst + i * kWinogradPoints * point_stride; };
-  Vec x[3][5];
-  FSRCNN_UNROLL
-  for (int k = 0; k < 5; ++k) {
-    const Vec d2 = row(2, k), d4 = row(4, k);
-    const Vec e = d4 - kB2 * d2, o = row(3, k) - kB2 * row(1, k);
-    x[0][k] = kA2 * kB2 * row(0, k) + (e - kA2 * d2);
-    x[1][k] = e + kA * o;
-    x[2][k] = e - kA * o;
+  const auto first = [&](int k, Vec& x) {
+    const Vec d2 = row(2, k);
+    x = kA2 * kB2 * row(0, k) + ((row(4, k) - kB2 * d2) - kA2 * d2);
+  };
+  const auto pair = [&](int k, float other2, float point, Vec& plus, Vec& minus) {
+    const Vec e = row(4, k) - other2 * row(2, k), o = row(3, k) - other2 * row(1, k);
+    plus = e + point * o;
+    minus = e - point * o;
+  };
+  const auto last = [&](int k, Vec& x) {
+    const Vec d3 = row(3, k);
+    x = (row(5, k) - kA2 * d3) - kB2 * (d3 - kA2 * row(1, k));
+  };
+  if constexpr (kRegisters == 32) {
+    Vec x[3][5];
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) first(k, x[0][k]), pair(k, kB2, kA, x[1][k], x[2][k]);
+    columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kA2, kB, x[0][k], x[1][k]), last(k, x[2][k]);
+    columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
+  } else {
+    Vec x[1][5], y[1][5];
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) first(k, x[0][k]);
+    columns_to_points<1>(x, {line(0)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kB2, kA, x[0][k], y[0][k]);
+    columns_to_points<1>(x, {line(1)}, point_stride);
+    columns_to_points<1>(y, {line(2)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kA2, kB, x[0][k], y[0][k]);
+    columns_to_points<1>(x, {line(3)}, point_stride);
+    columns_to_points<1>(y, {line(4)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) last(k, x[0][k]);
+    columns_to_points<1>(x, {line(5)}, point_stride);
   }
-  columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
-  FSRCNN_UNROLL
-  for (int k = 0; k < 5; ++k) {
-    const Vec d1 = row(1, k), d3 = row(3, k);
-    const Vec e = row(4, k) - kA2 * row(2, k), o = d3 - kA2 * d1;
-    x[0][k] = e + kB * o;
-    x[1][k] = e - kB * o;
-    x[2][k] = (row(5, k) - kA2 * d3) - kB2 * o;
-  }
-  columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
 }
 
 /// One channel of kLanes tiles: back from 6x6 points to four rows, bias and PReLU, columns merged.
