@@ -8,7 +8,7 @@ The checksums of the list are computed anew, by the scalar twins, by
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import fsrcnn_rt
@@ -26,6 +26,7 @@ CHANNELS = {"grey": 1, "grey+alpha": 2, "rgb": 3, "rgba": 4}
 class Case:
     """A line of the list."""
 
+    line: str
     network: str
     picture: str
     size: tuple[int, int]
@@ -33,10 +34,6 @@ class Case:
     target: str
     options: tuple[tuple[str, str], ...]
     checksum: str
-
-    def __str__(self):
-        options = " ".join(f"{name}={value}" for name, value in self.options)
-        return f"{self.network} {self.picture} {self.size[0]}x{self.size[1]} {self.layout} {self.target} {options}"
 
 
 def read_list():
@@ -51,7 +48,7 @@ def read_list():
         else:
             network, picture, size, layout, target, *options, checksum = words
             pairs = tuple(tuple(option.split("=")) for option in options)
-            cases.append(Case(network, picture, pair(size), layout, target, pairs, checksum))
+            cases.append(Case(line, network, picture, pair(size), layout, target, pairs, checksum))
     return networks, cases
 
 
@@ -74,17 +71,13 @@ def network(description):
     if "weights" in known:
         return fsrcnn_rt.load(known["weights"])
     layers = [tuple(map(int, layer.split(":"))) for layer in known.pop("layers").split(",")]
-    kernel = int(known.pop("head"))
+    kernel, border = int(known.pop("head")), known.pop("border")
     pads = dict(zip(SCALES, map(int, known.pop("pads").split(",")), strict=True))
-    border = known.pop("border")
-    architecture = Architecture(
-        chain((out, size) for size, out in layers),
-        {
-            scale: HeadShape(kernel, pad, scale - kernel + 2 * pad, border if border == "full" else int(border))
-            for scale, pad in pads.items()
-        },
-        known.pop("padding"),
-    )
+    heads = {
+        scale: HeadShape(kernel, pad, scale - kernel + 2 * pad, border if border == "full" else int(border))
+        for scale, pad in pads.items()
+    }
+    architecture = Architecture(chain((out, size) for size, out in layers), heads, known.pop("padding"))
     numbers = integers(int(known.pop("seed")))
     gain, slope = int(known.pop("gain")), int(known.pop("slope"))
     assert not known, known
@@ -142,7 +135,7 @@ def lattice(i, j, k, c):
     return (n ^ n >> 15) % 256
 
 
-@lru_cache(maxsize=None)
+@cache
 def upscaler(name, isa, options):
     """The engine of a network; ``options`` as the list has them."""
     known = {key: value for key, value in options if key not in ("passes", "chroma")}
@@ -170,7 +163,7 @@ def checksum(case, isa, threads):
     else:
         goal = {"size": pair(case.target)}
         chosen = passes(case.size, goal["size"], engine.scales)
-        assert options["passes"] == ",".join(map(str, chosen)), case
+        assert options["passes"] == ",".join(map(str, chosen)), case.line
     if case.layout == "yuv420":
         planes = [picture(case.picture, width, height, 3)[..., 0]]
         planes += [picture(case.picture, -(-width // 2), -(-height // 2), 3)[..., c] for c in (1, 2)]
