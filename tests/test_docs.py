@@ -412,7 +412,7 @@ def test_the_map_has_every_source_file():
         files = [path for path in folder.rglob("*") if path.suffix in (".cpp", ".h", ".py", ".html")]
         assert len(files) > 40
         names = {name for word in re.findall(r"[\w{},.*-]+", part) for name in expanded(word)}
-        isas = {path.name for path in folder.glob("kernels/isa_*.cpp")}
+        isas = {path.name for kind in ("isa", "fixed") for path in folder.glob(f"kernels/{kind}_*.cpp")}
         assert {path.name for path in files} - names - isas <= {"__init__.py"}
         listed = {name for name in names if re.fullmatch(r"[\w-]+\.(cpp|h|py|html)", name)}
         elsewhere = {"figures.py", "pictures.py"}  # of weights/ and docs/
