@@ -1,7 +1,7 @@
 // Proves every kernel of every instruction set against its scalar twin in the reference table, and times it with the
 // same call. The reference table itself is proven against the definitions, summed in double.
 //
-//   kernel_check [--list] [--isa NAME] [--bench]
+//   kernel_check [--list] [--isa NAME] [--bench] [--bench-calls]
 //
 // One line per kernel tells the largest error in units of the tolerance (checks.h says how that is bounded).
 //
@@ -46,13 +46,13 @@ bool check_fixed_table(const KernelTable& table) {
 }
 
 int usage() {
-  std::fprintf(stderr, "usage: kernel_check [--list] [--isa NAME] [--bench]\n");
+  std::fprintf(stderr, "usage: kernel_check [--list] [--isa NAME] [--bench] [--bench-calls]\n");
   return 2;
 }
 
 int run(int argc, char** argv) {
   std::string isa;
-  bool timing = false;
+  bool timing_kernels = false, timing_calls = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--list") {
@@ -60,7 +60,9 @@ int run(int argc, char** argv) {
       return 0;
     }
     if (argument == "--bench") {
-      timing = true;
+      timing_kernels = true;
+    } else if (argument == "--bench-calls") {
+      timing_calls = true;
     } else if (argument == "--isa" && i + 1 < argc) {
       isa = argv[++i];
     } else {
@@ -76,12 +78,15 @@ int run(int argc, char** argv) {
     }
   }
   for (const int signal_number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) signal(signal_number, report_fault);
+  const bool timing = timing_kernels || timing_calls;
   bool ok = timing || check_proof();
   for (const KernelSet& set : sets) {
     // What has kernels of its own for fixed point alone shares those of floats with the set before it.
     const bool own = std::strcmp(set.isa, set.float32->isa) == 0;
     if (timing) {
-      if (own) bench(*set.float32);
+      if (own && timing_kernels) bench(*set.float32);
+      if (own && timing_calls) bench_calls(*set.float32);
+      if (timing_calls) bench_calls(*set.int16);
       continue;
     }
     g_random.seed(1);

@@ -21,5 +21,7 @@ bool check_proof();
 
 /// Prints rates at the networks' shapes.
 void bench(const KernelTable& table);
+/// Prints times of whole calls beside those of the kernels that they call.
+void bench_calls(const KernelTable& table);
 
 }  // namespace fsrcnn

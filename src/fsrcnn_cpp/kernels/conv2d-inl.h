@@ -18,12 +18,13 @@ constexpr int conv2d_vectors(int n) {
 
 /// `rows` x `columns` cells.
 template <typename Number, int N, int M>
-void conv2d_tile(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x) {
+FSRCNN_INLINE void conv2d_tile(const ConvArgs& args, int rows, int columns, float* dst, ptrdiff_t x) {
+  const float* w = args.weights;
   typename Number::Sum acc[N][M];
   FSRCNN_UNROLL
   for (int n = 0; n < N; ++n) {
     FSRCNN_UNROLL
-    for (int m = 0; m < M; ++m) acc[n][m] = Number::start(args.bias + first + n);
+    for (int m = 0; m < M; ++m) acc[n][m] = Number::start(args.bias + n);
   }
   // The innermost loop runs along the taps of a row, or, where there is but one, along the channels.
   const bool along_channels = columns == 1;
@@ -45,38 +46,41 @@ void conv2d_tile(const ConvArgs& args, int rows, int columns, const float* w, in
       }
     }
   }
-  // Copies: a store through `dst` may, for all the compiler knows, change what `args` points to.
-  const float* slope = args.slope + first / Number::kChannels * Number::kSlope;
-  float* dst = args.dst_rows[0] + first / Number::kChannels * args.dst_stride + x;
-  const ptrdiff_t dst_stride = args.dst_stride;
+  const float* slope = args.slope;
+  dst += x;
   FSRCNN_UNROLL
-  for (int n = 0; n < N; n += Number::kChannels, dst += dst_stride, slope += Number::kSlope) {
+  for (int n = 0; n < N; n += Number::kChannels, dst += args.dst_stride, slope += Number::kSlope) {
     Number::template finish<M>(acc + n, slope, dst);
   }
 }
 
 /// The last `vectors` (fewer than a full tile, perhaps none) of a row.
 template <typename Number, int N, int M>
-void conv2d_tail(const ConvArgs& args, int rows, int columns, const float* w, int first, ptrdiff_t x,
-                 ptrdiff_t vectors) {
+FSRCNN_INLINE void conv2d_tail(const ConvArgs& args, int rows, int columns, float* dst, ptrdiff_t x,
+                               ptrdiff_t vectors) {
   if constexpr (M > 0) {
-    if (vectors == M) return conv2d_tile<Number, N, M>(args, rows, columns, w, first, x);
-    conv2d_tail<Number, N, M - 1>(args, rows, columns, w, first, x, vectors);
+    if (vectors == M) return conv2d_tile<Number, N, M>(args, rows, columns, dst, x);
+    conv2d_tail<Number, N, M - 1>(args, rows, columns, dst, x, vectors);
   }
 }
 
-/// A block of `size` channels, 1 to N.
-template <typename Number, int N>
-void conv2d_block(const ConvArgs& args, int rows, int columns, const float* w, int first, int size) {
+/// A block of `size` channels, 1 to N. 1x1 has code of its own, without loops over taps: with few channels a tile takes
+/// no longer than these would.
+template <typename Number, int N, bool kPointwise>
+void conv2d_block(const ConvArgs& of, int rows, int columns, float* dst, int size) {
   if (size == N) {
     constexpr int kM = conv2d_vectors(N);
+    // Copies: a store through a row may, for all the compiler knows, change what `of` points to.
+    ConvArgs args = of;
+    const float* const row = of.src_rows[0];
+    if constexpr (kPointwise) args.src_rows = &row, rows = columns = 1;
     ptrdiff_t vectors = (args.width + kLanes - 1) / kLanes;
     ptrdiff_t x = 0;
-    for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<Number, N, kM>(args, rows, columns, w, first, x);
-    return conv2d_tail<Number, N, kM - 1>(args, rows, columns, w, first, x, vectors);
+    for (; vectors >= kM; vectors -= kM, x += kM * kLanes) conv2d_tile<Number, N, kM>(args, rows, columns, dst, x);
+    return conv2d_tail<Number, N, kM - 1>(args, rows, columns, dst, x, vectors);
   }
   if constexpr (N > Number::kChannels) {
-    conv2d_block<Number, N - Number::kChannels>(args, rows, columns, w, first, size);
+    conv2d_block<Number, N - Number::kChannels, kPointwise>(of, rows, columns, dst, size);
   } else {
     __builtin_trap();
   }
@@ -85,12 +89,17 @@ void conv2d_block(const ConvArgs& args, int rows, int columns, const float* w, i
 template <typename Number>
 void conv2d_blocks(const ConvArgs& args, int rows, int columns) {
   constexpr int kMost = kMaxBlock / Number::kChannels;  // planes
-  const float* w = args.weights;
-  for (int block = 0, first = 0; block < block_count(args.oc, kMost); ++block) {
-    const int size = block_size(args.oc, kMost, block) * Number::kChannels;
-    conv2d_block<Number, kMaxBlock>(args, rows, columns, w, first, size);
-    w += static_cast<ptrdiff_t>(args.ic) * rows * columns * size;
-    first += size;
+  const auto block_of =
+      rows == 1 && columns == 1 ? conv2d_block<Number, kMaxBlock, true> : conv2d_block<Number, kMaxBlock, false>;
+  ConvArgs of = args;
+  float* dst = args.dst_rows[0];
+  for (int block = 0; block < block_count(args.oc, kMost); ++block) {
+    const int planes = block_size(args.oc, kMost, block), size = planes * Number::kChannels;
+    block_of(of, rows, columns, dst, size);
+    of.weights += static_cast<ptrdiff_t>(args.ic) * rows * columns * size;
+    of.bias += size;
+    of.slope += planes * Number::kSlope;
+    dst += planes * args.dst_stride;
   }
 }
 
