@@ -6,14 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import compare
 import fsrcnn_rt
 from fsrcnn_rt import Model, Upscaler
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
 from networks import SCALES, shipped
-from ours import Size, fma_peak, gflops, label, prepare
+from ours import Precision, Samples, Size, fma_peak, gflops, label, prepare
 from report import Row, Table
 from runtimes import RUNTIMES
 from timing import alternate, ratios, spread
@@ -32,15 +32,18 @@ class Options:
     threads: tuple[int, ...]  # ascending
     isa: str
     seconds: float  # per call that is timed
+    precisions: tuple[Precision, ...] = get_args(Precision)  # ours
     runtimes: tuple[str, ...] = tuple(RUNTIMES)
 
 
 def peers(options: Options) -> Table:
-    """Every peer in float32."""
+    """Every peer in float32, and in reduced precision where it has one."""
     table = Table(
         f"Against other runtimes, {label(options.size)} x{options.scale}",
-        "float32 luma, one picture a call, the same weights (zeros outside the picture), the same number of "
-        'threads, in every form an expert would export. "sub-pixel": the transposed convolution rewritten as '
+        "Luma that comes and goes as float32, one picture a call, the same weights (zeros outside the "
+        "picture), the same number of threads. What is computed in, the table calls precision; what is not "
+        "float32 loses PSNR, on Set5 against ours in float32 (int8 is calibrated on these pictures). Every "
+        'form is tried that an expert would export. "sub-pixel": the transposed convolution rewritten as '
         'a convolution and a pixel shuffle. "split": convolutions cut where only parts of them are read, so '
         'that nothing is sliced. "strided": SRCNN\'s '
         "last convolution to one channel as one of stride 4 to 16 channels and a pixel shuffle. The bicubic "
@@ -50,20 +53,22 @@ def peers(options: Options) -> Table:
         "rounds, least / least that of the best rounds.",
     )
     for threads, runtime in product(options.threads, options.runtimes):
-        _compare(table, options, runtime, threads, options.models, (options.isa,))
+        _compare(table, options, runtime, threads, options.models, (options.isa,), options.precisions)
     table.note += _fastest(table.rows, options.threads)
     return table
 
 
 def _fastest(rows: list[Row], threads: tuple[int, ...]) -> str:
-    """Say which peer comes nearest to ours."""
+    """Say which peer of every precision comes nearest to ours."""
     sentences = ""
-    for model, count in product(dict.fromkeys(row["model"] for row in rows), threads):
-        those = [row for row in rows if (row["model"], row["threads"]) == (model, count)]
+    kinds = dict.fromkeys((row["model"], row["our precision"], row["precision"]) for row in rows)
+    for (model, ours, theirs), count in product(kinds, threads):
+        keys = {"model": model, "our precision": ours, "precision": theirs, "threads": count}
+        those = [row for row in rows if keys.items() <= row.items()]
         if those:
             least = min(those, key=lambda row: float(row["its ms / ours"]))
-            sentences += f" {model}, threads {count}: fastest peer {least['runtime']}, {least['graph']}, "
-            sentences += f"{least['its ms / ours']:.2f} times as long as ours."
+            sentences += f" {model}, threads {count}: fastest peer in {theirs} {least['runtime']}, "
+            sentences += f"{least['graph']}, {least['its ms / ours']:.2f} times as long as ours in {ours}."
     return sentences
 
 
@@ -76,7 +81,7 @@ def opencv(options: Options) -> Table:
     )
     isas = tuple(dict.fromkeys(["baseline", options.isa]))
     for threads, runtime in product(options.threads, ("opencv", "opencv classic")):
-        _compare(table, options, runtime, threads, ("fsrcnn-s",), isas)
+        _compare(table, options, runtime, threads, ("fsrcnn-s",), isas, ("float32",))
     return table
 
 
@@ -92,6 +97,43 @@ def isas(options: Options) -> Table:
             time = spread(times).median
             table.rows.append(_who(model, options.size, options.scale, threads, isa) | {"ms": 1e3 * time})
             table.rows[-1] |= _rates(model, options.scale, options.size, time, isa, threads)
+    return table
+
+
+def precisions(options: Options) -> Table:
+    """Fixed point beside float32, with every kernel set."""
+    table = Table(
+        "Precisions",
+        f"Whole calls, x{options.scale}: the same picture by float32 and by int16, which take turns; how "
+        "many times as fast int16 is, the median of all rounds and its quartiles.",
+    )
+    cases: tuple[tuple[Size, Samples], ...] = ((options.size, "luma uint8"), ((640, 360), "RGB uint8"))
+    sets = [isa for isa in fsrcnn_rt.available_isas() if isa != "reference"]
+    for name, (size, samples), isa, count in product(options.models, cases, sets, options.threads):
+        model = shipped(name)
+        if not model.architecture.is_chain:
+            table.skipped.append(f"{name}: has no fixed point")
+            continue
+        floats, fixed = alternate(
+            [
+                prepare(
+                    Upscaler(model, threads=count, isa=isa, precision=precision), size, options.scale, samples
+                )
+                for precision in get_args(Precision)
+            ],
+            2 * options.seconds,
+        )
+        ratio = spread(ratios(floats, fixed))
+        table.rows.append(
+            _who(model, size, options.scale, count, isa)
+            | {
+                "samples": samples,
+                "float32 ms": 1e3 * spread(floats).median,
+                "int16 ms": 1e3 * spread(fixed).median,
+                "times as fast": ratio.median,
+                "quartiles": f"{ratio.low:.2f} - {ratio.high:.2f}",
+            }
+        )
     return table
 
 
@@ -177,6 +219,7 @@ def rgb(options: Options) -> Table:
         extra = spread([1e9 * (b - a) / pixels for a, b in zip(luma, colour, strict=True)])
         table.rows.append(
             _who(model, size, scale, count, options.isa)
+            | _of_8_bits(upscaler)
             | {
                 "luma ms": 1e3 * spread(luma).median,
                 "RGB ms": 1e3 * spread(colour).median,
@@ -206,17 +249,17 @@ def finish(options: Options) -> Table:
     count = options.threads[-1]
     for name in options.models:
         model = shipped(name)
-        calls = [
-            prepare(
-                Upscaler(model, threads=count, isa=options.isa, **(plain | change)), size, scale, "RGB uint8"
-            )
+        upscalers = [
+            Upscaler(model, threads=count, isa=options.isa, **(plain | change))
             for change in ({}, *changes.values())
         ]
+        calls = [prepare(upscaler, size, scale, "RGB uint8") for upscaler in upscalers]
         without, *others = alternate(calls, options.seconds * len(calls))
         for change, times in zip(changes, others, strict=True):
             ratio = spread(ratios(times, without))
             table.rows.append(
                 _who(model, size, scale, count, options.isa)
+                | _of_8_bits(upscalers[0])
                 | {"with": change, "ms": 1e3 * spread(times).median, "times as long": ratio.median}
                 | {"quartiles": f"{ratio.low:.3f} - {ratio.high:.3f}"}
             )
@@ -228,13 +271,16 @@ def frames(options: Options) -> Table:
     table = Table("Frames", f"RGB uint8, end to end; real time is {REAL_TIME_FPS:g} frames per second.")
     count = options.threads[-1]
     cases: tuple[tuple[Size, int], ...] = (((640, 360), 3), ((1280, 720), 2), ((1920, 1080), 2))
-    for name, (size, scale) in product(options.models, cases):
+    for name, (size, scale), precision in product(options.models, cases, get_args(Precision)):
         model = shipped(name)
-        upscaler = Upscaler(model, threads=count, isa=options.isa)
+        if precision == "int16" and not model.architecture.is_chain:
+            continue
+        upscaler = Upscaler(model, threads=count, isa=options.isa, precision=precision)
         (times,) = alternate([prepare(upscaler, size, scale, "RGB uint8")], options.seconds)
         time = spread(times)
         table.rows.append(
             _who(model, size, scale, count, options.isa)
+            | _of_8_bits(upscaler)
             | {
                 "output": label((scale * size[0], scale * size[1])),
                 "ms": 1e3 * time.median,
@@ -274,6 +320,7 @@ def flight(options: Options) -> Table:
         gain = spread(ratios([count * time for time in one], many))
         table.rows.append(
             _who(model, size, options.scale, count, options.isa)
+            | _of_8_bits(whole)
             | {
                 "one after the other ms": 1e3 * spread(one).median,
                 "in flight ms": 1e3 * spread(many).median / count,
@@ -327,6 +374,7 @@ EXPERIMENTS: dict[str, Callable[[Options], Table]] = {
     "peers": peers,
     "opencv": opencv,
     "isas": isas,
+    "precisions": precisions,
     "threads": threads,
     "sizes": sizes,
     "rgb": rgb,
@@ -346,8 +394,11 @@ def _compare(
     threads: int,
     models: tuple[str, ...],
     isas: tuple[str, ...],
+    precisions: tuple[Precision, ...],
 ) -> None:
-    job = compare.Job(runtime, models, options.size, options.scale, threads, isas, options.seconds)
+    job = compare.Job(
+        runtime, models, options.size, options.scale, threads, isas, precisions, options.seconds
+    )
     outcome = compare.run(job)
     table.rows += outcome.rows
     table.skipped += [reason for reason in outcome.skipped if reason not in table.skipped]
@@ -355,6 +406,10 @@ def _compare(
 
 def _who(model: Model, size: Size, scale: int | str, threads: int, isa: str) -> Row:
     return {"model": model.name, "input": label(size), "scale": scale, "threads": threads, "isa": isa}
+
+
+def _of_8_bits(upscaler: Upscaler) -> Row:
+    return {"precision": upscaler.precision_for("uint8")}
 
 
 def _rates(model: Model, scale: int, size: Size, time: float, isa: str, threads: int) -> Row:

@@ -12,6 +12,7 @@ from fsrcnn_rt import Model, Upscaler, _core
 
 Size: TypeAlias = tuple[int, int]  # width and height of the input
 Samples = Literal["luma float32", "luma uint8", "RGB uint8"]
+Precision = Literal["float32", "int16"]
 
 
 def picture(size: Size, samples: Samples) -> npt.NDArray[Any]:

@@ -21,6 +21,7 @@ from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from machine import Others, describe, versions
 from networks import NETWORKS, SCALES
 from ours import label, picture_size
+from photographs import default_images
 from report import Table, as_json, as_markdown
 from runtimes import RUNTIMES
 
@@ -119,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--images",
         type=Path,
-        default=plot.default_images(),
+        default=default_images(),
         metavar="FOLDER",
         help="pictures to measure PSNR on (default: Set14 in FSRCNN_RT_DATA or ./data)",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -51,11 +50,6 @@ def measure_psnr(models: tuple[str, ...], scale: int, folder: Path) -> dict[str,
     upscalers = {model.name: Upscaler(model).upscale for model in map(shipped, models)}
     results = evaluate({scale: upscalers}, list_images(folder))
     return {name: mean([r.figures for r in results if r.method == name]).psnr for name in upscalers}
-
-
-def default_images() -> Path:
-    """Name the paper's test set, where it is expected."""
-    return Path(os.environ.get("FSRCNN_RT_DATA", "data")) / "Set14"
 
 
 def scatter(points: Sequence[Point], title: str, axis: str, legend: Sequence[Entry] = ()) -> bytes:
@@ -113,18 +107,21 @@ def draw_peers(rows: list[Row], case: str, psnr: Mapping[str, float], test_set: 
     points = [
         Point(
             float(row["its ms"]),
-            psnr[str(row["model"])],
+            psnr[str(row["model"])] - float(row.get("its dB lost") or 0),
             colours[str(row["runtime"])],
             _SHAPE_OF[str(row["graph"])],
         )
         for row in rows
     ]
-    for model, level in psnr.items():
-        ours = [float(row["our ms"]) for row in rows if row["model"] == model and "our ms" in row]
-        if ours:
-            points.append(Point(median(ours), level, "good", "star", model))
+    points = list(dict.fromkeys(points))  # a row for each precision of ours
+    ours = dict.fromkeys((str(row["model"]), str(row["our precision"])) for row in rows)
+    for model, precision in ours:
+        those = [row for row in rows if (row["model"], row["our precision"]) == (model, precision)]
+        time = median(float(row["our ms"]) for row in those)
+        level = psnr[model] - float(those[0].get("our dB lost") or 0)
+        points.append(Point(time, level, "good", "star", f"{model}, {precision}"))
     legend = [Entry("good", "star", "fsrcnn-rt")]
     legend += [Entry(colour, "circle", name) for name, colour in colours.items()]
     legend += [Entry("text", _SHAPE_OF[form], form) for form in forms]
     title = f"PSNR in dB, {test_set} {case.split()[-1]}, over time"
-    return scatter(points, title, f"ms a frame, {case} luma, float32, {threads} threads, {machine}", legend)
+    return scatter(points, title, f"ms a frame, {case} luma, {threads} threads, {machine}", legend)

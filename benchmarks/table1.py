@@ -23,7 +23,8 @@ from fsrcnn_rt.files import atomic_write
 from machine import Others, describe, versions
 from networks import NETWORKS, SCALES, random_model, shipped_name
 from ours import Size, label, picture_size, prepare
-from plot import Point, default_images, scatter
+from photographs import default_images
+from plot import Point, scatter
 from report import Row, Table, as_markdown
 from timing import alternate, ratios, spread
 
@@ -208,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--images",
         type=Path,
-        default=default_images().with_name("Set5"),
+        default=default_images("Set5"),
         metavar="FOLDER",
         help="pictures of the PSNR (default: Set5 in FSRCNN_RT_DATA or ./data)",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import fsrcnn_rt
 import pytest
@@ -16,7 +16,7 @@ from fsrcnn_rt import Upscaler
 from fsrcnn_rt.engine.runtime import usable_cpus
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS
 from networks import SCALES, shipped
-from ours import Samples, Size, gflops, label, prepare
+from ours import Precision, Samples, Size, gflops, label, prepare
 
 Peak = Callable[[str, int], float | None]
 
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.benchmark(max_time=0.4, min_rounds=3, warmup=False)
 
 
 @cache
-def upscaler_of(model: str, threads: int, isa: str) -> Upscaler:
-    return Upscaler(shipped(model), threads=threads, isa=isa)
+def upscaler_of(model: str, threads: int, isa: str, precision: Precision) -> Upscaler:
+    return Upscaler(shipped(model), threads=threads, isa=isa, precision=precision)
 
 
 def measure(
@@ -62,6 +62,7 @@ def measure(
         "scale": scales if isinstance(scales, int) else list(scales),
         "threads": upscaler.threads,
         "isa": upscaler.isa,
+        "precision": upscaler.precision,
         "channels": samples,
         "megapixels_per_second": size[0] * size[1] / time / 1e6,
         "direct_gflops": rate,
@@ -73,12 +74,23 @@ def measure(
 
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize(("size", "scale"), CASES, ids=[f"{label(size)}-x{scale}" for size, scale in CASES])
-@pytest.mark.parametrize("samples", ["luma float32", "RGB uint8"])
+@pytest.mark.parametrize(
+    ("samples", "precision"),
+    [("luma float32", "float32"), ("RGB uint8", "float32"), ("RGB uint8", "int16")],
+    ids=str,
+)
 @pytest.mark.parametrize("model", MODELS)
 def test_one_scale(
-    benchmark: Any, peak_of: Peak, model: str, samples: Samples, size: Size, scale: int, threads: int
+    benchmark: Any,
+    peak_of: Peak,
+    model: str,
+    samples: Samples,
+    precision: Precision,
+    size: Size,
+    scale: int,
+    threads: int,
 ) -> None:
-    upscaler = upscaler_of(model, threads, BEST)
+    upscaler = upscaler_of(model, threads, BEST, precision)
     benchmark.group = f"{model}, {samples}, x{scale}, threads {threads}"
     call = prepare(upscaler, size, scale, samples)
     measure(benchmark, peak_of, upscaler, size, scale, call, samples=samples)
@@ -88,7 +100,7 @@ def test_one_scale(
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("model", MODELS)
 def test_three_scales(benchmark: Any, peak_of: Peak, model: str, threads: int, how: str) -> None:
-    upscaler, size = upscaler_of(model, threads, BEST), (240, 240)
+    upscaler, size = upscaler_of(model, threads, BEST, "float32"), (240, 240)
     benchmark.group = f"{model}, x2 and x3 and x4, threads {threads}"
     if how == "one pass":
         call = prepare(upscaler, size, SCALES)
@@ -101,10 +113,14 @@ def test_three_scales(benchmark: Any, peak_of: Peak, model: str, threads: int, h
     measure(benchmark, peak_of, upscaler, size, SCALES, call)
 
 
+@pytest.mark.parametrize("precision", get_args(Precision))
 @pytest.mark.parametrize("isa", fsrcnn_rt.available_isas())
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("model", MODELS)
-def test_kernel_sets(benchmark: Any, peak_of: Peak, model: str, threads: int, isa: str) -> None:
-    upscaler, size, scale = upscaler_of(model, threads, isa), (240, 240), 3
+def test_kernel_sets(
+    benchmark: Any, peak_of: Peak, model: str, threads: int, isa: str, precision: Precision
+) -> None:
+    upscaler, size, scale = upscaler_of(model, threads, isa, precision), (240, 240), 3
     benchmark.group = f"{model}, kernel sets, threads {threads}"
-    measure(benchmark, peak_of, upscaler, size, scale, prepare(upscaler, size, scale))
+    call = prepare(upscaler, size, scale, "luma uint8")
+    measure(benchmark, peak_of, upscaler, size, scale, call, samples="luma uint8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,9 @@ def test_the_command_measures_every_form(name: str, tmp_path: Path):
     options = ["--size", "12x12", "--seconds", "0.001", "--threads", threads, "--markdown", str(file)]
     assert peers.main(["peers", "--runtime", "onnxruntime", "--model", name, *options]) == 0
     text = file.read_text()
-    measured = re.findall(r"^\| [^|]+ \| onnxruntime \| ([^|]+) \|", text, re.M)
-    assert measured == list(forms(alone(random_model(NETWORKS[name], name))))
-    assert "fastest peer onnxruntime" in text
+    measured = re.findall(r"^\| [^|]+ \| onnxruntime \| ([^|]+) \|.*\| (float32|int16) \|", text, re.M)
+    ours = ("float32", "int16") if NETWORKS[name].is_chain else ("float32",)
+    assert measured == list(product(forms(alone(random_model(NETWORKS[name], name))), ours))
+    for precision in ours:
+        assert re.search(f"fastest peer in float32 onnxruntime, .* as ours in {precision}", text)
     assert not [line for line in text.splitlines() if "Not measured: onnxruntime" in line]

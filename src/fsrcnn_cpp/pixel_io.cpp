@@ -6,7 +6,7 @@ namespace fsrcnn {
 
 void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
   if (!image_.has_colour()) return;
-  for (float*& row : rgb_) row = arena.take(width);
+  for (float*& row : rgb_) row = arena.take(width + kMaxLanes);
 }
 
 void RowSource::load_channel(int channel, std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const {

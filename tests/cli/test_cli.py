@@ -407,11 +407,14 @@ def test_bench(model_file, capsys):
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
-    assert lines[2].split()[:4] == ["random", "1", "16x8", "48x24"]
+    assert lines[2].split()[:5] == ["random", "int16", "1", "16x8", "48x24"]
     assert cli.main([*arguments, "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["model"], report["input_size"], report["threads"]) == ("random", [16, 8], 1)
     assert report["fma_peak"] > 0
+    assert report["precision"] == "int16"
+    assert cli.main([*arguments, "--precision", "float32"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[1] == "float32"
     assert cli.main([*arguments, "--threads", "0"]) == 2
     assert capsys.readouterr().err == "fsrcnn-rt: bench: threads=0 is not between 1 and 1024\n"
 

@@ -81,6 +81,7 @@ def test_bash_options(bash):
         "--scale",
         "--model",
         "-j",
+        "--precision",
         "--threads",
         "--isa",
         "-v",

@@ -84,6 +84,22 @@ def test_means_of_folders_scales_and_models(one, two, model, model_file, only_x2
     assert out[-1].endswith("threads 1")
 
 
+@pytest.mark.parametrize(
+    ("asked", "precision"), [([], "float32"), (["--precision", "int16"], "int16")], ids=["default", "int16"]
+)
+def test_small_pictures_are_floats_unless_it_is_asked(one, model, model_file, run, asked, precision):
+    code, out, _ = run(one, "-m", model_file, "--json", *asked)
+    assert code == 0
+    told = json.loads("\n".join(out))
+    assert told["precision"] == precision
+    (measured,) = [mean["psnr"] for mean in told["means"] if mean["method"] == "random"]
+    means = {
+        name: expected(one, 3, Upscaler(model, precision=name).upscale).psnr for name in ("float32", "int16")
+    }
+    assert means["float32"] != means["int16"]
+    assert measured == means[precision]
+
+
 def test_verbose_tells_every_picture(one, model_file, run):
     code, out, _ = run(one, "-s", "2", "-m", model_file, "-v")
     assert code == 0
@@ -99,7 +115,7 @@ def test_markdown_and_json_say_what_the_terminal_says(one, two, model_file, run,
     arguments = [one, two, "-s", "2,4", "-m", model_file, "-o", markdown, "-o", file]
     assert run(*arguments)[0] == 0
     told = json.loads(file.read_text())
-    assert told.keys() == {"version", "isa", "threads", "seconds", "means", "pictures"}
+    assert told.keys() == {"version", "isa", "precision", "threads", "seconds", "means", "pictures"}
     means = {(m["folder"], m["scale"], m["method"]): m for m in told["means"]}
     assert len(means) == 8
     assert len(told["pictures"]) == 12

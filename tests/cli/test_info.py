@@ -18,7 +18,8 @@ def test_info(capsys, monkeypatch):
     assert f"fsrcnn-rt {fsrcnn_rt.__version__}\n" in output
     assert ", ".join(fsrcnn_rt.available_isas()) in output
     assert "fsrcnn: FSRCNN(56, 12, 4), x2, x3, x4" in output
-    assert "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4" in output
+    assert "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4; int16 for 8 bits, else float32" in output
+    assert "srcnn: SRCNN 9-5-5 (64-32), x2, x3, x4; float32" in output
     monkeypatch.setenv("FSRCNN_RT_THREADS", "none")
     assert cli.main(["info"]) == 2
     assert capsys.readouterr().err == "fsrcnn-rt: info: FSRCNN_RT_THREADS='none' is not an integer\n"
@@ -33,6 +34,7 @@ def test_info_of_models(capsys, folder, model_file):
         "fsrcnn-s: FSRCNN(32, 5, 1), x2, x3, x4",
         "weights     9,121 of 4 convolutions and 3 heads",
     ]
+    assert "precision   int16 for 8 bits, else float32" in shipped.splitlines()
     assert "trained on " in shipped
     assert other.splitlines() == [
         "größer: IDN(64, 4 blocks), x3",
@@ -40,6 +42,7 @@ def test_info_of_models(capsys, folder, model_file):
         "operations  x3 551,040 multiplications for each input pixel",
         "reads       the picture, luma, 29 pixels around; gives what is added to the bicubic picture",
         "padding     zeros",
+        "precision   float32",
         "provenance  unknown",
     ]
 
@@ -62,6 +65,7 @@ def test_info_as_json(capsys, folder, model_file):
         "weights": weights + 2 * head,
         "operations": {"x2": 4 * (weights + head), "x4": 16 * (weights + head)},
         "reach": 5,
+        "precision": "float32",
         "padding": "replicate",
         "planes": 3,
         "colour": "rgb",
@@ -69,7 +73,7 @@ def test_info_as_json(capsys, folder, model_file):
         "plus_bicubic": False,
         "provenance": made,
     }
-    assert (told[1]["name"], told[1]["shape"]) == ("random", "FSRCNN(8, 3, 1)")
+    assert [told[1][key] for key in ("name", "shape", "precision")] == ["random", "FSRCNN(8, 3, 1)", "int16"]
     assert cli.main(["info", "srcnn.safetensors"]) == 0
     assert "provenance  unknown" in capsys.readouterr().out
     assert cli.main(["info", "--json"]) == 0

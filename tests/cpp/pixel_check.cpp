@@ -167,7 +167,9 @@ bool check_store(const KernelTable& table, SampleType type) {
     }
   }
   for (int phases = 1; phases <= kMaxStride; ++phases) {
-    for (int channels = 1; channels <= 4; ++channels) check(130, phases, channels, Layout::interleaved);
+    for (int channels = 1; channels <= 4; ++channels) {
+      for (const std::ptrdiff_t width : {1, 5, 16, 33, 130}) check(width, phases, channels, Layout::interleaved);
+    }
     for (const Layout layout : kLayouts) check(240, phases, 3, layout);
   }
   // What was loaded from a code is stored as that code.

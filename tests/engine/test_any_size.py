@@ -32,6 +32,12 @@ def upscaler(model):
     return Upscaler(model, threads=2)
 
 
+@pytest.fixture(scope="module")
+def floats(model):
+    """What the oracle computes with."""
+    return Upscaler(model, threads=2, precision="float32")
+
+
 # ---- numbers ---------------------------------------------------------------------------------------------
 
 
@@ -50,13 +56,13 @@ def test_luma_against_oracle(net, model, isa, shape, factors):
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-def test_samples_against_oracle(net, upscaler, dtype, channels):
+def test_samples_against_oracle(net, floats, dtype, channels):
     """Rounded once, at the end, and never to 8 bits on the way."""
     rng = np.random.default_rng(channels)
     image = (rng.uniform(0.3, 0.7, (9, 14, channels)) * oracle.full_scale(dtype)).astype(dtype)
     for factors in FACTORS:
         size = target(image.shape[:2], factors)
-        result = upscaler.upscale(image, size=size)
+        result = floats.upscale(image, size=size)
         assert result.dtype == image.dtype
         full = oracle.full_scale(dtype)
         want = samples_oracle(net, image.astype(float) / full, size) * full
@@ -98,7 +104,7 @@ def test_scales_of_the_network_keep_their_bits(upscaler, scale, channels):
         from fsrcnn_rt.model.network import BICUBIC_REACH
 
         src = extend_colour(image, upscaler.model.reach + BICUBIC_REACH)
-    upscaler._engine.network.run(src, {scale: want}, 1)
+    upscaler._engine.network_for(image.dtype).run(src, {scale: want}, 1)
     for given in ({"scale": scale}, {"scale": float(scale)}, {"size": (13 * scale, 10 * scale)}):
         assert_array_equal(upscaler.upscale(image, **given), want)
     assert_array_equal(upscaler.upscale(image, scale - 0.001), want)  # the same size
@@ -111,7 +117,7 @@ def test_threads_and_strips_change_no_bit(model, isa, dtype):
     for factors in ((1.5, 1.5), (5, 5), (1, 3.3)):
         size = target((37, 51), factors)
         want = Upscaler(model, threads=1, isa=isa).upscale(image, size=size)
-        network = Upscaler(model, isa=isa)._engine.network
+        network = Upscaler(model, isa=isa)._engine.network_for(image.dtype)
         for threads in (2, 5):
             assert_array_equal(Upscaler(model, threads=threads, isa=isa).upscale(image, size=size), want)
             for strip_width in (4, 40):
@@ -123,8 +129,9 @@ def test_threads_and_strips_change_no_bit(model, isa, dtype):
 
 def test_constant_planes_stay_constant(upscaler, isa):
     """To the bit for integers; of floats within a rounding, as the weights are floats themselves."""
-    network = Upscaler(upscaler.model, isa=isa)._engine.network
+    engine = Upscaler(upscaler.model, isa=isa)._engine
     for dtype, value in (("uint8", 0), ("uint8", 255), ("uint16", 65535), ("uint16", 12345), ("float32", 1)):
+        network = engine.network_for(np.dtype(dtype))
         plane = np.full((7, 5), value, dtype)
         for width, height in ((8, 11), (80, 112), (5, 8)):
             result = np.zeros((height, width), dtype)
@@ -170,8 +177,8 @@ def test_chroma_and_alpha_do_not_move(factors):
 
 def test_the_filter_does_not_alias(upscaler):
     """A sum of every row and column is kept when the plane is made smaller: no pixel is passed over."""
-    network = upscaler._engine.network
     image = np.zeros((20, 20), np.float32)
+    network = upscaler._engine.network_for(image.dtype)
     image[7, 11] = 1
     large = np.empty((80, 80), np.float32)
     network.run(image, {4: large}, 1)
@@ -326,8 +333,8 @@ def test_refusals(upscaler, arguments, error, message):
 
 
 def test_the_core_trusts_nobody(upscaler):
-    network = upscaler._engine.network
     plane, good = np.zeros((8, 8), np.uint8), np.zeros((12, 12), np.uint8)
+    network = upscaler._engine.network_for(plane.dtype)
     network.resize(plane, good, [2], 1)
     for scales, dst, message in (
         ([], good, "0 scales"),
@@ -353,11 +360,11 @@ SITINGS = {"left": (0, 0.5), "center": (0.5, 0.5), "topleft": (0, 0)}
 @pytest.mark.parametrize("location", SITINGS)
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2), (4, 1)])
 @pytest.mark.parametrize(("bits", "size"), [(8, (33, 20)), (10, (48, 27)), (16, (21, 40)), (12, (105, 65))])
-def test_planes_against_oracle(upscaler, net, bits, size, subsampling, location):
+def test_planes_against_oracle(floats, net, bits, size, subsampling, location):
     """Chroma keeps its place on luma, whatever is rounded up."""
     planes = yuv(np.random.default_rng(bits), 21, 13, bits, subsampling)
     layout = {"bits": bits, "subsampling": subsampling, "chroma_location": location}
-    result = upscaler.upscale_planes(planes, size=size, **layout)
+    result = floats.upscale_planes(planes, size=size, **layout)
     full, top = 255 * 2 ** (bits - 8), 2**bits - 1
     luma = luma_oracle(net, planes[0] / full, size) * full
     assert np.abs(np.clip(luma, 0, top) - result[0]).max() <= 0.5 + 1e-5 * full
@@ -375,9 +382,10 @@ def test_planes_of_a_scale_of_the_network_keep_their_bits(upscaler):
     for scale in (2, 3, 4):
         want = [np.empty((11 * scale, 15 * scale), np.uint8)]
         want += [np.empty((-(-11 * scale // 2), -(-15 * scale // 2)), np.uint8) for _ in range(2)]
-        upscaler._engine.network.run(planes[0], {scale: want[0]}, 1)
+        network = upscaler._engine.network_for(np.dtype(np.uint8))
+        network.run(planes[0], {scale: want[0]}, 1)
         for plane, result in zip(planes[1:], want[1:], strict=True):
-            upscaler._engine.network.bicubic(plane, result, scale, 1, siting=(0.25, 0.5))
+            network.bicubic(plane, result, scale, 1, siting=(0.25, 0.5))
         for given in ({"scale": scale}, {"size": (15 * scale, 11 * scale)}):
             for a, b in zip(upscaler.upscale_planes(planes, **given), want, strict=True):
                 assert_array_equal(a, b)

@@ -248,7 +248,7 @@ def test_refusals(call, options, error, message):
 
 
 def test_the_core_refuses_a_strength(model, plane):
-    network = Upscaler(model)._engine.network
+    network = Upscaler(model)._engine.network_for(plane.dtype)
     for strength in (-1, 1.51, np.nan):
         with pytest.raises(ValueError, match="strength="):
             network.run(plane, {2: np.empty((38, 52), np.float32)}, 1, strength=strength)

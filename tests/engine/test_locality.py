@@ -109,6 +109,6 @@ def test_strips_of_shipped_models_leave_no_seam(isa, name, channels):
     image = np.random.default_rng(1).random((45, width, *channels), np.float32)
     results = upscaler.upscale(image, (2, 3, 4))
     whole = {scale: np.empty_like(result) for scale, result in results.items()}
-    upscaler._engine.network.run(image, whole, 1, strip_width=width)
+    upscaler._engine.network_for(image.dtype).run(image, whole, 1, strip_width=width)
     for scale, result in results.items():
         np.testing.assert_array_equal(result, whole[scale])

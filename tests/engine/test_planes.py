@@ -54,10 +54,11 @@ def read_only(shape):
 @pytest.mark.parametrize("location", SITINGS)
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2), (4, 1)])
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_frame_against_oracle(upscaler, net, bits, subsampling, location):
+def test_frame_against_oracle(model, net, bits, subsampling, location):
     rng = np.random.default_rng(bits)
     height, width, scale = 13, 21, 2 + bits % 3
     planes = frame(rng, height, width, bits, subsampling)
+    upscaler = Upscaler(model, threads=2, precision="float32")  # as the oracle
     result = upscaler.upscale_planes(
         planes, scale, bits=bits, subsampling=subsampling, chroma_location=location
     )
@@ -136,12 +137,13 @@ def test_refusals(upscaler, change, error, words):
 
 def test_the_core_takes_no_odd_addresses(upscaler):
     plane, odd_plane = np.zeros((6, 8), np.uint16), odd((12, 16))
+    network = upscaler._engine.network_for(plane.dtype)
     for call in (
-        lambda: upscaler._engine.network.run(plane, {2: odd_plane}, 1),
-        lambda: upscaler._engine.network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
-        lambda: upscaler._engine.network.resize(plane, odd_plane, [2], 1),
-        lambda: upscaler._engine.network.bicubic(plane, odd_plane, 2, 1),
-        lambda: upscaler._engine.network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
+        lambda: network.run(plane, {2: odd_plane}, 1),
+        lambda: network.run(odd((6, 8)), {2: np.zeros((12, 16), np.uint16)}, 1),
+        lambda: network.resize(plane, odd_plane, [2], 1),
+        lambda: network.bicubic(plane, odd_plane, 2, 1),
+        lambda: network.bicubic_resize(plane, odd_plane, (8, 6), (16, 12), 1),
     ):
         with pytest.raises(ValueError, match="is not aligned for its dtype"):
             call()

@@ -13,15 +13,28 @@ from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS, FpsReport, draw
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def report(fps, model="fsrcnn", threads=1, size=(240, 240)):
-    return FpsReport(fps, 1e3 / fps, fps >= REAL_TIME_FPS, 1.0, 5, "avx2", threads, model, size, 3, "luma")
+def report(fps, model="fsrcnn", threads=1, size=(240, 240), precision="int16"):
+    return FpsReport(
+        fps=fps,
+        median_ms=1e3 / fps,
+        real_time=fps >= REAL_TIME_FPS,
+        gflops=1.0,
+        calls=5,
+        isa="avx2",
+        precision=precision,
+        threads=threads,
+        model=model,
+        input_size=size,
+        scale=3,
+        channels="luma",
+    )
 
 
 REPORTS = [
     report(99.96),
     report(23.4, size=(640, 360)),
     report(8.25, threads=2, size=(1920, 1080)),
-    report(1234.5, model='a & <b> "c"', size=(16, 8)),
+    report(1234.5, model='a & <b> "c"', size=(16, 8), precision="float32"),
 ]
 
 
@@ -45,9 +58,9 @@ def test_well_formed_with_every_figure():
         "16×8 → 48×24",
     ]
     assert [text for text in written if "thread" in text] == [
-        "fsrcnn, 1 thread",
-        "fsrcnn, 2 threads",
-        'a & <b> "c", 1 thread',
+        "fsrcnn, int16, 1 thread",
+        "fsrcnn, int16, 2 threads",
+        'a & <b> "c", float32, 1 thread',
     ]
     assert "Frames per second, ×3, luma, uint8, avx2" in written
     assert "real time: 24 fps" in written
@@ -135,9 +148,10 @@ def test_the_drawing_has_the_figures_of_the_table(run, folder):
     code, out, err = run("--plot", "bench.svg")
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines()[2:]]
-    assert [row[2] for row in rows] == ["16x8", "20x10"]
+    assert [row[1] for row in rows] == ["int16", "int16"]
+    assert [row[3] for row in rows] == ["16x8", "20x10"]
     written = texts(ElementTree.fromstring((folder / "bench.svg").read_bytes()))
-    assert [text for text in written if re.fullmatch(r"\d+\.\d", text)] == [row[5] for row in rows]
+    assert [text for text in written if re.fullmatch(r"\d+\.\d", text)] == [row[6] for row in rows]
     assert [path.name for path in folder.iterdir()] == ["bench.svg"]
 
 

@@ -136,13 +136,14 @@ def add_engine_options(
     content: str | None = "auto",
     denoise: int | str | None = "auto",
     when: str = "",
+    precision: str = "auto, int16 for 8 bits",
     threads: str = "threads (default: the CPUs that this process may use)",
 ) -> None:
     """Add the options that say which model runs and how, all that :func:`engine_of` reads.
 
     ``but``: names of those that the command has in another way, or has no use for. ``content`` and
-    ``denoise``: the defaults; where they are None, ``when`` says when they are auto. ``threads``: what they
-    are.
+    ``denoise``: the defaults; where they are None, ``when`` says when they are auto. ``precision``: what auto
+    does here. ``threads``: what they are.
     """
     strength = f"0 to {MAX_STRENGTH}: bicubic plus so much of what the network adds (default: 1)"
     by_pixels = f"auto, by the pixels{when}" if content in ("auto", None) else content
@@ -174,9 +175,8 @@ def add_engine_options(
         },
         "precision": {
             "choices": get_args(Precision),
-            "default": "float32",
-            "help": "what the network computes with: int16 is the same to the bit on every processor, "
-            "auto takes it for 8 bits (default: float32)",
+            "default": "auto",
+            "help": f"what the network computes with (default: {precision})",
         },
         "threads": {"type": int, "metavar": "N", "help": threads},
         "isa": {

@@ -91,18 +91,17 @@ def _measure(options: argparse.Namespace) -> Iterator[tuple[FpsReport, float]]:
 
 def _header(report: FpsReport) -> str:
     return (
-        f"x{report.scale}, {report.channels}, uint8, isa {report.isa}, {report.precision}; "
-        f"real time is {REAL_TIME_FPS:g} fps; "
-        "GFLOP/s counts the network by its definition; peak is the best multiply-add loop of this run\n"
-        f"{'model':<10} {'threads':>7} {'input':>9} {'output':>9} {'ms':>9} {'fps':>8} {'':9} "
-        f"{'GFLOP/s':>8} {'peak':>8} {'ratio':>6}"
+        f"x{report.scale}, {report.channels}, uint8, isa {report.isa}; real time is {REAL_TIME_FPS:g} fps; "
+        "GFLOP/s counts the network by its definition; peak is the best float32 multiply-add loop of this "
+        f"run\n{'model':<10} {'precision':<9} {'threads':>7} {'input':>9} {'output':>9} {'ms':>9} {'fps':>8} "
+        f"{'':9} {'GFLOP/s':>8} {'peak':>8} {'ratio':>6}"
     )
 
 
 def _row(report: FpsReport, peak: float) -> str:
     width, height = report.input_size
     return (
-        f"{report.model:<10} {report.threads:>7} {f'{width}x{height}':>9} "
+        f"{report.model:<10} {report.precision:<9} {report.threads:>7} {f'{width}x{height}':>9} "
         f"{f'{report.scale * width}x{report.scale * height}':>9} {report.median_ms:>9.2f} {report.fps:>8.1f} "
         f"{'real time' if report.real_time else '':9} "
         f"{report.gflops:>8.1f} {peak:>8.1f} {report.gflops / peak:>6.2f}"

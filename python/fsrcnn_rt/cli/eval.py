@@ -118,7 +118,12 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     arguments = (results, options.scales, options.verbose)
 
     def as_json() -> str:
-        machine = {"version": fsrcnn_rt.__version__, "isa": upscaler.isa, "threads": upscaler.threads}
+        machine = {
+            "version": fsrcnn_rt.__version__,
+            "isa": upscaler.isa,
+            "precision": upscaler.precision_for(np.float32),
+            "threads": upscaler.threads,
+        }
         return json.dumps(machine | robustness_table.as_json(results), indent=1)
 
     _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(upscaler)}")
@@ -216,7 +221,9 @@ def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
 
 
 def _machine(upscaler: Upscaler) -> str:
-    return f"fsrcnn-rt {fsrcnn_rt.__version__}, kernels {upscaler.isa}, threads {upscaler.threads}"
+    """Say what it was measured with; small pictures are floats."""
+    kernels = f"kernels {upscaler.isa}, {upscaler.precision_for(np.float32)}, threads {upscaler.threads}"
+    return f"fsrcnn-rt {fsrcnn_rt.__version__}, {kernels}"
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:
@@ -348,6 +355,7 @@ def parser() -> ArgumentParser:
         content=None,
         denoise=None,
         when=", with --suite; else clean photographs'",
+        precision="auto, which is float32, as small pictures stay float",
     )
     add("-v", "--verbose", action="store_true", help="every picture, not the mean alone")
     add("--ifc", action="store_true", help="the information fidelity criterion as well (slow)")

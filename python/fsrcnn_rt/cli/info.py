@@ -46,7 +46,8 @@ def described(model: Model) -> dict[str, Any]:
     """Return what a model is, as JSON has it.
 
     ``operations``: multiply-accumulates for each input pixel, by scale; the bicubic filter is not counted.
-    ``reach``: input pixels on each side of its own that an output pixel depends on.
+    ``reach``: input pixels on each side of its own that an output pixel depends on. ``precision``: what
+    pictures of 8 bits are computed with by default; others with float32.
     """
     from fsrcnn_rt.model.families import described as family_of
 
@@ -60,6 +61,7 @@ def described(model: Model) -> dict[str, Any]:
         "weights": sum(tensor.size for name, tensor in model.tensors.items() if name.endswith(".weight")),
         "operations": {f"x{scale}": model.macs_per_pixel(scale) for scale in model.scales},
         "reach": model.reach,
+        "precision": _precision(model),
         "padding": model.padding,
         "planes": model.planes,
         "colour": model.colour,
@@ -82,9 +84,20 @@ def _lines(model: Model) -> list[str]:
         f"operations  {operations} multiplications for each input pixel",
         f"reads       {reads}, {_COLOURS[model.colour]}, {model.reach} pixels around; gives {gives}",
         f"padding     {model.padding}",
+        f"precision   {_of_8_bits(description['precision'])}",
         f"provenance  {first}",
         *(f"{'':12}{line}" for line in others),
     ]
+
+
+def _precision(model: Model) -> str:
+    from fsrcnn_rt.engine.upscaler import Upscaler
+
+    return Upscaler(model).precision_for("uint8")
+
+
+def _of_8_bits(precision: str) -> str:
+    return precision if precision == "float32" else f"{precision} for 8 bits, else float32"
 
 
 def _scales(model: Model) -> str:
@@ -129,7 +142,7 @@ def _tell_machine(as_json: bool) -> None:
             continue
         details = _provenance(model.provenance)
         if name in (*NETWORKS, *OTHERS):
-            print(f"model     {name}: {model.family}, {_scales(model)}")
+            print(f"model     {name}: {model.family}, {_scales(model)}; {_of_8_bits(_precision(model))}")
             print(*(f"{'':10}{line}" for line in details), sep="\n")
         else:
             print(f"{'':10}{name}: {'; '.join(details)}")

@@ -126,7 +126,8 @@ def compare(proto: onnx.ModelProto, model: Model, scale: int) -> float:
     entry = session.get_inputs()[0]
     image = np.random.default_rng(0).random((23, 30, entry.shape[1]), np.float32)
     theirs = session.run(["upscaled"], {entry.name: image.transpose(2, 0, 1)[None]})[0][0].transpose(1, 2, 0)
-    ours = Upscaler(model, colour="bicubic", guard=False, threads=1).upscale(image, scale)
+    upscaler = Upscaler(model, colour="bicubic", guard=False, precision="float32", threads=1)
+    ours = upscaler.upscale(image, scale)
     return float(np.abs(theirs - ours).max() / max(1, np.abs(ours).max()))
 
 

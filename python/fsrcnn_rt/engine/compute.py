@@ -1,6 +1,7 @@
 """Arrays through the core: a model's packed weights, and what is computed with them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from fsrcnn_rt.engine.arrays import (
     swapped,
     to_compute,
 )
-from fsrcnn_rt.engine.options import Options
+from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
 from fsrcnn_rt.engine.planes import Layout
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
@@ -29,6 +30,10 @@ PictureProgress: TypeAlias = Callable[[float], object]
 _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
 
+# Multiplications for an input pixel of the largest network that is computed in fixed point unasked, five
+# times FSRCNN's: what a layer rounds off, others carry on, and it takes seconds to measure a large network.
+_MOST_MACS = 1 << 16
+
 
 class Engine:
     """A model with its weights in the order in which the kernels of one instruction set read them.
@@ -39,10 +44,10 @@ class Engine:
     def __init__(self, model: Model, isa: str, options: Options) -> None:
         self.model = model
         self.isa = isa
-        self._precision = options.precision
         # By precision; packed when the first picture needs them, but for those of 8 bits.
-        self._networks: dict[str, _core.Network] = {}
-        self.network_for(np.dtype(np.uint8))
+        self._networks: dict[Literal["float32", "int16"], _core.Network] = {}
+        self._of_8_bits = self._pack_for_8_bits(options.precision)
+        self._of_others = self._of_8_bits if options.precision != "auto" else "float32"
         # What the core is to make of the network's result.
         self._finish: dict[str, Any] = {
             "strength": options.strength,
@@ -53,16 +58,32 @@ class Engine:
 
     def precision_for(self, dtype: np.dtype[Any]) -> Literal["float32", "int16"]:
         """Tell what the network computes with for pictures of a dtype."""
-        if self._precision != "auto":
-            return self._precision
-        return "int16" if dtype == np.uint8 and self.model.architecture.is_chain else "float32"
+        return self._of_8_bits if dtype == np.uint8 else self._of_others
 
     def network_for(self, dtype: np.dtype[Any]) -> _core.Network:
         """Give the network for pictures of a dtype. No lock: at worst two threads pack the same weights."""
         precision = self.precision_for(dtype)
-        if precision not in self._networks:
-            self._networks[precision] = _packed(self.model, self.isa, precision)
-        return self._networks[precision]
+        return self._networks.get(precision) or self._pack(precision)
+
+    def _pack_for_8_bits(self, precision: Precision) -> Literal["float32", "int16"]:
+        """Pack the weights for pictures of 8 bits, and tell what these are computed with."""
+        if precision == "auto":
+            precision = "float32"
+            network = self.model.architecture
+            if network.is_chain and max(map(network.macs, network.heads)) <= _MOST_MACS:
+                with suppress(ValueError):  # of weights that do not fit
+                    self._pack("int16")
+                    return "int16"
+        self._pack(precision)
+        return precision
+
+    def _pack(self, precision: Literal["float32", "int16"]) -> _core.Network:
+        try:
+            network = _packed(self.model, self.isa, precision)
+        except ValueError as error:  # float32 takes every model
+            raise ValueError(f"model {self.model.name!r}: {error}") from None
+        self._networks[precision] = network
+        return network
 
     def upscale(
         self,

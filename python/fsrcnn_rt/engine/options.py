@@ -46,7 +46,7 @@ class Options:
     strength: float = 1.0
     colour: Colour = "guided"
     guard: bool = True
-    precision: Precision = "float32"
+    precision: Precision = "auto"
     threads: int | None = None
     isa: str | None = None
 

@@ -80,8 +80,9 @@ class Upscaler:
 
     ``precision``: what the network computes with. "float32"; "int16", by which every kernel set and every
     number of threads gives the same picture to the bit, within one code of 8 bits of what floats give for a
-    photograph; or "auto": int16 for pictures of 8 bits where the network is one that has it, layer after
-    layer from luma to its heads as in FSRCNN, else float32. See docs/fixed-point.md.
+    photograph; or "auto": int16 for uint8 samples where the network is a small one that has it, layer after
+    layer from luma to its heads as in FSRCNN, else float32. "int16" of a network that has it not is a
+    ``ValueError``. See docs/fixed-point.md.
 
     ``threads``: threads per call, 1..1024; default ``FSRCNN_RT_THREADS``, else the CPUs this process may use.
     ``isa``: one of :func:`~fsrcnn_rt.available_isas`; default ``FSRCNN_RT_ISA``, else the fastest.

@@ -30,7 +30,7 @@ class FpsReport:
 
     ``fps`` is frames per second, the inverse of the median time of a call, ``median_ms``; ``real_time`` is
     ``fps >= 24``. ``gflops`` counts the network by its definition, two operations per multiply-accumulate,
-    however few the kernels really do. ``input_size`` is (width, height).
+    however few the kernels really do, and in whatever ``precision``. ``input_size`` is (width, height).
     """
 
     fps: float
@@ -105,14 +105,15 @@ def measure_fps(
 
 
 def draw(reports: Sequence[FpsReport]) -> bytes:
-    """Draw frames per second as bars, a group for each model and number of threads; an SVG file.
+    """Draw frames per second as bars, a group for each model, precision and number of threads; an SVG file.
 
     The axis is logarithmic: the largest size and the smallest differ by more than what a bar could show.
     ``reports`` are of one scale, isa and kind of picture, one at least.
     """
     from fsrcnn_rt.evaluation.svg import Drawing, log_ticks
 
-    groups = [(key, list(rows)) for key, rows in groupby(reports, lambda r: (r.model, r.threads))]
+    by_upscaler = groupby(reports, lambda r: (r.model, r.precision, r.threads))
+    groups = [(key, list(rows)) for key, rows in by_upscaler]
     rates = [report.fps for report in reports]
     ticks = log_ticks(min(*rates, REAL_TIME_FPS) / 2, max(*rates, REAL_TIME_FPS))
     left, right, top, row, head = 200, 680, 76, 24, 30
@@ -122,15 +123,15 @@ def draw(reports: Sequence[FpsReport]) -> bytes:
         return left + (right - left) * math.log(fps / ticks[0]) / math.log(ticks[-1] / ticks[0])
 
     first = reports[0]
-    title = f"Frames per second, ×{first.scale}, {first.channels}, uint8, {first.isa}, {first.precision}"
+    title = f"Frames per second, ×{first.scale}, {first.channels}, uint8, {first.isa}"
     drawing = Drawing(760, bottom + 34, title)
     for tick in ticks:
         drawing.line(x(tick), top, x(tick), bottom, "grid")
         drawing.text(x(tick), bottom + 20, f"{tick:g}", "soft", "middle")
     y = top
-    for (model, threads), rows in groups:
+    for (model, precision, threads), rows in groups:
         y += head
-        drawing.text(16, y - 8, f"{model}, {threads} thread{'s' * (threads > 1)}")
+        drawing.text(16, y - 8, f"{model}, {precision}, {threads} thread{'s' * (threads > 1)}")
         for report in rows:
             (width, height), scale = report.input_size, report.scale
             size = f"{width}×{height} → {scale * width}×{scale * height}"

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 import fsrcnn_rt
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation.protocol import BICUBIC, Figures, Result, mean
@@ -77,6 +79,7 @@ def as_json(tables: Tables, upscaler: Upscaler) -> str:
     machine: dict[str, object] = {
         "version": fsrcnn_rt.__version__,
         "isa": upscaler.isa,
+        "precision": upscaler.precision_for(np.float32),  # as small pictures are
         "threads": upscaler.threads,
         "seconds": _SECONDS,
     }

@@ -194,8 +194,8 @@ class Training:
     def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
         """Log the PSNR on the validation images."""
         model = to_model(self.average, self.recipe, {})
-        # The network alone: what is trained is to be good without a guard.
-        upscaler = Upscaler(model, guard=False, threads=torch.get_num_threads())
+        # The network alone: what is trained is to be good without a guard. The pictures are floats.
+        upscaler = Upscaler(model, guard=False, precision="float32", threads=torch.get_num_threads())
         result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
         self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan

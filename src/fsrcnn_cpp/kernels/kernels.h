@@ -242,7 +242,7 @@ struct KernelTable {
   ConvKernel conv2d;
   ConvKernel conv2d_narrow, winograd3, winograd5;  // null where conv2d serves
   DeconvKernel deconv2d[kDeconvKernels];
-  /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`. By SampleType.
+  /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`, which is an integer too. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst);
   /// Integers are multiplied by `full`, rounded half up and clipped; floats are stored as they are. By SampleType.
   void (*store[kSampleTypes])(const StoreArgs&);
