@@ -227,9 +227,11 @@ void Stream::pad(int index, std::ptrdiff_t y, Range columns, int reach, int bord
   if (range.begin > 0 && range.end < view_.width) return;
   const bool full = border == Head::kFullBorder;
   const int replicated = network_->padding == Padding::zeros ? 0 : full ? reach : std::min(border, reach);
-  for (std::ptrdiff_t c = 0; c < ring(index).channels; ++c) {
-    view_.pad(ring(index).row(y) + c * ring(index).stride, range, reach, replicated);
-  }
+  // Copies: a store to a row may, for all the compiler knows, change the ring, and where a row lies takes a division.
+  const StripView view = view_;
+  const Ring padded = ring(index);
+  float* row = padded.row(y);
+  for (std::ptrdiff_t c = 0; c < padded.channels; ++c, row += padded.stride) view.pad(row, range, reach, replicated);
 }
 
 /// Pointers to what lies `offset` floats from the first column of the strip in rows first .. first + count - 1 of a

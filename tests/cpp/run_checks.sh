@@ -4,7 +4,8 @@
 #
 # The step gcc carries out every case on every instruction set of this machine. What is emulated or watched by a
 # sanitizer is 10 to 40 times as slow: there, upscaler_check carries out one in N of its many cases of a kind (--every)
-# and says so. kernel_check is quick, and complete everywhere.
+# and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check is quick, and
+# complete everywhere.
 #
 #   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan
 #
@@ -42,13 +43,14 @@ newest() { "$build/$1/upscaler_check" --list | tail -n 1; }
 
 check_gcc() {
   have gcc g++ || return 0
-  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" && "$build/gcc/upscaler_check"
+  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" && "$build/gcc/upscaler_check" &&
+    "$build/gcc/conformance_check"
 }
 
 check_clang() {
   have clang clang++-14 || return 0
   build clang dev -DCMAKE_CXX_COMPILER=clang++-14 && "$build/clang/kernel_check" &&
-    "$build/clang/upscaler_check" --every 4
+    "$build/clang/upscaler_check" --every 4 && "$build/clang/conformance_check" --every 10
 }
 
 # Objects compiled with ISA flags must not give the linker anything that another object may also have: it could choose
@@ -61,7 +63,7 @@ check_objects() {
     name=$(basename "$object" .cpp.o)
     exported=$($nm -g --defined-only "$object" | awk '{print $3}')
     case $exported in
-      *kBaseline*Table* | *kAvx2*Table* | *kAvx512*Table* | *kNeon*Table*) ;;
+      *kBaseline*Table* | *kAvx*Table* | *kNeon*Table*) ;;
       *) echo "$name exports no table"; return 1 ;;
     esac
     [ "$(echo "$exported" | wc -l)" = 1 ] || { echo "$name exports more than its table:"; echo "$exported"; return 1; }
@@ -99,7 +101,8 @@ check_aarch64() {
   emulate="qemu-aarch64 -L /usr/aarch64-linux-gnu"
   # User-mode emulators do not survive a fork of a process with threads.
   $emulate "$build/aarch64/kernel_check" --isa neon &&
-    $emulate "$build/aarch64/upscaler_check" --isa neon --every 10 --no-fork
+    $emulate "$build/aarch64/upscaler_check" --isa neon --every 10 --no-fork &&
+    $emulate "$build/aarch64/conformance_check" --isa neon --every 20
 }
 
 # A processor from before AVX must be offered nothing newer, and run all that it is offered.
@@ -110,7 +113,7 @@ check_old_cpu() {
   offered=$(echo $($emulate "$build/gcc/kernel_check" --list 2>/dev/null))
   echo "offered: $offered"
   [ "$offered" = "reference baseline" ] || return 1
-  for program in kernel_check "upscaler_check --no-fork --every 40"; do
+  for program in kernel_check "upscaler_check --no-fork --every 40" "conformance_check --every 40"; do
     # shellcheck disable=SC2086  # a program and its options
     $emulate "$build/gcc/"$program --isa baseline || return 1
     code=0
@@ -123,14 +126,16 @@ check_asan() {
   have asan g++ || return 0
   build asan asan -DCMAKE_CXX_COMPILER=g++ || return 1
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 10
+  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 10 &&
+    "$build/asan/conformance_check" --isa "$(newest asan)" --every 20
 }
 
 check_tsan() {
   have tsan g++ || return 0
   build tsan tsan -DCMAKE_CXX_COMPILER=g++ || return 1
   # Kernels do not know of threads: one table shows what there is to see.
-  "$build/tsan/upscaler_check" --isa "$(newest tsan)" --every 10
+  "$build/tsan/upscaler_check" --isa "$(newest tsan)" --every 10 &&
+    "$build/tsan/conformance_check" --isa "$(newest tsan)" --every 20
 }
 
 have everything cmake ninja || exit 1

@@ -55,6 +55,7 @@ class Engine:
             "guided": options.colour == "guided",
         }
         self._by_channel = options.colour == "rgb"
+        self._reach = model.reach  # counted once, as small pictures take little longer
 
     def precision_for(self, dtype: np.dtype[Any]) -> Literal["float32", "int16"]:
         """Tell what the network computes with for pictures of a dtype."""
@@ -184,7 +185,7 @@ class Engine:
     def _to_scales(self, image: AnyArray, results: Mapping[int, AnyArray], threads: int) -> Iterator[float]:
         """Upscale by scales of the model, some rows at a time, and tell which part is done."""
         # Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-        src = extend_colour(image, self.model.reach + BICUBIC_REACH)
+        src = extend_colour(image, self._reach + BICUBIC_REACH)
         height, width = image.shape[:2]
         network = self.network_for(image.dtype)
         for part in self._by_the_filter(image):
@@ -203,7 +204,7 @@ class Engine:
         source = (image.shape[1], image.shape[0])
         network = self.network_for(image.dtype)
         chain = passes(source, size, self.model.scales)
-        src = extend_colour(image, reach(self.model.reach, source, size, chain) + BICUBIC_REACH)
+        src = extend_colour(image, reach(self._reach, source, size, chain) + BICUBIC_REACH)
         for part in self._by_the_network(image):
             network.resize(src[part], result[part], chain, threads, **self._finish)
         for part in self._by_the_filter(image):

@@ -87,7 +87,13 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #elif defined(__AVX2__)
 
-inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
+inline Ints dot(Ints sum, Ints a, Ints b) {
+#if defined(__AVXVNNI__)
+  return (Ints)_mm256_dpwssd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b);
+#else
+  return sum + (Ints)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#endif
+}
 inline Ints shift(Ints v, const float* bits) { return (Ints)_mm256_sra_epi32((__m256i)v, load_count(bits)); }
 typedef __m256i Register;
 inline Register pack32(Register a, Register b) { return _mm256_packs_epi32(a, b); }

@@ -1,5 +1,9 @@
 #include "dispatch.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <stdexcept>
 
 namespace fsrcnn {
@@ -7,10 +11,22 @@ namespace fsrcnn {
 extern const KernelTable kReferenceTable, kReferenceFixedTable;
 #if defined(__x86_64__)
 extern const KernelTable kBaselineTable, kBaselineFixedTable;
-extern const KernelTable kAvx2Table, kAvx2FixedTable;
+extern const KernelTable kAvx2Table, kAvx2FixedTable, kAvxVnniFixedTable;
 extern const KernelTable kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable, kNeonFixedTable;
+#endif
+
+#if defined(__x86_64__)
+namespace {
+
+/// Clang 14 has no name for it.
+bool supports_avxvnni() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
+
+}  // namespace
 #endif
 
 std::vector<KernelSet> available_sets() {
@@ -22,10 +38,11 @@ std::vector<KernelSet> available_sets() {
   sets.push_back({"baseline", &kBaselineTable, &kBaselineFixedTable});
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     sets.push_back({"avx2", &kAvx2Table, &kAvx2FixedTable});
+    // With VNNI, fixed point alone has other kernels.
+    if (supports_avxvnni()) sets.push_back({"avxvnni", &kAvx2Table, &kAvxVnniFixedTable});
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
       sets.push_back({"avx512", &kAvx512Table, &kAvx512FixedTable});
-      // To floats it is AVX-512.
       if (__builtin_cpu_supports("avx512vnni")) {
         sets.push_back({"avx512vnni", &kAvx512Table, &kAvx512VnniFixedTable});
       }

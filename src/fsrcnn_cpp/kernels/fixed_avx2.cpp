@@ -1,4 +1,4 @@
-#if !defined(__AVX2__) || defined(__AVX512F__)
+#if !defined(__AVX2__) || defined(__AVXVNNI__) || defined(__AVX512F__)
 #error "compile with -mavx2"
 #endif
 

@@ -193,7 +193,7 @@ T quantise(float value, SampleRange range) {
   }
 }
 
-/// The same of vectors. Of a `zero` that the compiler knows, it would make two instructions of the one for a maximum.
+/// The same of vectors.
 FSRCNN_INLINE UnsignedWords quantise(Vec value, Vec full, Vec zero, Vec most) {
   const Vec v = value * full + 0.5f;
   const Vec raised = v > zero ? v : zero;
@@ -230,7 +230,7 @@ void store_groups(const StoreArgs& args) {
   constexpr ptrdiff_t kWritten = kStep + (kGroup % 3 == 0 ? static_cast<ptrdiff_t>(sizeof(Words)) - kUsed : 0);
   const float* planes[Phases][Count];
   for (int i = 0; i < Phases * Count; ++i) planes[i / Count][i % Count] = args.planes[i];
-  const Vec full = broadcast(args.range.full), most = broadcast(args.range.max), zero = most - most;
+  const Vec full = broadcast(args.range.full), most = broadcast(args.range.max), zero = hidden(0);
   const ptrdiff_t width = args.width;
   unsigned char* dst = args.dst;
   unsigned char last[kWritten];
@@ -330,16 +330,27 @@ void rgb_to_cbcr(const float* r, const float* g, const float* b, ptrdiff_t n, fl
   }
 }
 
-void ycbcr_to_rgb(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n) {
-  for (ptrdiff_t x = 0; x < n; ++x) {
-    const float y = (y_r[x] - kYOffset) * kRgbY;
-    const float cb = cb_g[x];
-    const float cr = cr_b[x];
-    y_r[x] = y + kRCr * cr;
-    cb_g[x] = y + kGCb * cb + kGCr * cr;
-    cr_b[x] = y + kBCb * cb;
+template <bool Guided>
+FSRCNN_INLINE void ycbcr_to_rgb(const ColourArgs& args) {
+  float *y_r = args.y_r, *cb_g = args.cb_g, *cr_b = args.cr_b;
+  const float *soft = args.soft, *cb_slope = args.slopes[0], *cr_slope = args.slopes[1];
+  const ptrdiff_t n = args.n;
+  for (ptrdiff_t x = 0; x < n; x += kLanes) {
+    const Vec luma = load(y_r + x);
+    Vec cb = load(cb_g + x), cr = load(cr_b + x);
+    if constexpr (Guided) {
+      const Vec gain = luma - load(soft + x);
+      cb += load(cb_slope + x) * gain;
+      cr += load(cr_slope + x) * gain;
+    }
+    const Vec y = (luma - kYOffset) * kRgbY;
+    store(y_r + x, y + kRCr * cr);
+    store(cb_g + x, y + kGCb * cb + kGCr * cr);
+    store(cr_b + x, y + kBCb * cb);
   }
 }
+
+void ycbcr_to_rgb(const ColourArgs& args) { return args.soft ? ycbcr_to_rgb<true>(args) : ycbcr_to_rgb<false>(args); }
 
 void blend4(const float* const* src, const float* weights, ptrdiff_t n, float* dst) {
   const float *a = src[0], *b = src[1], *c = src[2], *d = src[3];

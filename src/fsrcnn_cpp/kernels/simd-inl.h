@@ -35,14 +35,28 @@ inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 /// Less zero, which changes no number: zero less the number, or plus it, would be computed.
 inline Vec broadcast(float value) { return value - Vec{}; }
-/// As it is defined. Its parts are those of the bits as integers, whose sign is that of the number: minimum and maximum
-/// of integers, unlike a selection, take no time of the multipliers (AMD), and NaN stays in one of the parts.
+/// The same of what the compiler shall not know: with a constant that it knows, it makes a comparison and a selection of
+/// what is one instruction, the smaller or the larger of two.
+inline Vec hidden(float value) {
+  const volatile float opaque = value;
+  return broadcast(opaque);
+}
+
+#if defined(__AVX2__)
+/// As it is defined, of the number's bits as integers, which have its sign. Minimum and maximum of integers, unlike a
+/// selection, take no time of the units that multiply (AMD); NaN stays in one of the two.
 inline Vec prelu(Vec x, float slope) {
   typedef int32_t Bits __attribute__((vector_size(sizeof(Vec))));
   const Bits bits = (Bits)x, zero{};
   const Vec positive = (Vec)(bits > zero ? bits : zero), negative = (Vec)(bits < zero ? bits : zero);
   return positive + negative * slope;
 }
+#else
+inline Vec prelu(Vec x, float slope) {
+  const Vec scaled = x * slope;
+  return x > 0.0f ? x : scaled;
+}
+#endif
 
 // ---- shuffles: lane i of the result is lane index(i) of a, or index(i) - kLanes of b ------------------------------
 
@@ -64,12 +78,6 @@ inline Vec shuffle(Vec a, Vec b) {
   return shuffle_lanes<Index>(a, b, typename FirstLanes<kLanes>::type{});
 }
 
-struct EvenLanes {
-  static constexpr int of(int i) { return 2 * i; }
-};
-struct OddLanes {
-  static constexpr int of(int i) { return 2 * i + 1; }
-};
 /// Half H of a0 b0 a1 b1 ..., `Unit` lanes at a time.
 template <int H, int Unit = 1>
 struct Interleave {
@@ -78,11 +86,6 @@ struct Interleave {
     const int unit = H * kUnits + i / Unit;
     return unit / 2 * Unit + i % Unit + unit % 2 * kLanes;
   }
-};
-/// a1 a2 ... and lane `Lane` of b at the end.
-template <int Lane>
-struct ShiftIn {
-  static constexpr int of(int i) { return i + 1 < kLanes ? i + 1 : kLanes + Lane; }
 };
 /// Third T of a0 b0 c0 a1 b1 c1 ..., in two steps: a with b (c's lanes are free), then that with c.
 template <int T, int Unit>
@@ -99,6 +102,23 @@ struct InterleaveC {
     return unit % 3 == 2 ? kLanes + unit / 3 * Unit + i % Unit : i;
   }
 };
+
+/// Half H of a0 b0 a1 b1 a2 b2 a3 b3 of each quad of lanes.
+template <int H>
+struct QuadInterleave {
+  static constexpr int of(int i) { return i / 4 * 4 + H * 2 + i % 4 / 2 + i % 2 * kLanes; }
+};
+
+/// Transposes, in each quad of lanes, the 4x4 matrix that four vectors have there. Lanes stay in their quads: what
+/// crosses them takes three instructions for one (AVX2).
+FSRCNN_INLINE void transpose_quads(Vec (&v)[4]) {
+  const Vec low02 = shuffle<QuadInterleave<0>>(v[0], v[2]), high02 = shuffle<QuadInterleave<1>>(v[0], v[2]);
+  const Vec low13 = shuffle<QuadInterleave<0>>(v[1], v[3]), high13 = shuffle<QuadInterleave<1>>(v[1], v[3]);
+  v[0] = shuffle<QuadInterleave<0>>(low02, low13);
+  v[1] = shuffle<QuadInterleave<1>>(low02, low13);
+  v[2] = shuffle<QuadInterleave<0>>(high02, high13);
+  v[3] = shuffle<QuadInterleave<1>>(high02, high13);
+}
 
 /// Merges N vectors, `Unit` lanes at a time: v0[0] v1[0] .. v0[1] v1[1] ..
 template <int N, int Unit = 1>

@@ -1,5 +1,6 @@
 // winograd3: F(4x4, 3x3). Lanes are tiles. Rows stay in their natural order in memory; columns are split by x mod 4 on
-// the way into registers and merged on the way out.
+// the way into registers and merged on the way out. Both are transpositions of quads, between which lane i is tile
+// i % 4 * (kLanes / 4) + i / 4.
 #pragma once
 
 #include "conv2d-inl.h"
@@ -49,60 +50,77 @@ FSRCNN_INLINE void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
   y[3] = (m[5 * step] + kA3 * d1) + kB3 * d2;
 }
 
+/// The vector of the same column of the tiles to the right. After the last tile comes one whose columns `b` starts with.
+template <int Column>
+struct NextTile {
+  static constexpr int of(int i) { return i + 4 < kLanes ? i + 4 : i + 1 < kLanes ? i % 4 + 1 : kLanes + Column; }
+};
+
 /// The columns' transform of G rows of points: five vectors of columns 4t .. 4t + 4 * kLanes + 3 in, six points out.
 /// The rows advance in step: schedulers are too small to overlap one row's chain of shuffles with the next by
 /// themselves.
 template <int G>
 FSRCNN_INLINE void columns_to_points(const Vec (&x)[G][5], float* const (&dst)[G], ptrdiff_t point_stride) {
-  Vec even01[G], even23[G], odd01[G], odd23[G], c[G][kWinogradPoints];
+  Vec c[G][kWinogradTile];
   FSRCNN_UNROLL
   for (int g = 0; g < G; ++g) {
-    even01[g] = shuffle<EvenLanes>(x[g][0], x[g][1]);
-    even23[g] = shuffle<EvenLanes>(x[g][2], x[g][3]);
-    odd01[g] = shuffle<OddLanes>(x[g][0], x[g][1]);
-    odd23[g] = shuffle<OddLanes>(x[g][2], x[g][3]);
-  }
-  FSRCNN_UNROLL
-  for (int g = 0; g < G; ++g) {
-    c[g][0] = shuffle<EvenLanes>(even01[g], even23[g]);
-    c[g][1] = shuffle<EvenLanes>(odd01[g], odd23[g]);
-    c[g][2] = shuffle<OddLanes>(even01[g], even23[g]);
-    c[g][3] = shuffle<OddLanes>(odd01[g], odd23[g]);
-    c[g][4] = shuffle<ShiftIn<0>>(c[g][0], x[g][4]);
-    c[g][5] = shuffle<ShiftIn<1>>(c[g][1], x[g][4]);
+    FSRCNN_UNROLL
+    for (int j = 0; j < kWinogradTile; ++j) c[g][j] = x[g][j];
+    transpose_quads(c[g]);
   }
   FSRCNN_UNROLL
   for (int g = 0; g < G; ++g) {
     Vec v[kWinogradPoints];
-    to_points(c[g][0], c[g][1], c[g][2], c[g][3], c[g][4], c[g][5], v);
+    to_points(c[g][0], c[g][1], c[g][2], c[g][3], shuffle<NextTile<0>>(c[g][0], x[g][4]),
+              shuffle<NextTile<1>>(c[g][1], x[g][4]), v);
     FSRCNN_UNROLL
     for (int j = 0; j < kWinogradPoints; ++j) store(dst[g] + j * point_stride, v[j]);
   }
 }
 
-/// One channel of kLanes tiles. Rows of points are made three at a time, so that few vectors are alive at once.
+/// One channel of kLanes tiles. Rows of points are made three at a time, or, with 16 registers, a pair: few vectors are
+/// alive at once, even if some are loaded once more.
 inline void input_transform(const float* const* rows, ptrdiff_t at, float* dst, ptrdiff_t point_stride) {
   const auto row = [&](int i, int k) { return load(rows[i] + at + k * kLanes); };
   const auto line = [&](int i) { return dst + i * kWinogradPoints * point_stride; };
-  Vec x[3][5];
-  FSRCNN_UNROLL
-  for (int k = 0; k < 5; ++k) {
-    const Vec d2 = row(2, k), d4 = row(4, k);
-    const Vec e = d4 - kB2 * d2, o = row(3, k) - kB2 * row(1, k);
-    x[0][k] = kA2 * kB2 * row(0, k) + (e - kA2 * d2);
-    x[1][k] = e + kA * o;
-    x[2][k] = e - kA * o;
+  const auto first = [&](int k, Vec& x) {
+    const Vec d2 = row(2, k);
+    x = kA2 * kB2 * row(0, k) + ((row(4, k) - kB2 * d2) - kA2 * d2);
+  };
+  const auto pair = [&](int k, float other2, float point, Vec& plus, Vec& minus) {
+    const Vec e = row(4, k) - other2 * row(2, k), o = row(3, k) - other2 * row(1, k);
+    plus = e + point * o;
+    minus = e - point * o;
+  };
+  const auto last = [&](int k, Vec& x) {
+    const Vec d3 = row(3, k);
+    x = (row(5, k) - kA2 * d3) - kB2 * (d3 - kA2 * row(1, k));
+  };
+  if constexpr (kRegisters == 32) {
+    Vec x[3][5];
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) first(k, x[0][k]), pair(k, kB2, kA, x[1][k], x[2][k]);
+    columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kA2, kB, x[0][k], x[1][k]), last(k, x[2][k]);
+    columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
+  } else {
+    Vec x[1][5], y[1][5];
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) first(k, x[0][k]);
+    columns_to_points<1>(x, {line(0)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kB2, kA, x[0][k], y[0][k]);
+    columns_to_points<1>(x, {line(1)}, point_stride);
+    columns_to_points<1>(y, {line(2)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) pair(k, kA2, kB, x[0][k], y[0][k]);
+    columns_to_points<1>(x, {line(3)}, point_stride);
+    columns_to_points<1>(y, {line(4)}, point_stride);
+    FSRCNN_UNROLL
+    for (int k = 0; k < 5; ++k) last(k, x[0][k]);
+    columns_to_points<1>(x, {line(5)}, point_stride);
   }
-  columns_to_points<3>(x, {line(0), line(1), line(2)}, point_stride);
-  FSRCNN_UNROLL
-  for (int k = 0; k < 5; ++k) {
-    const Vec d1 = row(1, k), d3 = row(3, k);
-    const Vec e = row(4, k) - kA2 * row(2, k), o = d3 - kA2 * d1;
-    x[0][k] = e + kB * o;
-    x[1][k] = e - kB * o;
-    x[2][k] = (row(5, k) - kA2 * d3) - kB2 * o;
-  }
-  columns_to_points<3>(x, {line(3), line(4), line(5)}, point_stride);
 }
 
 /// One channel of kLanes tiles: back from 6x6 points to four rows, bias and PReLU, columns merged.
@@ -124,31 +142,33 @@ inline void output_transform(const float* src, ptrdiff_t point_stride, float bia
     Vec c[kWinogradTile];
     FSRCNN_UNROLL
     for (int j = 0; j < kWinogradTile; ++j) c[j] = prelu(y[j][i] + bias, slope);
-    store_interleaved<kWinogradTile>(rows[i] + at, c);
+    transpose_quads(c);
+    FSRCNN_UNROLL
+    for (int j = 0; j < kWinogradTile; ++j) store(rows[i] + at + j * kLanes, c[j]);
   }
 }
 
-/// At each of `points` points, N output channels from all channels.
-template <int N>
+/// At each of `points` points, N output channels of M vectors of tiles from all channels.
+template <int N, int M>
 void winograd_multiply(const float* src, const float* weights, float* dst, int channels, ptrdiff_t product_stride,
                        int points) {
   const ptrdiff_t pad = points_stride(channels) - static_cast<ptrdiff_t>(channels) * kChunkTiles;
   for (int p = 0; p < points; ++p, src += pad) {
-    Vec acc[N][kTileVectors] = {};
+    Vec acc[N][M] = {};
     for (int c = 0; c < channels; ++c, src += kChunkTiles, weights += N) {
-      Vec v[kTileVectors];
+      Vec v[M];
       FSRCNN_UNROLL
-      for (int m = 0; m < kTileVectors; ++m) v[m] = load(src + m * kLanes);
+      for (int m = 0; m < M; ++m) v[m] = load(src + m * kLanes);
       FSRCNN_UNROLL
       for (int n = 0; n < N; ++n) {
         FSRCNN_UNROLL
-        for (int m = 0; m < kTileVectors; ++m) acc[n][m] += v[m] * weights[n];
+        for (int m = 0; m < M; ++m) acc[n][m] += v[m] * weights[n];
       }
     }
     FSRCNN_UNROLL
     for (int n = 0; n < N; ++n) {
       FSRCNN_UNROLL
-      for (int m = 0; m < kTileVectors; ++m) store(dst + n * kChunkTiles + m * kLanes, acc[n][m]);
+      for (int m = 0; m < M; ++m) store(dst + n * kChunkTiles + m * kLanes, acc[n][m]);
     }
     dst += product_stride;
   }
@@ -157,10 +177,13 @@ void winograd_multiply(const float* src, const float* weights, float* dst, int c
 /// A block of `size` channels, 1 to N.
 template <int N>
 void winograd_block(const float* src, const float* weights, float* dst, int channels, ptrdiff_t product_stride,
-                    int points, int size) {
-  if (size == N) return winograd_multiply<N>(src, weights, dst, channels, product_stride, points);
+                    int points, int size, int vectors) {
+  if (size == N) {
+    constexpr auto whole = winograd_multiply<N, kTileVectors>, single = winograd_multiply<N, 1>;
+    return (vectors == 1 ? single : whole)(src, weights, dst, channels, product_stride, points);
+  }
   if constexpr (N > 1) {
-    winograd_block<N - 1>(src, weights, dst, channels, product_stride, points, size);
+    winograd_block<N - 1>(src, weights, dst, channels, product_stride, points, size, vectors);
   } else {
     __builtin_trap();
   }
@@ -179,12 +202,13 @@ void winograd3(const ConvArgs& args) {
   float* const points = args.scratchpad;
   float* const products = points + kPoints * stride;
   for (ptrdiff_t tile = 0; tile * kWinogradTile < args.width; tile += kChunkTiles) {
+    const int vectors = args.width - tile * kWinogradTile > kLanes * kWinogradTile ? kTileVectors : 1;
     float* to = points;
     for (int c = 0; c < args.ic; ++c) {
       for (int part = 0; part < parts * parts; ++part, to += kChunkTiles) {
         const int down = winograd_part(args.kernel, kPartTaps, part / parts);
         const int along = winograd_part(args.kernel, kPartTaps, part % parts);
-        for (int m = 0; m < kTileVectors; ++m) {
+        for (int m = 0; m < vectors; ++m) {
           input_transform(args.src_rows + down, c * args.src_stride + along + (tile + m * kLanes) * kWinogradTile,
                           to + m * kLanes, stride);
         }
@@ -202,14 +226,14 @@ void winograd3(const ConvArgs& args) {
           const int size = block_size(oc, kMaxBlock, b);
           winograd_block<kMaxBlock>(points + p * stride, w + static_cast<ptrdiff_t>(p) * channels * size,
                                     products + p * product_stride + made * kChunkTiles, channels, product_stride, count,
-                                    size);
+                                    size, vectors);
           w += static_cast<ptrdiff_t>(kPoints) * channels * size;
           made += size;
         }
       }
       round_weights += static_cast<ptrdiff_t>(kPoints) * channels * made;
       for (int o = 0; o < made; ++o, ++done) {
-        for (int m = 0; m < kTileVectors; ++m) {
+        for (int m = 0; m < vectors; ++m) {
           output_transform(products + o * kChunkTiles + m * kLanes, product_stride, args.bias[done], args.slope[done],
                            args.dst_rows, done * args.dst_stride + (tile + m * kLanes) * kWinogradTile);
         }
