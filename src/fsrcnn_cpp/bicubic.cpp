@@ -14,29 +14,34 @@ double keys(double x) {
   return 0;
 }
 
-struct Phase {
-  int first;  // offset of the first of four taps
-  float weights[4];
-};
-
 // Sample `index` of the `scale` that a sample becomes lies at (index + siting) / scale - siting from it.
-Phase phase_of(int index, int scale, double siting) {
+EnlargeFilter::Phase phase_of(int index, int scale, double siting) {
   const double position = (index + siting) / scale - siting;
-  Phase phase{position < 0 ? -2 : -1, {}};
+  EnlargeFilter::Phase phase{position < 0 ? -2 : -1, {}};
   for (int i = 0; i < 4; ++i) phase.weights[i] = static_cast<float>(keys(position - (phase.first + i)));
   return phase;
 }
 
 }  // namespace
 
-void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, Siting siting,
+EnlargeFilter::EnlargeFilter(int scale, Siting siting) : scale(scale) {
+  for (int i = 0; i < scale; ++i) down[i] = phase_of(i, scale, siting.y), along[i] = phase_of(i, scale, siting.x);
+}
+
+const EnlargeFilter& centred(int scale) {
+  static_assert(kMaxStride == 4);
+  static const EnlargeFilter filters[] = {{1, {}}, {2, {}}, {3, {}}, {4, {}}};
+  return filters[scale - 1];
+}
+
+void enlarge_row(const KernelTable& kernels, const float* const* rows, const EnlargeFilter& filter, int phase_y,
                  std::ptrdiff_t n, float* scratch, float* const* planes) {
-  const Phase down = phase_of(phase_y, scale, siting.y);
+  const EnlargeFilter::Phase& down = filter.down[phase_y];
   const float* taps[4];
   for (int i = 0; i < 4; ++i) taps[i] = rows[kBicubicReach + down.first + i] - kBicubicReach;
   kernels.blend4(taps, down.weights, n + 2 * kBicubicReach, scratch);
-  for (int phase_x = 0; phase_x < scale; ++phase_x) {
-    const Phase along = phase_of(phase_x, scale, siting.x);
+  for (int phase_x = 0; phase_x < filter.scale; ++phase_x) {
+    const EnlargeFilter::Phase& along = filter.along[phase_x];
     for (int i = 0; i < 4; ++i) taps[i] = scratch + kBicubicReach + along.first + i;
     kernels.blend4(taps, along.weights, n, planes[phase_x]);
   }

@@ -19,10 +19,26 @@ struct Siting {
   double x = 0.5, y = 0.5;
 };
 
+/// What a sample becomes by a whole scale: `scale` samples along each axis, of four taps each.
+struct EnlargeFilter {
+  struct Phase {
+    int first;  // offset of the first tap
+    float weights[4];
+  };
+
+  EnlargeFilter(int scale, Siting siting);
+
+  int scale;
+  Phase down[kMaxStride], along[kMaxStride];
+};
+
+/// That of centred samples, for scales of 1 to kMaxStride.
+const EnlargeFilter& centred(int scale);
+
 /// One row of a plane by a whole scale: phase row `phase_y` of what it becomes, in `scale` planes of n columns.
 /// `rows`: kWindowRows rows, of which the middle one is enlarged; column x lies at index x, and kBicubicReach columns
 /// on either side are readable. `scratch`: n + 2 * kBicubicReach + kMaxLanes floats.
-void enlarge_row(const KernelTable& kernels, const float* const* rows, int scale, int phase_y, Siting siting,
+void enlarge_row(const KernelTable& kernels, const float* const* rows, const EnlargeFilter& filter, int phase_y,
                  std::ptrdiff_t n, float* scratch, float* const* planes);
 
 /// Merges the phase planes of a row of n columns into scale * n columns.

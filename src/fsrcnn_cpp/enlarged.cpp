@@ -70,7 +70,7 @@ void Enlarged::read(std::ptrdiff_t y, Range range, float* dst, std::ptrdiff_t st
     for (int i = 0; i < kWindowRows; ++i) {
       rows[i] = source_row(mirrored(middle + i - kBicubicReach, view_.height)) + p * rows_.stride + view_.offset(first);
     }
-    enlarge_row(network_->kernels, rows, scale_, static_cast<int>(y % scale_), {}, n, column_filtered_, phases_);
+    enlarge_row(network_->kernels, rows, centred(scale_), static_cast<int>(y % scale_), n, column_filtered_, phases_);
     merge_phases(network_->kernels, phases_, scale_, n, merged_);
     const float* const from = merged_ + range.begin - first * scale_;
     std::copy(from, from + range.size(), dst + p * stride);

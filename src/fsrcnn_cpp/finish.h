@@ -32,14 +32,14 @@ class Survey {
   void carve(Arena& arena, std::ptrdiff_t width);
   /// Smallest and largest of the window of each of n pixels. Rows of kMaxLanes more floats.
   void range(const float* const* rows, std::ptrdiff_t n, float* low, float* high) const;
-  /// Slope of a chroma plane over luma, whose range is `low` to `high`; SlopeArgs says how.
-  void slope(const float* const* luma, const float* low, const float* high, const float* const* chroma,
-             std::ptrdiff_t n, float* dst) const;
+  /// Slopes of both chroma planes over luma, whose range is `low` to `high`; SlopeArgs says how.
+  void slopes(const float* const* luma, const float* low, const float* high, const float* const* const* chroma,
+              std::ptrdiff_t n, float* const* dst) const;
 
  private:
   const KernelTable& kernels_;
   float *down_low_ = nullptr, *down_high_ = nullptr;      // of the columns of the window
-  float *chroma_low_ = nullptr, *chroma_high_ = nullptr;  // of the window
+  float *chroma_low_[2] = {}, *chroma_high_[2] = {};      // of the window
 };
 
 }  // namespace fsrcnn

@@ -81,15 +81,17 @@ void Finisher::survey(std::ptrdiff_t y) {
   if (!finish_.guard && !finish_.guided) return;
   const std::ptrdiff_t width = view().columns.size();
   for (; y < end; ++y) {
-    const float *source[kWindowRows], *chroma[kWindowRows];
+    const float *source[kWindowRows], *cb[kWindowRows], *cr[kWindowRows];
     for (std::ptrdiff_t c = 0; c < colours_; ++c) {
       window(y, extras_ + c, source);
       survey_->range(source, width, low_ + slot(y, c), high_ + slot(y, c));
     }
-    for (int c = 0; finish_.guided && c < 2; ++c) {
-      window(y, c, chroma);
-      survey_->slope(source, low_ + slot(y, 0), high_ + slot(y, 0), chroma, width, slopes_[c] + slot(y, 0));
-    }
+    if (!finish_.guided) continue;
+    window(y, 0, cb);
+    window(y, 1, cr);
+    const float* const* const chroma[] = {cb, cr};
+    float* const slopes[] = {slopes_[0] + slot(y, 0), slopes_[1] + slot(y, 0)};
+    survey_->slopes(source, low_ + slot(y, 0), high_ + slot(y, 0), chroma, width, slopes);
   }
 }
 
@@ -114,7 +116,7 @@ void Finisher::finish(std::ptrdiff_t y, int scale, float* planes) {
       for (int phase_y = 0; phase_y < scale; ++phase_y) {
         float* soft[kMaxStride];
         for (int i = 0; i < scale; ++i) soft[i] = soft_ + (phase_y * scale + i) * stride;
-        enlarge_row(*kernels_, rows, scale, phase_y, {}, width, column_filtered_, soft);
+        enlarge_row(*kernels_, rows, centred(scale), phase_y, width, column_filtered_, soft);
       }
     }
     if (plus_bicubic_) mix(1, planes, 1, phases);

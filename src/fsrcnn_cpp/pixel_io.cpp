@@ -6,7 +6,7 @@ namespace fsrcnn {
 
 void RowSource::carve(Arena& arena, std::ptrdiff_t width) {
   if (!image_.has_colour()) return;
-  for (float*& row : rgb_) row = arena.take(width);
+  for (float*& row : rgb_) row = arena.take(width + kMaxLanes);
 }
 
 void RowSource::load_channel(int channel, std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float* dst) const {
@@ -63,7 +63,7 @@ void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float*
     for (int e = 0; e < extras; ++e) {
       const float* rows[2 * kBicubicReach + 1];
       for (int i = 0; i <= 2 * kBicubicReach; ++i) rows[i] = extra_rows[i] + e * extra_stride;
-      enlarge_row(kernels_, rows, scale_, phase_y, {}, n, column_filtered_, upscaled_ + e * scale_);
+      enlarge_row(kernels_, rows, centred(scale_), phase_y, n, column_filtered_, upscaled_ + e * scale_);
     }
     const float* planes[kMaxStride * 4];
     for (int phase_x = 0; phase_x < scale_; ++phase_x) {
@@ -73,12 +73,14 @@ void RowSink::store(std::ptrdiff_t y, std::ptrdiff_t x, std::ptrdiff_t n, float*
       float** const extra = all + (image_.has_colour() ? colours : 1);
       if (colours > 1) to_samples(kernels_, colour_, image_.has_colour(), all, n);
       for (int e = 0; e < extras; ++e) extra[e] = upscaled_[e * scale_ + phase_x];
-      if (guide) {
-        for (int e = 0; e < 2; ++e) {
-          kernels_.guide(all[0], guide->soft + phase * guide->soft_stride, guide->slopes[e], n, extra[e]);
+      if (image_.has_colour() && colours == 1) {
+        ColourArgs colour{all[0], all[1], all[2], n};
+        if (guide) {
+          colour.soft = guide->soft + phase * guide->soft_stride;
+          std::copy_n(guide->slopes, 2, colour.slopes);
         }
+        kernels_.ycbcr_to_rgb(colour);
       }
-      if (image_.has_colour() && colours == 1) kernels_.ycbcr_to_rgb(all[0], all[1], all[2], n);
       std::copy_n(all, image_.channels, planes + phase_x * image_.channels);
     }
     kernels_.store[static_cast<int>(image_.type)](
@@ -98,7 +100,7 @@ void to_samples(const KernelTable& kernels, Colour colour, bool has_colour, floa
     for (int c = 1; c < 3; ++c) {
       for (std::ptrdiff_t x = 0; x < n; ++x) planes[c][x] -= kChromaCentre;
     }
-    kernels.ycbcr_to_rgb(planes[0], planes[1], planes[2], n);
+    kernels.ycbcr_to_rgb({planes[0], planes[1], planes[2], n});
   } else if (colour == Colour::rgb && !has_colour) {
     constexpr float kThird = 1.0f / 3, kThirds[] = {kThird, kThird, kThird};
     kernels.blend(planes, kThirds, 3, n, planes[0]);

@@ -33,8 +33,9 @@ struct Enlarger {
 };
 
 /// Stores what a tile of source rows becomes.
-void enlarge_tile(const KernelTable& kernels, const ImageView& src, const MutableImageView& dst, int scale,
-                  Siting siting, const Tile& tile, const Enlarger& work) {
+void enlarge_tile(const KernelTable& kernels, const ImageView& src, const MutableImageView& dst,
+                  const EnlargeFilter& filter, const Tile& tile, const Enlarger& work) {
+  const int scale = filter.scale;
   const std::ptrdiff_t begin = tile.columns.begin, width = tile.columns.size(), last = src.height - 1;
   const StripView view{.height = src.height, .width = src.width, .columns = tile.columns};
   const Range range = view.around(kBicubicReach, kBicubicReach);
@@ -54,8 +55,7 @@ void enlarge_tile(const KernelTable& kernels, const ImageView& src, const Mutabl
     }
     const std::ptrdiff_t end = std::min(dst.height, (y + 1) * scale);
     for (std::ptrdiff_t dst_y = y * scale; dst_y < end; ++dst_y) {
-      enlarge_row(kernels, window, scale, static_cast<int>(dst_y - y * scale), siting, width, work.scratch,
-                  work.phases);
+      enlarge_row(kernels, window, filter, static_cast<int>(dst_y - y * scale), width, work.scratch, work.phases);
       // Whole pixels, then the phases of the last one that are still in the picture.
       const std::ptrdiff_t whole = std::min(width, dst.width / scale - begin);
       StoreArgs args{.planes = work.phases,
@@ -124,6 +124,7 @@ void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, i
   };
   if (!fits(dst.height, src.height) || !fits(dst.width, src.width)) refuse_size(dst, "dst", src);
 
+  const EnlargeFilter filter(scale, siting);
   const Tiling tiling(work_on(src.width, src.height, src.height), threads);
   const ContextPool<Context>::Lease context(contexts_);
   grow_to(context->workers, tiling.workers());
@@ -133,7 +134,7 @@ void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, i
     worker.scratch.fit([&](Arena& arena) { worker.enlarger.carve(arena, std::min(src.width, kColumns), scale); });
   }
   tiling.run(context->teams, [&](std::size_t worker, const Tile& tile, Team&) {
-    enlarge_tile(kernels_, src, dst, scale, siting, tile, context->workers[worker].enlarger);
+    enlarge_tile(kernels_, src, dst, filter, tile, context->workers[worker].enlarger);
   });
 }
 

@@ -78,13 +78,14 @@ void ResizeSink::find_slopes(std::ptrdiff_t y) {
       rows[i] = small_row(std::clamp<std::ptrdiff_t>(y + i - kBicubicReach, 0, src_.height - 1), plane);
     }
   };
-  const float *luma[kWindowRows], *chroma[kWindowRows];
+  const float *luma[kWindowRows], *cb[kWindowRows], *cr[kWindowRows];
   window(soft_plane(), luma);
+  window(0, cb);
+  window(1, cr);
+  const float* const* const chroma[] = {cb, cr};
+  float* const slopes[] = {small_row(y, slope_plane()), small_row(y, slope_plane() + 1)};
   survey_.range(luma, width, low_, high_);
-  for (int c = 0; c < 2; ++c) {
-    window(c, chroma);
-    survey_.slope(luma, low_, high_, chroma, width, small_row(y, slope_plane() + c));
-  }
+  survey_.slopes(luma, low_, high_, chroma, width, slopes);
 }
 
 void ResizeSink::add(const float* const* made, std::ptrdiff_t stride) {
@@ -138,15 +139,19 @@ void ResizeSink::finish() {
       const float weights[] = {finish_.strength, 1 - finish_.strength};
       kernels_.blend(sources, weights, 2, width, filtered(plane));
     }
-    for (int c = 0; finish_.guided && c < 2; ++c) {
-      kernels_.guide(filtered(0), small(soft_plane()), small(slope_plane() + c), width, small(c));
-    }
     float* rows[4];
     for (int plane = 0; plane < made_planes(); ++plane) rows[plane] = filtered(plane);
     if (made_planes() > 1) to_samples(kernels_, colour_, dst_.has_colour(), rows, width);
     float** const extra = rows + (dst_.has_colour() ? made_planes() : 1);
     for (int plane = 0; plane < extras(); ++plane) extra[plane] = small(plane);
-    if (dst_.has_colour() && made_planes() == 1) kernels_.ycbcr_to_rgb(rows[0], rows[1], rows[2], width);
+    if (dst_.has_colour() && made_planes() == 1) {
+      ColourArgs colour{rows[0], rows[1], rows[2], width};
+      if (finish_.guided) {
+        colour.soft = small(soft_plane());
+        for (int c = 0; c < 2; ++c) colour.slopes[c] = small(slope_plane() + c);
+      }
+      kernels_.ycbcr_to_rgb(colour);
+    }
     kernels_.store[static_cast<int>(dst_.type)]({.planes = rows,
                                                  .phases = 1,
                                                  .channels = dst_.channels,

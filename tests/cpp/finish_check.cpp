@@ -1,4 +1,4 @@
-// What follows the network: ranges, the clamp to them, the slope of chroma over luma and what follows it.
+// What follows the network: ranges, the clamp to them, the slope of chroma over luma.
 #include "checks.h"
 #include "finish.h"
 #include "kernel_check.h"
@@ -78,22 +78,23 @@ bool check_clamp(const KernelTable& table) {
 }
 
 /// The slope by its definition, in double, and how far a computation in float may be from it.
-std::pair<double, double> slope_of(const SlopeArgs& a, std::ptrdiff_t x) {
+std::pair<double, double> slope_of(const SlopeArgs& a, int plane, std::ptrdiff_t x) {
+  const float* const* const chroma = a.chroma[plane];
   double mean_y = 0, mean_c = 0, swing = 0;
   for (int k = 0; k < 9; ++k) {
-    const double y = a.luma[k / 3][x + k % 3 - 1], c = a.chroma[k / 3][x + k % 3 - 1];
+    const double y = a.luma[k / 3][x + k % 3 - 1], c = chroma[k / 3][x + k % 3 - 1];
     mean_y += y / 9, mean_c += c / 9;
-    swing = std::max({swing, std::abs(y - a.luma[1][x]), std::abs(c - a.chroma[1][x])});
+    swing = std::max({swing, std::abs(y - a.luma[1][x]), std::abs(c - chroma[1][x])});
   }
   double yy = 0, cc = 0, yc = 0;
   for (int k = 0; k < 9; ++k) {
-    const double y = a.luma[k / 3][x + k % 3 - 1] - mean_y, c = a.chroma[k / 3][x + k % 3 - 1] - mean_c;
+    const double y = a.luma[k / 3][x + k % 3 - 1] - mean_y, c = chroma[k / 3][x + k % 3 - 1] - mean_c;
     yy += y * y / 9, cc += c * c / 9, yc += y * c / 9;
   }
   const double fit = yc * yc / (yy * cc + static_cast<double>(kSlopeTiny));
   const double noise = static_cast<double>(kSlopeNoise);
   const double steep = yc / (yy + noise) * fit * fit;
-  const double limit = (double{a.chroma_hi[x]} - a.chroma_lo[x]) /
+  const double limit = (double{a.chroma_hi[plane][x]} - a.chroma_lo[plane][x]) /
                        (double{a.luma_hi[x]} - a.luma_lo[x] + static_cast<double>(kSlopeSlack));
   // Each moment is wrong by so much, a few roundings of nine squares; the fit, which is at most 1, by that in
   // proportion to what it is made of.
@@ -111,61 +112,51 @@ bool check_slope(const KernelTable& table) {
   for (const std::ptrdiff_t n : widths()) {
     for (const Scene scene : {Scene::edge, Scene::noise, Scene::flat, Scene::faint, Scene::special}) {
       describe("slope n=%td scene=%d", n, static_cast<int>(scene));
-      const Planes luma(memory().a, 3, n + 2, kOverrun), chroma(memory().b, 3, n + 2, kOverrun);
-      const Planes range(memory().c, 4, n, kOverrun);
+      const Planes luma(memory().a, 3, n + 2, kOverrun), chroma(memory().b, 6, n + 2, kOverrun);
+      const Planes range(memory().c, 6, n, kOverrun);
       const float ratio = static_cast<float>(random_int(-32, 32)) / 16;
       for (int j = 0; j < 3; ++j) {
+        float* const cb = chroma.plane(j);
+        float* const cr = chroma.plane(3 + j);
         for (std::ptrdiff_t x = 0; x < luma.used; ++x) {
           const float step = static_cast<float>(random_int(0, 1)), code = static_cast<float>(random_int(0, 255)) / 255;
           const float tremor = scene == Scene::faint ? code / 256 : code / 64;
           luma.plane(j)[x] = scene == Scene::flat ? 0.3f : scene == Scene::faint ? 0.3f + tremor : step;
-          chroma.plane(j)[x] = scene == Scene::edge || scene == Scene::faint ? ratio * luma.plane(j)[x] + tremor
+          cb[x] = scene == Scene::edge || scene == Scene::faint ? ratio * luma.plane(j)[x] + tremor
                                : scene == Scene::flat                        ? -0.1f
                                                                              : code - 0.5f;
+        }
+        // The same in other units, but where there is noise: then of another plane.
+        for (std::ptrdiff_t x = 0; x < chroma.used; ++x) {
+          cr[x] = scene == Scene::noise ? static_cast<float>(random_int(0, 255)) / 255 - 0.5f : -0.5f * cb[x];
         }
         if (scene == Scene::special) luma.plane(j)[random_int(0, static_cast<int>(n))] = j ? kInfinity : kNan;
       }
       for (std::ptrdiff_t x = 0; x < range.used; ++x) {
         const float code = static_cast<float>(random_int(0, 255)) / 255;
-        for (int i = 0; i < 4; ++i) range.plane(i)[x] = i % 2 ? (i == 1 ? 0.5f : 0.25f) * (1 + code) : 0.0f;
+        for (int i = 0; i < 6; ++i) range.plane(i)[x] = i % 2 ? (i == 1 ? 0.5f : 0.25f) * (1 + code) : 0.0f;
       }
-      const float *luma_rows[3], *chroma_rows[3];
-      for (int j = 0; j < 3; ++j) luma_rows[j] = luma.plane(j) + 1, chroma_rows[j] = chroma.plane(j) + 1;
-      const Planes dst(memory().dst, 1, n, kOverrun);
-      const SlopeArgs args{luma_rows,      chroma_rows, range.plane(0), range.plane(1), range.plane(2),
-                           range.plane(3), n,           dst.data};
+      const float *luma_rows[3], *chroma_rows[6];
+      for (int j = 0; j < 3; ++j) luma_rows[j] = luma.plane(j) + 1;
+      for (int j = 0; j < 6; ++j) chroma_rows[j] = chroma.plane(j) + 1;
+      const Planes dst(memory().dst, 2, n, kOverrun);
+      const SlopeArgs args{.luma = luma_rows,
+                           .chroma = {chroma_rows, chroma_rows + 3},
+                           .luma_lo = range.plane(0),
+                           .luma_hi = range.plane(1),
+                           .chroma_lo = {range.plane(2), range.plane(4)},
+                           .chroma_hi = {range.plane(3), range.plane(5)},
+                           .n = n,
+                           .dst = {dst.plane(0), dst.plane(1)}};
       table.slope(args);
-      for (std::ptrdiff_t x = 0; x < n; ++x) {
-        const auto [want, error] = slope_of(args, x);
-        tally.compare(dst.data[x], want, error, 0, x);
-        if (scene == Scene::flat) tally.expect(dst.data[x] == 0, "a slope where nothing changes");
+      for (int plane = 0; plane < 2; ++plane) {
+        for (std::ptrdiff_t x = 0; x < n; ++x) {
+          const auto [want, error] = slope_of(args, plane, x);
+          tally.compare(dst.plane(plane)[x], want, error, plane, x);
+          if (scene == Scene::flat) tally.expect(dst.plane(plane)[x] == 0, "a slope where nothing changes");
+        }
       }
       tally.check_surroundings(dst, scene != Scene::special);
-      tally.next_case();
-    }
-  }
-  return tally.report();
-}
-
-bool check_guide(const KernelTable& table) {
-  Tally tally(table, "guide");
-  for (const std::ptrdiff_t n : widths()) {
-    for (int turn = 0; turn < kKinds; ++turn) {
-      const Kind kind = static_cast<Kind>(turn);
-      if (kind == Kind::huge || kind == Kind::denormals) continue;  // products of two of these are none of them
-      describe("guide n=%td %s", n, kKindNames[turn]);
-      const Planes src(memory().a, 3, n, kOverrun), dst(memory().dst, 1, n, kOverrun);
-      src.fill(kind, 100);
-      dst.fill(kind, 100);
-      const std::vector<float> before(dst.data, dst.data + n);
-      table.guide(src.plane(0), src.plane(1), src.plane(2), n, dst.data);
-      for (std::ptrdiff_t x = 0; x < n; ++x) {
-        const double luma = src.plane(0)[x], soft = src.plane(1)[x], slope = src.plane(2)[x];
-        const double was = before[static_cast<std::size_t>(x)];
-        const double size = std::abs(was) + 2 * std::abs(slope) * (std::abs(luma) + std::abs(soft));
-        tally.compare(dst.data[x], was + slope * (luma - soft), exact(kind) ? 0 : 3 * (kUnit * size + kTiny), 0, x);
-      }
-      tally.check_surroundings(dst, kind != Kind::special);
       tally.next_case();
     }
   }
@@ -186,7 +177,7 @@ bool check_overshoot(const KernelTable& table) {
         float* planes[kMaxStride];
         for (int i = 0; i < kWindowRows; ++i) rows[i] = window + i * kWindowRows + kBicubicReach;
         for (int i = 0; i < kMaxStride; ++i) planes[i] = weights + i;
-        enlarge_row(table, rows, scale, phase_y, {}, 1, scratch, planes);
+        enlarge_row(table, rows, centred(scale), phase_y, 1, scratch, planes);
         for (int i = 0; i < scale; ++i) (weights[i] < 0 ? below : above)[i] += double{weights[i]};
       }
       for (int i = 0; i < scale; ++i) {
@@ -205,7 +196,6 @@ bool check_finish(const KernelTable& table) {
   bool ok = check_range5(table);
   ok &= check_clamp(table);
   ok &= check_slope(table);
-  ok &= check_guide(table);
   ok &= check_overshoot(table);
   return ok;
 }

@@ -159,8 +159,21 @@ void bench(const KernelTable& table) {
                                    small_rows,          memory().scratchpad.floats(resample_scratchpad(filter.taps))};
   print_samples("resample x2 to x1.5", kResampleRows * kWidth * 1.5, best_time([&] { table.resample(resample_args); }));
   // In place, so that the numbers grow from call to call: zeros stay small.
-  std::fill(rows.data, rows.data + rows.stride * 2 + rows.used, 0.0f);
-  print_samples("ycbcr_to_rgb", kWidth, best_time([&] { table.ycbcr_to_rgb(row(0), row(1), row(2), kWidth); }));
+  std::fill(rows.data, rows.data + rows.stride * 5 + rows.used, 0.0f);
+  const auto zero = [&](int i) { return row(i) + kOverrun; };
+  print_samples("ycbcr_to_rgb", kWidth, best_time([&] { table.ycbcr_to_rgb({zero(0), zero(1), zero(2), kWidth}); }));
+  const ColourArgs guided{zero(0), zero(1), zero(2), kWidth, zero(3), {zero(4), zero(5)}};
+  print_samples("ycbcr_to_rgb guided", kWidth, best_time([&] { table.ycbcr_to_rgb(guided); }));
+  const float *const five[] = {zero(0), zero(1), zero(2), zero(3), zero(4)},
+                           *const sixth[] = {zero(1), zero(2), zero(3), zero(4), zero(5)};
+  float* const results[] = {small.plane(0), small.plane(1)};
+  print_samples("range5", kWidth, best_time([&] { table.range5(five, five, kWidth, results[0], results[1]); }));
+  print_samples("slope of two", kWidth, best_time([&] {
+                  table.slope({five, {five + 1, sixth}, five[0], five[1], {five[2], five[3]}, {five[3], five[4]},
+                               kWidth, {results[0], results[1]}});
+                }));
+  const ClampArgs clamp{row(3), row(4), 0.27f, 0.01f, large.data, large.stride, 9, kWidth};
+  print_samples("clamp 9", 9 * kWidth, best_time([&] { table.clamp(clamp); }));
 }
 
 }  // namespace fsrcnn

@@ -167,7 +167,9 @@ bool check_store(const KernelTable& table, SampleType type) {
     }
   }
   for (int phases = 1; phases <= kMaxStride; ++phases) {
-    for (int channels = 1; channels <= 4; ++channels) check(130, phases, channels, Layout::interleaved);
+    for (int channels = 1; channels <= 4; ++channels) {
+      for (const std::ptrdiff_t width : {1, 5, 16, 33, 130}) check(width, phases, channels, Layout::interleaved);
+    }
     for (const Layout layout : kLayouts) check(240, phases, 3, layout);
   }
   // What was loaded from a code is stored as that code.
@@ -211,16 +213,21 @@ Sum red_difference(float r, float g, float b) {
   for (const double term : {(1 - kRed) * r, -kGreen * g, -kBlue * b}) sum.add(kChromaSwing * 0.5 / (1 - kRed) * term);
   return sum;
 }
-void rgb(float y, float cb, float cr, Sum (&out)[3]) {
-  const double blue = cb * 2 * (1 - kBlue) / kChromaSwing, red = cr * 2 * (1 - kRed) / kChromaSwing;
+void rgb(float y, const std::vector<double>& cb_terms, const std::vector<double>& cr_terms, Sum (&out)[3]) {
   for (Sum& sum : out) {
     sum.add(y / kLumaSwing);
     sum.add(-kBlack / kLumaSwing);
   }
-  out[0].add(red);
-  out[1].add(-blue * kBlue / kGreen);
-  out[1].add(-red * kRed / kGreen);
-  out[2].add(blue);
+  for (const double cb : cb_terms) {
+    const double blue = cb * 2 * (1 - kBlue) / kChromaSwing;
+    out[1].add(-blue * kBlue / kGreen);
+    out[2].add(blue);
+  }
+  for (const double cr : cr_terms) {
+    const double red = cr * 2 * (1 - kRed) / kChromaSwing;
+    out[0].add(red);
+    out[1].add(-red * kRed / kGreen);
+  }
 }
 
 /// Compares a row of a kernel with its twin's; the twin's with the definition.
@@ -276,23 +283,38 @@ bool check_colour(const KernelTable& table) {
       to_cbcr.next_case();
 
       // In place: the three rows are what was colour.
-      const Planes out(memory().dst, 3, n, kOverrun), out_twin(memory().twin, 3, n, kOverrun);
-      for (const Planes* planes : {&out, &out_twin}) {
-        std::copy(r.data, r.data + r.used, planes->plane(0));
-        std::copy(g.data, g.data + g.used, planes->plane(1));
-        std::copy(b.data, b.data + b.used, planes->plane(2));
+      const Planes guide(memory().src, 3, n, kOverrun);
+      for (std::ptrdiff_t i = 0; i < 3; ++i) {
+        for (std::ptrdiff_t x = 0; x < guide.used; ++x) guide.plane(i)[x] = mixed_sample();
       }
-      table.ycbcr_to_rgb(out.plane(0), out.plane(1), out.plane(2), n);
-      reference().ycbcr_to_rgb(out_twin.plane(0), out_twin.plane(1), out_twin.plane(2), n);
-      for (int channel = 0; channel < 3; ++channel) {
-        compare_row(to_rgb, table, out, out_twin, channel, 5, 0, [&](std::ptrdiff_t x) {
-          Sum sums[3];
-          rgb(r.data[x], g.data[x], b.data[x], sums);
-          return sums[channel];
-        });
+      for (const bool guided : {false, true}) {
+        const Planes out(memory().dst, 3, n, kOverrun), out_twin(memory().twin, 3, n, kOverrun);
+        for (const Planes* planes : {&out, &out_twin}) {
+          std::copy(r.data, r.data + r.used, planes->plane(0));
+          std::copy(g.data, g.data + g.used, planes->plane(1));
+          std::copy(b.data, b.data + b.used, planes->plane(2));
+        }
+        ColourArgs args{out.plane(0), out.plane(1), out.plane(2), n};
+        if (guided) args.soft = guide.plane(0), args.slopes[0] = guide.plane(1), args.slopes[1] = guide.plane(2);
+        table.ycbcr_to_rgb(args);
+        args.y_r = out_twin.plane(0), args.cb_g = out_twin.plane(1), args.cr_b = out_twin.plane(2);
+        reference().ycbcr_to_rgb(args);
+        for (int channel = 0; channel < 3; ++channel) {
+          compare_row(to_rgb, table, out, out_twin, channel, guided ? 8 : 5, 0, [&](std::ptrdiff_t x) {
+            std::vector<double> cb{g.data[x]}, cr{b.data[x]};
+            for (const float luma : {r.data[x], -guide.plane(0)[x]}) {
+              if (!guided) break;
+              cb.push_back(double{guide.plane(1)[x]} * luma);
+              cr.push_back(double{guide.plane(2)[x]} * luma);
+            }
+            Sum sums[3];
+            rgb(r.data[x], cb, cr, sums);
+            return sums[channel];
+          });
+        }
+        to_rgb.check_surroundings(out, true);
+        to_rgb.next_case();
       }
-      to_rgb.check_surroundings(out, true);
-      to_rgb.next_case();
     }
   }
   const bool y_ok = to_y.report(), cbcr_ok = to_cbcr.report();

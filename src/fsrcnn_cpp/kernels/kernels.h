@@ -173,6 +173,15 @@ struct StoreArgs {
   SampleRange range;
 };
 
+/// Y'CbCr to R'G'B', in place. Where luma is given as it would be without the network (`soft`), chroma follows it first:
+/// chroma += slope * (luma - soft).
+struct ColourArgs {
+  float *y_r, *cb_g, *cr_b;
+  ptrdiff_t n;
+  const float* soft = nullptr;
+  const float* slopes[2] = {};  // of Cb and Cr
+};
+
 // ---- resample: along a row, with taps of its own for every output ---------------------------------------------------
 
 inline constexpr int kResampleRows = 16;     // computed side by side: vectors run down the rows
@@ -214,13 +223,13 @@ inline constexpr float kSlopeNoise = 3e-4f, kSlopeTiny = 1e-9f, kSlopeSlack = 1e
 /// How much chroma changes with luma around a pixel: covariance / (variance of luma + kSlopeNoise) over 3x3 pixels,
 /// times the fourth power of their correlation, and at most (chroma_hi - chroma_lo) / (luma_hi - luma_lo + kSlopeSlack)
 /// in magnitude. The squared correlation is covariance^2 / (the variances' product + kSlopeTiny). NaN where one of the
-/// 3x3 pixels is not finite.
+/// 3x3 pixels is not finite. Of both chroma planes.
 struct SlopeArgs {
-  const float* const* luma;    // 3 rows; columns -1 .. n are read
-  const float* const* chroma;  // the same of one chroma plane
-  const float *luma_lo, *luma_hi, *chroma_lo, *chroma_hi;
+  const float* const* luma;       // 3 rows; columns -1 .. n are read
+  const float* const* chroma[2];  // the same
+  const float *luma_lo, *luma_hi, *chroma_lo[2], *chroma_hi[2];
   ptrdiff_t n;
-  float* dst;
+  float* dst[2];
 };
 
 // ---- training -----------------------------------------------------------------------------------------------------
@@ -242,14 +251,14 @@ struct KernelTable {
   ConvKernel conv2d;
   ConvKernel conv2d_narrow, winograd3, winograd5;  // null where conv2d serves
   DeconvKernel deconv2d[kDeconvKernels];
-  /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`. By SampleType.
+  /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`, which is an integer too. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst);
   /// Integers are multiplied by `full`, rounded half up and clipped; floats are stored as they are. By SampleType.
   void (*store[kSampleTypes])(const StoreArgs&);
   /// R'G'B' (0..1) to BT.601 luma (16..235)/255 and back; chroma is centred on 0.
   void (*rgb_to_y)(const float* r, const float* g, const float* b, ptrdiff_t n, float* y);
   void (*rgb_to_cbcr)(const float* r, const float* g, const float* b, ptrdiff_t n, float* cb, float* cr);
-  void (*ycbcr_to_rgb)(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n);  // in place
+  void (*ycbcr_to_rgb)(const ColourArgs&);
   /// dst[x] = sum of weights[i] * src[i][x]: one axis of the bicubic filter, down rows or along shifted columns.
   void (*blend4)(const float* const* src, const float* weights, ptrdiff_t n, float* dst);
   /// The same of `count` sources, 1 or more: down rows, where what is larger is made smaller. `dst` may be a source.
@@ -260,8 +269,6 @@ struct KernelTable {
   void (*range5)(const float* const* low, const float* const* high, ptrdiff_t n, float* lo, float* hi);
   void (*clamp)(const ClampArgs&);
   void (*slope)(const SlopeArgs&);
-  /// chroma += slope * (luma - soft)
-  void (*guide)(const float* luma, const float* soft, const float* slope, ptrdiff_t n, float* chroma);
   void (*correlate)(const CorrelateArgs&);
   void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
   /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the

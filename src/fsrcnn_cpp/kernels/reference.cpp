@@ -96,15 +96,26 @@ void rgb_to_cbcr(const float* r, const float* g, const float* b, ptrdiff_t n, fl
   }
 }
 
-void ycbcr_to_rgb(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n) {
+/// Chroma follows luma, in place, where it shall.
+void guide(const ColourArgs& a) {
+  if (!a.soft) return;
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    const float gain = a.y_r[x] - a.soft[x];
+    a.cb_g[x] += a.slopes[0][x] * gain;
+    a.cr_b[x] += a.slopes[1][x] * gain;
+  }
+}
+
+void ycbcr_to_rgb(const ColourArgs& a) {
+  guide(a);
   // Kr = 0.299, Kb = 0.114; luma spans 219 codes, chroma 224.
-  for (ptrdiff_t x = 0; x < n; ++x) {
-    const double y = (y_r[x] - 16.0 / 255.0) * 255.0 / 219.0;
-    const double cb = cb_g[x] * 255.0 / 224.0;
-    const double cr = cr_b[x] * 255.0 / 224.0;
-    y_r[x] = static_cast<float>(y + 1.402 * cr);
-    cb_g[x] = static_cast<float>(y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr);
-    cr_b[x] = static_cast<float>(y + 1.772 * cb);
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    const double y = (a.y_r[x] - 16.0 / 255.0) * 255.0 / 219.0;
+    const double cb = a.cb_g[x] * 255.0 / 224.0;
+    const double cr = a.cr_b[x] * 255.0 / 224.0;
+    a.y_r[x] = static_cast<float>(y + 1.402 * cr);
+    a.cb_g[x] = static_cast<float>(y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr);
+    a.cr_b[x] = static_cast<float>(y + 1.772 * cb);
   }
 }
 
@@ -157,29 +168,27 @@ void clamp(const ClampArgs& a) {
 }
 
 void slope(const SlopeArgs& a) {
-  for (ptrdiff_t x = 0; x < a.n; ++x) {
-    double mean_y = 0, mean_c = 0;
-    for (int j = 0; j < 3; ++j) {
-      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) mean_y += a.luma[j][i] / 9.0, mean_c += a.chroma[j][i] / 9.0;
-    }
-    double variance_y = 0, variance_c = 0, covariance = 0;
-    for (int j = 0; j < 3; ++j) {
-      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
-        const double dy = a.luma[j][i] - mean_y, dc = a.chroma[j][i] - mean_c;
-        variance_y += dy * dy / 9;
-        variance_c += dc * dc / 9;
-        covariance += dy * dc / 9;
+  for (int plane = 0; plane < 2; ++plane) {
+    for (ptrdiff_t x = 0; x < a.n; ++x) {
+      double mean_y = 0, mean_c = 0;
+      for (int j = 0; j < 3; ++j) {
+        for (ptrdiff_t i = x - 1; i <= x + 1; ++i) mean_y += a.luma[j][i] / 9.0, mean_c += a.chroma[plane][j][i] / 9.0;
       }
+      double variance_y = 0, variance_c = 0, covariance = 0;
+      for (int j = 0; j < 3; ++j) {
+        for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
+          const double dy = a.luma[j][i] - mean_y, dc = a.chroma[plane][j][i] - mean_c;
+          variance_y += dy * dy / 9;
+          variance_c += dc * dc / 9;
+          covariance += dy * dc / 9;
+        }
+      }
+      const double squared = covariance * covariance / (variance_y * variance_c + kSlopeTiny);
+      const float steep = static_cast<float>(covariance / (variance_y + kSlopeNoise) * squared * squared);
+      const float limit = (a.chroma_hi[plane][x] - a.chroma_lo[plane][x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
+      a.dst[plane][x] = steep > limit ? limit : steep < -limit ? -limit : steep;
     }
-    const double squared = covariance * covariance / (variance_y * variance_c + kSlopeTiny);
-    const float steep = static_cast<float>(covariance / (variance_y + kSlopeNoise) * squared * squared);
-    const float limit = (a.chroma_hi[x] - a.chroma_lo[x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
-    a.dst[x] = steep > limit ? limit : steep < -limit ? -limit : steep;
   }
-}
-
-void guide(const float* luma, const float* soft, const float* slope, ptrdiff_t n, float* chroma) {
-  for (ptrdiff_t x = 0; x < n; ++x) chroma[x] += slope[x] * (luma[x] - soft[x]);
 }
 
 void correlate(const CorrelateArgs& a) {
@@ -308,13 +317,14 @@ void rgb_to_cbcr_ordered(const float* r, const float* g, const float* b, ptrdiff
   }
 }
 
-void ycbcr_to_rgb_ordered(float* y_r, float* cb_g, float* cr_b, ptrdiff_t n) {
-  for (ptrdiff_t x = 0; x < n; ++x) {
-    const float y = (y_r[x] - 16.0f / 255) * (255.0f / 219), cb = cb_g[x], cr = cr_b[x];
-    y_r[x] = y + 1.5960267f * cr;
+void ycbcr_to_rgb_ordered(const ColourArgs& a) {
+  guide(a);
+  for (ptrdiff_t x = 0; x < a.n; ++x) {
+    const float y = (a.y_r[x] - 16.0f / 255) * (255.0f / 219), cb = a.cb_g[x], cr = a.cr_b[x];
+    a.y_r[x] = y + 1.5960267f * cr;
     const float y_and_cb = y + -0.3917623f * cb;
-    cb_g[x] = y_and_cb + -0.8129676f * cr;
-    cr_b[x] = y + 2.0172321f * cb;
+    a.cb_g[x] = y_and_cb + -0.8129676f * cr;
+    a.cr_b[x] = y + 2.0172321f * cb;
   }
 }
 
@@ -331,29 +341,31 @@ void blend4_ordered(const float* const* src, const float* weights, ptrdiff_t n, 
 }
 
 void slope_ordered(const SlopeArgs& a) {
-  for (ptrdiff_t x = 0; x < a.n; ++x) {
-    float sum_y = 0, sum_c = 0, sum_yy = 0, sum_cc = 0, sum_yc = 0;
-    for (int j = 0; j < 3; ++j) {
-      for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
-        const float dy = a.luma[j][i] - a.luma[1][x], dc = a.chroma[j][i] - a.chroma[1][x];
-        sum_y += dy;
-        sum_c += dc;
-        sum_yy += dy * dy;
-        sum_cc += dc * dc;
-        sum_yc += dy * dc;
+  for (int plane = 0; plane < 2; ++plane) {
+    for (ptrdiff_t x = 0; x < a.n; ++x) {
+      float sum_y = 0, sum_c = 0, sum_yy = 0, sum_cc = 0, sum_yc = 0;
+      for (int j = 0; j < 3; ++j) {
+        for (ptrdiff_t i = x - 1; i <= x + 1; ++i) {
+          const float dy = a.luma[j][i] - a.luma[1][x], dc = a.chroma[plane][j][i] - a.chroma[plane][1][x];
+          sum_y += dy;
+          sum_c += dc;
+          sum_yy += dy * dy;
+          sum_cc += dc * dc;
+          sum_yc += dy * dc;
+        }
       }
+      constexpr float kNinth = 1.0f / 9;
+      const float mean_y = sum_y * kNinth, mean_c = sum_c * kNinth;
+      const float variance_y = sum_yy * kNinth - mean_y * mean_y, variance_c = sum_cc * kNinth - mean_c * mean_c;
+      const float covariance = sum_yc * kNinth - mean_y * mean_c;
+      const float spread_y = 0 > variance_y ? 0 : variance_y, spread_c = 0 > variance_c ? 0 : variance_c;
+      const float squared = covariance * covariance / (spread_y * spread_c + kSlopeTiny);
+      const float fit = 1 < squared ? 1 : squared;
+      const float steep = covariance / (spread_y + kSlopeNoise) * (fit * fit);
+      const float limit = (a.chroma_hi[plane][x] - a.chroma_lo[plane][x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
+      const float bounded = steep > limit ? limit : steep;
+      a.dst[plane][x] = bounded < -limit ? -limit : bounded;
     }
-    constexpr float kNinth = 1.0f / 9;
-    const float mean_y = sum_y * kNinth, mean_c = sum_c * kNinth;
-    const float variance_y = sum_yy * kNinth - mean_y * mean_y, variance_c = sum_cc * kNinth - mean_c * mean_c;
-    const float covariance = sum_yc * kNinth - mean_y * mean_c;
-    const float spread_y = 0 > variance_y ? 0 : variance_y, spread_c = 0 > variance_c ? 0 : variance_c;
-    const float squared = covariance * covariance / (spread_y * spread_c + kSlopeTiny);
-    const float fit = 1 < squared ? 1 : squared;
-    const float steep = covariance / (spread_y + kSlopeNoise) * (fit * fit);
-    const float limit = (a.chroma_hi[x] - a.chroma_lo[x]) / (a.luma_hi[x] - a.luma_lo[x] + kSlopeSlack);
-    const float bounded = steep > limit ? limit : steep;
-    a.dst[x] = bounded < -limit ? -limit : bounded;
   }
 }
 
@@ -384,7 +396,6 @@ const KernelTable kReferenceTable = {
     .range5 = range5,
     .clamp = clamp,
     .slope = slope,
-    .guide = guide,
     .correlate = correlate,
     .prelu_forward = prelu_forward,
     .prelu_backward = prelu_backward,
@@ -414,7 +425,6 @@ const KernelTable kReferenceFixedTable = {
     .range5 = range5,
     .clamp = clamp,
     .slope = slope_ordered,
-    .guide = guide,
     .correlate = nullptr,
     .prelu_forward = nullptr,
     .prelu_backward = nullptr,

@@ -7,6 +7,8 @@
 
 // Helpers that take tiles of vectors by pointer: out of line, the tile would pass through memory.
 #define FSRCNN_INLINE inline __attribute__((always_inline))
+// Loops over register tiles are unrolled completely, so that the tile lives in registers.
+#define FSRCNN_UNROLL _Pragma("GCC unroll 32")
 
 namespace fsrcnn {
 namespace {
@@ -33,6 +35,12 @@ inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 /// Less zero, which changes no number: zero less the number, or plus it, would be computed.
 inline Vec broadcast(float value) { return value - Vec{}; }
+/// The same of what the compiler shall not know: with a constant that it knows, it makes a comparison and a selection of
+/// what is one instruction, the smaller or the larger of two.
+inline Vec hidden(float value) {
+  const volatile float opaque = value;
+  return broadcast(opaque);
+}
 /// As it is defined. Its parts are those of the bits as integers, whose sign is that of the number: minimum and maximum
 /// of integers, unlike a selection, take no time of the multipliers (AMD), and NaN stays in one of the parts.
 inline Vec prelu(Vec x, float slope) {
@@ -68,10 +76,14 @@ struct EvenLanes {
 struct OddLanes {
   static constexpr int of(int i) { return 2 * i + 1; }
 };
-/// Half H of a0 b0 a1 b1 ...
-template <int H>
+/// Half H of a0 b0 a1 b1 ..., `Unit` lanes at a time.
+template <int H, int Unit = 1>
 struct Interleave {
-  static constexpr int of(int i) { return (H * kLanes + i) / 2 + (i % 2) * kLanes; }
+  static constexpr int kUnits = kLanes / Unit;
+  static constexpr int of(int i) {
+    const int unit = H * kUnits + i / Unit;
+    return unit / 2 * Unit + i % Unit + unit % 2 * kLanes;
+  }
 };
 /// a1 a2 ... and lane `Lane` of b at the end.
 template <int Lane>
@@ -79,40 +91,52 @@ struct ShiftIn {
   static constexpr int of(int i) { return i + 1 < kLanes ? i + 1 : kLanes + Lane; }
 };
 /// Third T of a0 b0 c0 a1 b1 c1 ..., in two steps: a with b (c's lanes are free), then that with c.
-template <int T>
+template <int T, int Unit>
 struct InterleaveAB {
-  static constexpr int of(int i) { return (T * kLanes + i) / 3 + ((T * kLanes + i) % 3 == 1 ? kLanes : 0); }
+  static constexpr int of(int i) {
+    const int unit = T * (kLanes / Unit) + i / Unit;
+    return unit / 3 * Unit + i % Unit + (unit % 3 == 1 ? kLanes : 0);
+  }
 };
-template <int T>
+template <int T, int Unit>
 struct InterleaveC {
-  static constexpr int of(int i) { return (T * kLanes + i) % 3 == 2 ? kLanes + (T * kLanes + i) / 3 : i; }
+  static constexpr int of(int i) {
+    const int unit = T * (kLanes / Unit) + i / Unit;
+    return unit % 3 == 2 ? kLanes + unit / 3 * Unit + i % Unit : i;
+  }
 };
 
-/// Stores N vectors merged lane by lane: v0[0] v1[0] .. v0[1] v1[1] ..
-template <int N>
-FSRCNN_INLINE void store_interleaved(float* dst, const Vec* v) {
+/// Merges N vectors, `Unit` lanes at a time: v0[0] v1[0] .. v0[1] v1[1] ..
+template <int N, int Unit = 1>
+FSRCNN_INLINE void interleave(const Vec* v, Vec* merged) {
   static_assert(N >= 1 && N <= 4);
   if constexpr (N == 1) {
-    store(dst, v[0]);
+    merged[0] = v[0];
   } else if constexpr (N == 2) {
-    store(dst, shuffle<Interleave<0>>(v[0], v[1]));
-    store(dst + kLanes, shuffle<Interleave<1>>(v[0], v[1]));
+    merged[0] = shuffle<Interleave<0, Unit>>(v[0], v[1]);
+    merged[1] = shuffle<Interleave<1, Unit>>(v[0], v[1]);
   } else if constexpr (N == 3) {
-    store(dst, shuffle<InterleaveC<0>>(shuffle<InterleaveAB<0>>(v[0], v[1]), v[2]));
-    store(dst + kLanes, shuffle<InterleaveC<1>>(shuffle<InterleaveAB<1>>(v[0], v[1]), v[2]));
-    store(dst + 2 * kLanes, shuffle<InterleaveC<2>>(shuffle<InterleaveAB<2>>(v[0], v[1]), v[2]));
+    merged[0] = shuffle<InterleaveC<0, Unit>>(shuffle<InterleaveAB<0, Unit>>(v[0], v[1]), v[2]);
+    merged[1] = shuffle<InterleaveC<1, Unit>>(shuffle<InterleaveAB<1, Unit>>(v[0], v[1]), v[2]);
+    merged[2] = shuffle<InterleaveC<2, Unit>>(shuffle<InterleaveAB<2, Unit>>(v[0], v[1]), v[2]);
   } else {
-    const Vec low02 = shuffle<Interleave<0>>(v[0], v[2]), high02 = shuffle<Interleave<1>>(v[0], v[2]);
-    const Vec low13 = shuffle<Interleave<0>>(v[1], v[3]), high13 = shuffle<Interleave<1>>(v[1], v[3]);
-    store(dst, shuffle<Interleave<0>>(low02, low13));
-    store(dst + kLanes, shuffle<Interleave<1>>(low02, low13));
-    store(dst + 2 * kLanes, shuffle<Interleave<0>>(high02, high13));
-    store(dst + 3 * kLanes, shuffle<Interleave<1>>(high02, high13));
+    const Vec low02 = shuffle<Interleave<0, Unit>>(v[0], v[2]), high02 = shuffle<Interleave<1, Unit>>(v[0], v[2]);
+    const Vec low13 = shuffle<Interleave<0, Unit>>(v[1], v[3]), high13 = shuffle<Interleave<1, Unit>>(v[1], v[3]);
+    merged[0] = shuffle<Interleave<0, Unit>>(low02, low13);
+    merged[1] = shuffle<Interleave<1, Unit>>(low02, low13);
+    merged[2] = shuffle<Interleave<0, Unit>>(high02, high13);
+    merged[3] = shuffle<Interleave<1, Unit>>(high02, high13);
   }
+}
+
+/// Stores N vectors merged lane by lane.
+template <int N>
+FSRCNN_INLINE void store_interleaved(float* dst, const Vec* v) {
+  Vec merged[N];
+  interleave<N>(v, merged);
+  FSRCNN_UNROLL
+  for (int i = 0; i < N; ++i) store(dst + i * kLanes, merged[i]);
 }
 
 }  // namespace
 }  // namespace fsrcnn
-
-// Loops over register tiles are unrolled completely, so that the tile lives in registers.
-#define FSRCNN_UNROLL _Pragma("GCC unroll 32")

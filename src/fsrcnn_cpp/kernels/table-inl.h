@@ -77,7 +77,6 @@ const KernelTable FSRCNN_TABLE = {
     .range5 = range5,
     .clamp = clamp,
     .slope = slope,
-    .guide = guide,
 #if defined(FSRCNN_FIXED)
     .correlate = nullptr,
     .prelu_forward = nullptr,
