@@ -125,10 +125,18 @@ def hostile():
     yield from (line, 255 - line, line.T, np.full((40, 40), 255), x // 2 % 2 * 255)
 
 
+def large_and_hostile():
+    """So much noise that some of it drives a channel as far as noise will."""
+    rng = np.random.default_rng(9)
+    for density in (0.3, 0.5, 0.6, 0.7):
+        yield (rng.random((600, 600)) < density) * 255
+    yield rng.normal(128, 150, (600, 600)).clip(0, 255)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_pictures_differ_by_two(name):
     upscalers = both(name)
-    for picture in hostile():
+    for picture in (*hostile(), *large_and_hostile()):
         for scale in (2, 3, 4):
             one, other = (u.upscale(picture.astype(np.uint8), scale).astype(int) for u in upscalers)
             assert np.abs(one - other).max() <= 2
