@@ -38,8 +38,8 @@ class Survey {
 
  private:
   const KernelTable& kernels_;
-  float *down_low_ = nullptr, *down_high_ = nullptr;      // of the columns of the window
-  float *chroma_low_[2] = {}, *chroma_high_[2] = {};      // of the window
+  float *down_low_ = nullptr, *down_high_ = nullptr;  // of the columns of the window
+  float *chroma_low_[2] = {}, *chroma_high_[2] = {};  // of the window
 };
 
 }  // namespace fsrcnn

@@ -46,8 +46,8 @@ std::vector<SumRange> measure(const std::vector<Node>& nodes);
 /// What luma is as it goes in.
 std::vector<FixedChannel> fixed_luma();
 
-/// `is_last`: whether heads read it. `name` is for messages. Throws std::invalid_argument for a layer of weights so large, or so many, that no scale
-/// keeps its sums from overflowing.
+/// `is_last`: whether heads read it. `name` is for messages. Throws std::invalid_argument for a layer of weights so
+/// large, or so many, that no scale keeps its sums from overflowing.
 FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vector<FixedChannel>& in, bool is_last,
                    const std::string& name);
 /// The same of a layer that is not followed by an activation: 2^shift are 1.

@@ -93,8 +93,7 @@ std::ptrdiff_t PackedNetwork::floats_per_column() const {
   for (const PackedHead& head : heads) {
     const std::vector<int>& rows = plan.rows(head.reach());
     std::ptrdiff_t floats = 0;
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      floats += static_cast<std::ptrdiff_t>(planes(i)) * rows[i];
+    for (std::size_t i = 0; i < rows.size(); ++i) floats += static_cast<std::ptrdiff_t>(planes(i)) * rows[i];
     most = std::max(most, floats);
   }
   return most;

@@ -298,8 +298,9 @@ AlignedBuffer pack_fixed_direct(const FixedTaps& taps, int max_block) {
       for (int y = 0; y < kernel; ++y) {
         for (int x = 0; x < taps.columns(); ++x) {
           for (int o = first * channels; o < (first + size) * channels; ++o) {
-            taps.put(out++, o, c, x,
-                     [&](int to, int from, int column) { return static_cast<int16_t>(taps.weight(to, from, y, column)); });
+            taps.put(out++, o, c, x, [&](int to, int from, int column) {
+              return static_cast<int16_t>(taps.weight(to, from, y, column));
+            });
           }
         }
       }
@@ -363,8 +364,7 @@ AlignedBuffer pack_winograd2(const FixedTaps& taps, int phases, int max_block) {
     const auto product = [&](int part, Products products) {
       return [&, part, products](int o, int c, int x) { return products(taps, o, c, parts.first_row(part), x); };
     };
-    for_each(parts.threes, parts.count(),
-             [&](int part, int c, int column) { put(c, column, product(part, kSumOf2)); });
+    for_each(parts.threes, parts.count(), [&](int part, int c, int column) { put(c, column, product(part, kSumOf2)); });
     for_each(0, parts.threes, [&](int part, int c, int column) { put(c, column, product(part, kSumOf3)); });
     for_each(0, parts.threes, [&](int part, int c, int column) { put(c, column, product(part, kDifferenceOf3)); });
     for (const bool lower : {false, true}) {
@@ -485,8 +485,8 @@ PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const Ker
                 Algorithm algorithm) {
   assert(head.enlarges);
   const int first = head.first_tap();
-  const FixedConv conv = to_fixed_planes(subpixel_layer(head, first, head.last_tap()), in,
-                                         "heads[" + std::to_string(head.stride) + "]");
+  const FixedConv conv =
+      to_fixed_planes(subpixel_layer(head, first, head.last_tap()), in, "heads[" + std::to_string(head.stride) + "]");
   return {head.stride, head.border, pack_fixed(conv, -first, head.stride, kernels, algorithm)};
 }
 

@@ -49,8 +49,7 @@ PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorith
 
 /// The same for tables of fixed point. `before`: rows and columns of taps that lie before the output's own.
 PackedConv pack(const FixedConv& conv, int before, const KernelTable& kernels, Algorithm algorithm);
-PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels,
-                Algorithm algorithm);
+PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels, Algorithm algorithm);
 
 /// Makes rows_made rows of `width` columns. `src_rows`: rows_read rows, of which the first lies `before` rows above the
 /// first that is made; column x reads from index x on, where the tap `before` columns to its left lies.

@@ -20,7 +20,7 @@ struct Calls {
   std::size_t count() const { return calls.size(); }
 
   std::vector<std::function<void()>> calls;
-  double products = 0;      // of one call; 0 of pixel kernels
+  double products = 0;  // of one call; 0 of pixel kernels
   double in_place = 0;  // nanoseconds of all of them in the whole call that was timed last, and at best
   double best_in_place = std::numeric_limits<double>::infinity(), best = best_in_place;  // best: repeated
 };
@@ -236,8 +236,8 @@ void bench_call(const KernelTable& table, const char* network, const Model& mode
     });
     kernels = std::min(kernels, sum);
   }
-  std::printf("%-9s  %-7s  %-9s %tdx%td x%d: whole %.0f us, kernels %.0f us, whole / kernels %.3f\n", table.isa, precision,
-              network, width, height, scale, whole / 1000, kernels / 1000, whole / kernels);
+  std::printf("%-9s  %-7s  %-9s %tdx%td x%d: whole %.0f us, kernels %.0f us, whole / kernels %.3f\n", table.isa,
+              precision, network, width, height, scale, whole / 1000, kernels / 1000, whole / kernels);
   for (const auto& [name, calls] : g_calls) {
     std::printf("  %-28s %6zu calls %9.1f us  %5.3f of the kernels  %9.1f us in the whole", name.c_str(), calls.count(),
                 calls.best / 1000, calls.best / kernels, calls.best_in_place / 1000);

@@ -106,8 +106,8 @@ class Integers {
   uint32_t state_;
 };
 
-/// Gives the values of a tensor: of a layer or a head, ".0." or ".x2."; its name; how many; how many of its taps reach a
-/// sum.
+/// Gives the values of a tensor: of a layer or a head, ".0." or ".x2."; its name; how many; how many of its taps reach
+/// a sum.
 using Tensors = std::function<std::vector<float>(const std::string& of, const std::string& name, int count, int taps)>;
 
 /// Tensors of a safetensors file: of the header, only the offsets are read.
@@ -155,9 +155,9 @@ Tensors from_integers(const Words& words) {
 }
 
 Model make_model(const Words& words) {
-  const Tensors tensors =
-      words.contains("weights") ? from_file(FSRCNN_SOURCE "/weights/" + words.at("weights") + ".safetensors")
-                                : from_integers(words);
+  const Tensors tensors = words.contains("weights")
+                              ? from_file(FSRCNN_SOURCE "/weights/" + words.at("weights") + ".safetensors")
+                              : from_integers(words);
   std::vector<ConvLayer> layers;
   std::istringstream in(words.at("layers"));
   int channels = 1;
@@ -212,8 +212,8 @@ int photo(int x, int y, int c) {
     const int side = 1 << k, channel = k < 3 ? c : 0;
     const int i = x / side, j = y / side, u = x % side, v = y % side;
     const int smooth = lattice(i, j, k, channel) * (side - u) * (side - v) +
-                       lattice(i + 1, j, k, channel) * u * (side - v) +
-                       lattice(i, j + 1, k, channel) * (side - u) * v + lattice(i + 1, j + 1, k, channel) * u * v;
+                       lattice(i + 1, j, k, channel) * u * (side - v) + lattice(i, j + 1, k, channel) * (side - u) * v +
+                       lattice(i + 1, j + 1, k, channel) * u * v;
     total += (smooth >> 2 * k) * side;
   }
   return total / 63;
@@ -242,8 +242,15 @@ struct Image {
 
   /// All of it, or one of its channels.
   MutableImageView view(int channel = -1) {
-    return {samples.data() + std::max(0, channel), height, width, channel < 0 ? channels : 1, SampleType::u8,
-            {255, 255}, static_cast<std::ptrdiff_t>(width) * channels, channels, 1};
+    return {samples.data() + std::max(0, channel),
+            height,
+            width,
+            channel < 0 ? channels : 1,
+            SampleType::u8,
+            {255, 255},
+            static_cast<std::ptrdiff_t>(width) * channels,
+            channels,
+            1};
   }
   ImageView source(int channel = -1) {
     const MutableImageView v = view(channel);

@@ -123,8 +123,8 @@ bool check_slope(const KernelTable& table) {
           const float tremor = scene == Scene::faint ? code / 256 : code / 64;
           luma.plane(j)[x] = scene == Scene::flat ? 0.3f : scene == Scene::faint ? 0.3f + tremor : step;
           cb[x] = scene == Scene::edge || scene == Scene::faint ? ratio * luma.plane(j)[x] + tremor
-                               : scene == Scene::flat                        ? -0.1f
-                                                                             : code - 0.5f;
+                  : scene == Scene::flat                        ? -0.1f
+                                                                : code - 0.5f;
         }
         // The same in other units, but where there is noise: then of another plane.
         for (std::ptrdiff_t x = 0; x < chroma.used; ++x) {

@@ -23,16 +23,16 @@ FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
   const int taps = ic * kernel * kernel;
   const int most = std::min<int>(32767 / 3, static_cast<int>(0x1p29 / kFixedMost / taps));
   for (int i = 0; i < oc * taps; ++i) {
-    conv.weight.push_back(static_cast<int16_t>(random_int(0, 3) == 0 ? (random_int(0, 1) ? most : -most)
-                                                                     : random_int(-most, most)));
+    conv.weight.push_back(
+        static_cast<int16_t>(random_int(0, 3) == 0 ? (random_int(0, 1) ? most : -most) : random_int(-most, most)));
   }
   for (int o = 0; o < oc; ++o) {
     conv.bias.push_back(random_int(-(1 << 29), (1 << 29) - 1));
     conv.shift.push_back(random_int(0, 30));
     if (planes) continue;
     conv.positive.push_back(static_cast<int16_t>(random_int(1, kFixedMost)));
-    conv.negative.push_back(static_cast<int16_t>(random_int(0, 3) == 0 ? -kFixedMost
-                                                                       : random_int(-kFixedMost, kFixedMost)));
+    conv.negative.push_back(
+        static_cast<int16_t>(random_int(0, 3) == 0 ? -kFixedMost : random_int(-kFixedMost, kFixedMost)));
   }
   return conv;
 }
@@ -56,7 +56,9 @@ struct FixedProblem {
         float* const row = planes.plane(y * cells + c);
         for (std::ptrdiff_t x = 0; x < planes.used; ++x) row[x] = from_cell({int16_t(-32768), int16_t(-32768)});
         for (std::ptrdiff_t x = 0; x < width; ++x) {
-          const int16_t second = conv.of_luma ? at(0, y, x + 1) : 2 * c + 1 < channels ? at(2 * c + 1, y, x) : int16_t{-32768};
+          const int16_t second = conv.of_luma           ? at(0, y, x + 1)
+                                 : 2 * c + 1 < channels ? at(2 * c + 1, y, x)
+                                                        : int16_t{-32768};
           row[x] = from_cell({at(2 * c, y, x), second});
         }
       }
@@ -164,7 +166,7 @@ bool check_to_cells(const KernelTable& table) {
       // Halves of a unit, whole units, and others.
       const float code = static_cast<float>(random_int(-4 * kFixedLuma, 4 * kFixedLuma)) / 2 / kFixedLuma;
       const int kind = random_int(0, 2);
-      src.data[x] = kind == 0 ? kSpecial[random_int(0, 10)]
+      src.data[x] = kind == 0   ? kSpecial[random_int(0, 10)]
                     : kind == 1 ? code
                                 : static_cast<float>(random_int(-(1 << 24), 1 << 24)) * 0x1p-23f;
     }

@@ -164,13 +164,20 @@ void bench(const KernelTable& table) {
   print_samples("ycbcr_to_rgb", kWidth, best_time([&] { table.ycbcr_to_rgb({zero(0), zero(1), zero(2), kWidth}); }));
   const ColourArgs guided{zero(0), zero(1), zero(2), kWidth, zero(3), {zero(4), zero(5)}};
   print_samples("ycbcr_to_rgb guided", kWidth, best_time([&] { table.ycbcr_to_rgb(guided); }));
-  const float *const five[] = {zero(0), zero(1), zero(2), zero(3), zero(4)},
-                           *const sixth[] = {zero(1), zero(2), zero(3), zero(4), zero(5)};
+  const float *const five[] = {zero(0), zero(1), zero(2), zero(3), zero(4)}, *const sixth[] = {zero(1), zero(2),
+                                                                                               zero(3), zero(4),
+                                                                                               zero(5)};
   float* const results[] = {small.plane(0), small.plane(1)};
   print_samples("range5", kWidth, best_time([&] { table.range5(five, five, kWidth, results[0], results[1]); }));
   print_samples("slope of two", kWidth, best_time([&] {
-                  table.slope({five, {five + 1, sixth}, five[0], five[1], {five[2], five[3]}, {five[3], five[4]},
-                               kWidth, {results[0], results[1]}});
+                  table.slope({five,
+                               {five + 1, sixth},
+                               five[0],
+                               five[1],
+                               {five[2], five[3]},
+                               {five[3], five[4]},
+                               kWidth,
+                               {results[0], results[1]}});
                 }));
   const ClampArgs clamp{row(3), row(4), 0.27f, 0.01f, large.data, large.stride, 9, kWidth};
   print_samples("clamp 9", 9 * kWidth, best_time([&] { table.clamp(clamp); }));

@@ -75,7 +75,9 @@ inline Ints dot(Ints sum, Ints a, Ints b) {
   return sum + (Ints)_mm512_madd_epi16((__m512i)a, (__m512i)b);
 #endif
 }
-inline Ints shift(Ints v, const float* bits) { return (Ints)_mm512_maskz_sra_epi32(0xffff, (__m512i)v, load_count(bits)); }
+inline Ints shift(Ints v, const float* bits) {
+  return (Ints)_mm512_maskz_sra_epi32(0xffff, (__m512i)v, load_count(bits));
+}
 typedef __m512i Register;
 inline Register pack32(Register a, Register b) { return _mm512_packs_epi32(a, b); }
 inline Register interleave_low(Register a, Register b) { return _mm512_unpacklo_epi16(a, b); }
@@ -114,7 +116,8 @@ inline Register interleave_low(Register a, Register b) { return _mm_unpacklo_epi
 inline Register interleave_high(Register a, Register b) { return _mm_unpackhi_epi16(a, b); }
 inline Ints activate(Ints v, Ints positive, Ints negative) {
   const __m128i above = _mm_cmpgt_epi16((__m128i)v, _mm_setzero_si128());
-  const __m128i factor = _mm_or_si128(_mm_and_si128(above, (__m128i)positive), _mm_andnot_si128(above, (__m128i)negative));
+  const __m128i factor =
+      _mm_or_si128(_mm_and_si128(above, (__m128i)positive), _mm_andnot_si128(above, (__m128i)negative));
   // The rounded product came with SSSE3. Of the 32 bits of high and low, bits 15 to 30, rounded by bit 14.
   const __m128i high = _mm_mulhi_epi16((__m128i)v, factor), low = _mm_mullo_epi16((__m128i)v, factor);
   const __m128i carry = _mm_avg_epu16(_mm_srli_epi16(low, 14), _mm_setzero_si128());
@@ -156,9 +159,7 @@ inline Ints saturate(Ints v) {
   return raised > 32767 ? Ints{} + 32767 : raised;
 }
 inline Ints pack_cells(Ints even, Ints odd) { return (saturate(even) & 0xffff) | saturate(odd) << 16; }
-inline Ints scaled(Ints v, Ints positive, Ints negative) {
-  return (v * (v > 0 ? positive : negative) + 16384) >> 15;
-}
+inline Ints scaled(Ints v, Ints positive, Ints negative) { return (v * (v > 0 ? positive : negative) + 16384) >> 15; }
 inline Ints activate(Ints v, Ints positive, Ints negative) {
   return (scaled(low_half(v), low_half(positive), low_half(negative)) & 0xffff) |
          scaled(high_half(v), high_half(positive), high_half(negative)) << 16;
@@ -187,7 +188,8 @@ inline Ints pack_cells(Ints even, Ints odd) {
   return (Ints)interleave_low(pack32((Register)even, (Register)even), pack32((Register)odd, (Register)odd));
 }
 FSRCNN_INLINE void pack_cells(const Ints* even, const Ints* odd, Ints* cells) {
-  const Register evens = pack32((Register)even[0], (Register)even[1]), odds = pack32((Register)odd[0], (Register)odd[1]);
+  const Register evens = pack32((Register)even[0], (Register)even[1]),
+                 odds = pack32((Register)odd[0], (Register)odd[1]);
   cells[0] = (Ints)interleave_low(evens, odds);
   cells[1] = (Ints)interleave_high(evens, odds);
 }

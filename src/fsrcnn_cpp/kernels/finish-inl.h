@@ -45,7 +45,8 @@ void slope(const SlopeArgs& args) {
   constexpr float kNinth = 1.0f / 9;
   const Vec zero = hidden(0), one = hidden(1);
   const float *luma[3], *chroma[2][3];
-  for (int j = 0; j < 3; ++j) luma[j] = args.luma[j], chroma[0][j] = args.chroma[0][j], chroma[1][j] = args.chroma[1][j];
+  for (int j = 0; j < 3; ++j)
+    luma[j] = args.luma[j], chroma[0][j] = args.chroma[0][j], chroma[1][j] = args.chroma[1][j];
   const float *luma_lo = args.luma_lo, *luma_hi = args.luma_hi;
   const ptrdiff_t n = args.n;
   for (ptrdiff_t x = 0; x < n; x += kLanes) {

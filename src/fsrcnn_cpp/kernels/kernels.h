@@ -6,8 +6,8 @@
 // A kernel computes whole vectors: it may read and write up to `kMaxLanes` floats past `width` in every row; what it
 // leaves there is finite for finite input and never read as a result.
 //
-// A cell of such a row has four bytes. In a table of floats it is a float. In a table of fixed point it is two int16, of
-// channels 2c and 2c + 1: whoever moves rows moves cells, and need not know. `float` stands for both.
+// A cell of such a row has four bytes. In a table of floats it is a float. In a table of fixed point it is two int16,
+// of channels 2c and 2c + 1: whoever moves rows moves cells, and need not know. `float` stands for both.
 #pragma once
 
 #include <stddef.h>
@@ -132,18 +132,19 @@ inline constexpr int kDeconvKernels = 5;
 // Activations are int16 of at most kFixedMost in magnitude, weights int16 above -32768, sums int32. Whoever packs the
 // weights proves that no sum overflows, so the order of a sum is free and every table gives the same bits.
 //
-// conv2d: `ic` and `oc` are planes of cells, two channels each. Weights: [block][ic][ky][cell of the row][channel of the
-// block], a cell each, and a block is of planes. Bias: [2 * oc] int32, with half a unit of the shift that follows.
+// conv2d: `ic` and `oc` are planes of cells, two channels each. Weights: [block][ic][ky][cell of the row][channel of
+// the block], a cell each, and a block is of planes. Bias: [2 * oc] int32, with half a unit of the shift that follows.
 // Slope: [oc] of FixedActivation: sums are shifted, rounded down, saturated to int16, and multiplied by a factor in
 // 1/32768, by its sign, rounded half up.
 //
 // conv2d_planes: the same sums as floats, times a power of two, which is exact but for the rounding of the sum to a
 // float. `oc` are planes of floats. Weights as above, but blocks are of channels. Bias: [oc] int32. Slope: [oc] floats.
 //
-// winograd2 and winograd2_planes make four rows of the same, two at a time, with two thirds of the products: F(2, 3) down
-// the columns, and F(2, 2) where the rows of a kernel are no multiple of three. What enters into both rows is summed
-// twice over and halved, so that sums must stay below 2^30, and of a column of a part of a kernel the weights must sum to
-// at most 32767 in magnitude: then nothing is lost, and the bits are those of a direct sum. Of 3 taps g and 4 inputs d:
+// winograd2 and winograd2_planes make four rows of the same, two at a time, with two thirds of the products: F(2, 3)
+// down the columns, and F(2, 2) where the rows of a kernel are no multiple of three. What enters into both rows is
+// summed twice over and halved, so that sums must stay below 2^30, and of a column of a part of a kernel the weights
+// must sum to at most 32767 in magnitude: then nothing is lost, and the bits are those of a direct sum. Of 3 taps g and
+// 4 inputs d:
 //   both rows      (d1 + d2) (g0 + g1 + g2) + (d2 - d1) (g0 - g1 + g2), and the difference of these products
 //   one for itself (d0 - d2) g0                                         (d3 - d1) g2
 // and of 2 taps and 3 inputs: 2 d1 (g0 + g1) for both, (d0 - d1) g0 and (d2 - d1) g1.
@@ -152,8 +153,9 @@ inline constexpr int kDeconvKernels = 5;
 //   [part of 2 taps][ic][cell of the row][channel]  of 2 d1
 //   [part of 3 taps][ic][cell of the row][channel]  of d1 + d2, and as many of d2 - d1
 //   [part][ic][cell of the row][channel]            of the upper row for itself, and as many of the lower
-// Bias: twice that of conv2d. The header says: how many channels the block has, the first of them, the step to the next, the first column of taps
-// that is used, and how many are. The phases of a head that lie in one column use the same columns.
+// Bias: twice that of conv2d. The header says: how many channels the block has, the first of them, the step to the
+// next, the first column of taps that is used, and how many are. The phases of a head that lie in one column use the
+// same columns.
 
 inline constexpr int kWinograd2Header = 5;
 inline constexpr int kWinograd2Sums = 12;  // vectors of a tile, at most
@@ -161,7 +163,10 @@ inline constexpr int kWinograd2Sums = 12;  // vectors of a tile, at most
 /// How the rows of a kernel are cut: parts of three first.
 struct Winograd2Parts {
   constexpr explicit Winograd2Parts(int kernel)
-      : twos(kernel % 3 == 0 ? 0 : kernel % 3 == 2 ? 1 : 2), threes((kernel - 2 * twos) / 3) {}
+      : twos(kernel % 3 == 0   ? 0
+             : kernel % 3 == 2 ? 1
+                               : 2),
+        threes((kernel - 2 * twos) / 3) {}
 
   constexpr int count() const { return threes + twos; }
   constexpr int first_row(int part) const { return part < threes ? 3 * part : 3 * threes + 2 * (part - threes); }
@@ -212,8 +217,8 @@ struct StoreArgs {
   SampleRange range;
 };
 
-/// Y'CbCr to R'G'B', in place. Where luma is given as it would be without the network (`soft`), chroma follows it first:
-/// chroma += slope * (luma - soft).
+/// Y'CbCr to R'G'B', in place. Where luma is given as it would be without the network (`soft`), chroma follows it
+/// first: chroma += slope * (luma - soft).
 struct ColourArgs {
   float *y_r, *cb_g, *cr_b;
   ptrdiff_t n;

@@ -197,7 +197,7 @@ T quantise(float value, SampleRange range) {
 FSRCNN_INLINE UnsignedWords quantise(Vec value, Vec full, Vec zero, Vec most) {
   const Vec v = value * full + 0.5f;
   const Vec raised = v > zero ? v : zero;
-  return (UnsignedWords)__builtin_convertvector(raised < most ? raised : most, Words);
+  return (UnsignedWords) __builtin_convertvector(raised < most ? raised : most, Words);
 }
 
 /// Any strides: quantises a stretch of each plane (vectorised), then scatters it.

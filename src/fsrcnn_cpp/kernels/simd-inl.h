@@ -35,8 +35,8 @@ inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 /// Less zero, which changes no number: zero less the number, or plus it, would be computed.
 inline Vec broadcast(float value) { return value - Vec{}; }
-/// The same of what the compiler shall not know: with a constant that it knows, it makes a comparison and a selection of
-/// what is one instruction, the smaller or the larger of two.
+/// The same of what the compiler shall not know: with a constant that it knows, it makes a comparison and a selection
+/// of what is one instruction, the smaller or the larger of two.
 inline Vec hidden(float value) {
   const volatile float opaque = value;
   return broadcast(opaque);

@@ -210,7 +210,7 @@ void winograd2_of(const ConvArgs& args) {
   const int planes = parts.products() * args.ic;  // of points
   float* const waiting = args.scratchpad + planes * kWinograd2Stride;
   Offset* const taps = reinterpret_cast<Offset*>(waiting + kWinograd2Sums * kMaxLanes);
-  int listed = -1;  // the first column of those that `taps` lists
+  int32_t listed[2] = {0, 0};  // the first column of those that `taps` lists, and how many they are
   const ptrdiff_t halo = (args.kernel - 1 + kLanes - 1) / kLanes;
   for (ptrdiff_t x = 0; x < args.width; x += kWinogradChunkColumns) {
     const ptrdiff_t rest = (args.width - x + kLanes - 1) / kLanes, vectors = rest < kChunk ? rest : kChunk;
@@ -221,14 +221,14 @@ void winograd2_of(const ConvArgs& args) {
         int32_t header[kWinograd2Header];
         __builtin_memcpy(header, w, sizeof header);
         const auto [size, first, step, column, columns] = header;
-        if (listed != column) {
+        if (listed[0] != column || listed[1] != columns) {
           Offset* tap = taps;
           for (int plane = 0; plane < planes; ++plane) {
             for (int t = column; t < column + columns; ++t) {
               *tap++ = static_cast<Offset>(plane * kWinograd2Stride + t * args.step);
             }
           }
-          listed = column;
+          listed[0] = column, listed[1] = columns;
         }
         const ptrdiff_t plane = first / Number::kChannels, dst = plane * args.dst_stride + x;
         w += kWinograd2Header;

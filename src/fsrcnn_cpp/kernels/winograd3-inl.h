@@ -50,7 +50,8 @@ FSRCNN_INLINE void from_points(const Vec* m, ptrdiff_t step, Vec* y) {
   y[3] = (m[5 * step] + kA3 * d1) + kB3 * d2;
 }
 
-/// The vector of the same column of the tiles to the right. After the last tile comes one whose columns `b` starts with.
+/// The vector of the same column of the tiles to the right. After the last tile comes one whose columns `b` starts
+/// with.
 template <int Column>
 struct NextTile {
   static constexpr int of(int i) { return i + 4 < kLanes ? i + 4 : i + 1 < kLanes ? i % 4 + 1 : kLanes + Column; }
