@@ -18,6 +18,7 @@ FLOORS = {
         "planes": 3,
         "fixed": 3,
         "packing": 3,
+        "packing_fixed": 3,
         "plan": 3,
         "gradient": 4,
         "network": 4,

@@ -51,6 +51,19 @@ PackedHead pack(const Head& head, const KernelTable& kernels, Algorithm algorith
 PackedConv pack(const FixedConv& conv, int before, const KernelTable& kernels, Algorithm algorithm);
 PackedHead pack(const Head& head, const std::vector<FixedChannel>& in, const KernelTable& kernels, Algorithm algorithm);
 
+/// The head as a convolution whose output channels are the phases; taps that a phase does not use are 0.
+ConvLayer subpixel_layer(const Head& head, int first, int last);
+
+/// Calls visit(first, size) for every block of output channels, in order.
+template <typename Visit>
+void for_each_block(int oc, int max_block, const Visit& visit) {
+  for (int block = 0, first = 0; block < block_count(oc, max_block); ++block) {
+    const int size = block_size(oc, max_block, block);
+    visit(first, size);
+    first += size;
+  }
+}
+
 /// Makes rows_made rows of `width` columns. `src_rows`: rows_read rows, of which the first lies `before` rows above the
 /// first that is made; column x reads from index x on, where the tap `before` columns to its left lies.
 void convolve(const PackedConv& conv, const float* const* src_rows, std::ptrdiff_t src_stride, float* const* dst_rows,
