@@ -179,9 +179,10 @@ struct Winograd2Parts {
 
 inline constexpr ptrdiff_t kWinograd2Stride = kWinogradChunkColumns + kMaxLanes;  // cells between planes of points
 
-/// Points, the sums of a tile, and where taps lie.
+/// Points, the sums of a tile, and where taps lie, for each column of phases.
 constexpr ptrdiff_t winograd2_scratchpad(int kernel, ptrdiff_t ic) {
-  return Winograd2Parts(kernel).products() * ic * (kWinograd2Stride + kernel) + kWinograd2Sums * kMaxLanes;
+  const ptrdiff_t planes = Winograd2Parts(kernel).products() * ic;
+  return planes * (kWinograd2Stride + kMaxStride * kernel) + kWinograd2Sums * kMaxLanes;
 }
 
 // Luma is one plane of cells that hold columns x and x + 1. Its kernels have `step` 2 and (kernel + 1) / 2 cells a row.

@@ -202,6 +202,34 @@ void winograd2_rows(const Winograd2Row& row, int size, ptrdiff_t vectors) {
   }
 }
 
+/// Where taps lie in `planes` planes of points, for blocks that use these columns or those: written when the first
+/// block asks for them.
+struct TapLists {
+  TapLists(Offset* memory, int of_planes, int of_step) : end(memory), planes(of_planes), step(of_step) {}
+
+  const Offset* of(int column, int columns) {
+    int i = 0;
+    while (i < count && (lists[i].column != column || lists[i].columns != columns)) ++i;
+    if (i == count) {
+      lists[count++] = {column, columns, end};
+      for (int plane = 0; plane < planes; ++plane) {
+        for (int t = column; t < column + columns; ++t) {
+          *end++ = static_cast<Offset>(plane * kWinograd2Stride + t * step);
+        }
+      }
+    }
+    return lists[i].taps;
+  }
+
+  struct {
+    int column, columns;
+    const Offset* taps;
+  } lists[kMaxStride];
+  int count = 0;
+  Offset* end;
+  int planes, step;
+};
+
 template <typename Number>
 void winograd2_of(const ConvArgs& args) {
   constexpr int kMost = kWinograd2Block / Number::kChannels * Number::kChannels;
@@ -209,8 +237,7 @@ void winograd2_of(const ConvArgs& args) {
   const Winograd2Parts parts(args.kernel);
   const int planes = parts.products() * args.ic;  // of points
   float* const waiting = args.scratchpad + planes * kWinograd2Stride;
-  Offset* const taps = reinterpret_cast<Offset*>(waiting + kWinograd2Sums * kMaxLanes);
-  int32_t listed[2] = {0, 0};  // the first column of those that `taps` lists, and how many they are
+  TapLists lists(reinterpret_cast<Offset*>(waiting + kWinograd2Sums * kMaxLanes), planes, args.step);
   const ptrdiff_t halo = (args.kernel - 1 + kLanes - 1) / kLanes;
   for (ptrdiff_t x = 0; x < args.width; x += kWinogradChunkColumns) {
     const ptrdiff_t rest = (args.width - x + kLanes - 1) / kLanes, vectors = rest < kChunk ? rest : kChunk;
@@ -221,22 +248,13 @@ void winograd2_of(const ConvArgs& args) {
         int32_t header[kWinograd2Header];
         __builtin_memcpy(header, w, sizeof header);
         const auto [size, first, step, column, columns] = header;
-        if (listed[0] != column || listed[1] != columns) {
-          Offset* tap = taps;
-          for (int plane = 0; plane < planes; ++plane) {
-            for (int t = column; t < column + columns; ++t) {
-              *tap++ = static_cast<Offset>(plane * kWinograd2Stride + t * args.step);
-            }
-          }
-          listed[0] = column, listed[1] = columns;
-        }
         const ptrdiff_t plane = first / Number::kChannels, dst = plane * args.dst_stride + x;
         w += kWinograd2Header;
         winograd2_rows<Number, kMost>({.points = args.scratchpad,
                                        .w = w,
                                        .bias = args.bias + first,
                                        .slope = args.slope + plane * Number::kSlope,
-                                       .taps = taps,
+                                       .taps = lists.of(column, columns),
                                        .shared = parts.count() * args.ic * columns,
                                        .differences = parts.threes * args.ic * columns,
                                        .own = parts.count() * args.ic * columns,
