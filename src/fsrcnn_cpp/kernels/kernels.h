@@ -160,13 +160,10 @@ inline constexpr int kDeconvKernels = 5;
 inline constexpr int kWinograd2Header = 5;
 inline constexpr int kWinograd2Sums = 12;  // vectors of a tile, at most
 
-/// How the rows of a kernel are cut: parts of three first.
+/// How two rows or more of a kernel are cut: parts of three first.
 struct Winograd2Parts {
   constexpr explicit Winograd2Parts(int kernel)
-      : twos(kernel % 3 == 0   ? 0
-             : kernel % 3 == 2 ? 1
-                               : 2),
-        threes((kernel - 2 * twos) / 3) {}
+      : twos((3 - kernel % 3) % 3), threes((kernel - 2 * twos) / 3) {}
 
   constexpr int count() const { return threes + twos; }
   constexpr int first_row(int part) const { return part < threes ? 3 * part : 3 * threes + 2 * (part - threes); }
