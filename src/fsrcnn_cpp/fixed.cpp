@@ -215,7 +215,7 @@ std::vector<FixedChannel> fixed_luma() { return {{1.0 / kFixedLuma, -kFixedMost,
 FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vector<FixedChannel>& in, bool is_last,
                    const std::string& name) {
   assert(static_cast<int>(in.size()) == layer.ic && layer.groups == 1);
-  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}, false};
+  FixedConv conv{.ic = layer.ic, .oc = layer.oc, .kernel = layer.kernel};
   const int largest = is_last ? kMostOfLast : kFixedMost;
   for (int o = 0; o < layer.oc; ++o) {
     const auto i = static_cast<std::size_t>(o);
@@ -242,7 +242,7 @@ FixedConv to_fixed(const ConvLayer& layer, const SumRange& range, const std::vec
 
 FixedConv to_fixed_planes(const ConvLayer& layer, const std::vector<FixedChannel>& in, const std::string& name) {
   assert(static_cast<int>(in.size()) == layer.ic && layer.groups == 1);
-  FixedConv conv{layer.ic, layer.oc, layer.kernel, {}, {}, {}, {}, {}, {}, false};
+  FixedConv conv{.ic = layer.ic, .oc = layer.oc, .kernel = layer.kernel};
   for (int o = 0; o < layer.oc; ++o) add_channel(conv, layer, in, o, 1.0, false, name);
   return conv;
 }

@@ -21,13 +21,13 @@ struct FixedChannel {
 /// A convolution in integers.
 struct FixedConv {
   int ic, oc, kernel;
-  std::vector<int16_t> weight;    // oihw
-  std::vector<int32_t> bias;      // [oc]
-  std::vector<int> shift;         // [oc]: 2^shift of a sum are one unit of what it stands for
-  std::vector<int16_t> positive;  // [oc], as FixedActivation has them; empty where sums are handed out as they are
-  std::vector<int16_t> negative;
-  std::vector<FixedChannel> out;  // [oc]
-  bool of_luma = false;           // whose cells hold two columns
+  std::vector<int16_t> weight{};    // oihw
+  std::vector<int32_t> bias{};      // [oc]
+  std::vector<int> shift{};         // [oc]: 2^shift of a sum are one unit of what it stands for
+  std::vector<int16_t> positive{};  // [oc], as FixedActivation has them; empty where sums are handed out as they are
+  std::vector<int16_t> negative{};
+  std::vector<FixedChannel> out{};  // [oc]
+  bool of_luma = false;             // whose cells hold two columns
 
   int16_t at(int o, int c, int y, int x) const {
     return weight[((static_cast<std::size_t>(o) * ic + c) * kernel + y) * kernel + x];

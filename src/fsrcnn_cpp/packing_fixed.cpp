@@ -57,22 +57,10 @@ AlignedBuffer pack_fixed_direct(const FixedTaps& taps, int max_block) {
   return packed;
 }
 
-/// What winograd2 multiplies by, of a part of a kernel that starts at row y.
-using Products = int (*)(const FixedTaps& taps, int o, int c, int y, int x);
-constexpr Products kSumOf3 = [](const FixedTaps& taps, int o, int c, int y, int x) {
-  return taps.weight(o, c, y, x) + taps.weight(o, c, y + 1, x) + taps.weight(o, c, y + 2, x);
-};
-constexpr Products kDifferenceOf3 = [](const FixedTaps& taps, int o, int c, int y, int x) {
-  return taps.weight(o, c, y, x) - taps.weight(o, c, y + 1, x) + taps.weight(o, c, y + 2, x);
-};
-constexpr Products kSumOf2 = [](const FixedTaps& taps, int o, int c, int y, int x) {
-  return taps.weight(o, c, y, x) + taps.weight(o, c, y + 1, x);
-};
-
 /// `phases` a side of a head, whose structural zeros are left out where a whole column has no other; else 1.
 AlignedBuffer pack_winograd2(const FixedTaps& taps, int phases, int max_block) {
   const Winograd2Parts parts(taps.of.kernel);
-  const int ic = taps.ic(), channels = taps.channels(), all = taps.oc() * channels;
+  const int ic = taps.ic(), channels = taps.channels();
   std::vector<float> out;
   const auto block = [&](int first, int step, int size) {
     const auto is_used = [&](int column) {
@@ -108,12 +96,18 @@ AlignedBuffer pack_winograd2(const FixedTaps& taps, int phases, int max_block) {
         }
       }
     };
-    const auto product = [&](int part, Products products) {
-      return [&, part, products](int o, int c, int x) { return products(taps, o, c, parts.first_row(part), x); };
+    // Of the rows of a part, with this sign before the middle one of three.
+    const auto put_sums = [&](int part, int c, int column, int sign) {
+      const int row = parts.first_row(part), last = parts.rows(part) - 1;
+      put(c, column, [&](int o, int from, int x) {
+        const int between = last == 2 ? sign * taps.weight(o, from, row + 1, x) : 0;
+        return taps.weight(o, from, row, x) + between + taps.weight(o, from, row + last, x);
+      });
     };
-    for_each(parts.threes, parts.count(), [&](int part, int c, int column) { put(c, column, product(part, kSumOf2)); });
-    for_each(0, parts.threes, [&](int part, int c, int column) { put(c, column, product(part, kSumOf3)); });
-    for_each(0, parts.threes, [&](int part, int c, int column) { put(c, column, product(part, kDifferenceOf3)); });
+    for_each(parts.threes, parts.count(), [&](int part, int c, int column) { put_sums(part, c, column, 1); });
+    for (const int sign : {1, -1}) {
+      for_each(0, parts.threes, [&](int part, int c, int column) { put_sums(part, c, column, sign); });
+    }
     for (const bool lower : {false, true}) {
       for_each(0, parts.count(), [&](int part, int c, int column) {
         const int row = parts.first_row(part) + (lower ? parts.rows(part) - 1 : 0);
@@ -122,8 +116,7 @@ AlignedBuffer pack_winograd2(const FixedTaps& taps, int phases, int max_block) {
     }
   };
   if (phases == 1) {
-    for_each_block(all / channels, max_block / 2,
-                   [&](int first, int size) { block(first * channels, 1, size * channels); });
+    for_each_block(taps.oc(), max_block / 2, [&](int first, int size) { block(first * channels, 1, size * channels); });
   } else {
     for (int x = 0; x < phases; ++x) {
       for_each_block(phases, max_block, [&](int first, int size) { block(first * phases + x, phases, size); });

@@ -19,7 +19,7 @@ Cell to_cell(float bits) { return std::bit_cast<Cell>(bits); }
 
 /// A layer of random integers of which no sum overflows, with shifts and factors of every size.
 FixedConv random_conv(int ic, int oc, int kernel, bool planes) {
-  FixedConv conv{ic, oc, kernel, {}, {}, {}, {}, {}, {}, ic == 1 && !planes && random_int(0, 1) == 1};
+  FixedConv conv{.ic = ic, .oc = oc, .kernel = kernel, .of_luma = ic == 1 && !planes && random_int(0, 1) == 1};
   const int taps = ic * kernel * kernel;
   const int most = std::min<int>(32767 / 3, static_cast<int>(0x1p29 / kFixedMost / taps));
   for (int i = 0; i < oc * taps; ++i) {
@@ -102,18 +102,7 @@ void check_problem(Tally& tally, const KernelTable& table, int ic, int oc, int k
   const FixedProblem problem(conv, packed.rows_made, width);
   const Planes dst(memory().dst, packed.rows_made * packed.oc, width, packed.in_blocks() ? kWinogradOverrun : kOverrun);
   float* dst_rows[kWinogradTile];
-  for (int r = 0; r < packed.rows_made; ++r) dst_rows[r] = dst.plane(r * packed.oc);
-  ConvArgs args = packed.args(0);
-  args.src_rows = problem.rows.data();
-  args.src_stride = problem.planes.stride;
-  args.dst_rows = dst_rows;
-  args.dst_stride = dst.stride;
-  args.weights = memory().weights.copy(packed.weights);
-  args.bias = memory().bias.copy(packed.bias);
-  args.slope = memory().slope.copy(packed.slope);
-  args.width = width;
-  args.scratchpad = memory().scratchpad.floats(packed.scratchpad);
-  packed.run(args);
+  packed.run(args_of(packed, problem.rows.data(), problem.planes.stride, dst_rows, dst, width));
   for (int i = 0; i < packed.rows_made * oc; ++i) {
     const int r = i / oc, o = i % oc;
     for (std::ptrdiff_t x = 0; x < width; ++x) {

@@ -12,6 +12,24 @@ namespace fsrcnn {
 inline float winograd_unit(int taps) { return taps == 3 ? 576 : taps == 5 ? 90 : 1; }
 inline float winograd_grain(int taps) { return taps == 5 ? 32 : 1; }
 
+/// What `packed.run` takes to make rows of `width` columns; `dst` has, for each row, all channels. `dst_rows` is
+/// filled.
+inline ConvArgs args_of(const PackedConv& packed, const float* const* src_rows, std::ptrdiff_t src_stride,
+                        float** dst_rows, const Planes& dst, std::ptrdiff_t width) {
+  for (int i = 0; i < packed.rows_made; ++i) dst_rows[i] = dst.plane(static_cast<std::ptrdiff_t>(i) * packed.oc);
+  ConvArgs args = packed.args(0);
+  args.src_rows = src_rows;
+  args.src_stride = src_stride;
+  args.dst_rows = dst_rows;
+  args.dst_stride = dst.stride;
+  args.weights = memory().weights.copy(packed.weights);
+  args.bias = memory().bias.copy(packed.bias);
+  args.slope = memory().slope.copy(packed.slope);
+  args.width = width;
+  args.scratchpad = memory().scratchpad.floats(packed.scratchpad);
+  return args;
+}
+
 /// A convolution of `out_rows` rows with its input; columns and rows as the kernels read them.
 class ConvProblem {
  public:
@@ -35,18 +53,7 @@ class ConvProblem {
   /// What `packed.run` takes to make the rows from `row` on; `dst` has, for each row, all channels. `dst_rows` is
   /// filled.
   ConvArgs args(const PackedConv& packed, int row, float** dst_rows, const Planes& dst) const {
-    for (int i = 0; i < packed.rows_made; ++i) dst_rows[i] = dst.plane(static_cast<std::ptrdiff_t>(i) * layer.oc);
-    ConvArgs args = packed.args(0);
-    args.src_rows = &rows[static_cast<std::size_t>(row)];
-    args.src_stride = src.stride;
-    args.dst_rows = dst_rows;
-    args.dst_stride = dst.stride;
-    args.weights = memory().weights.copy(packed.weights);
-    args.bias = memory().bias.copy(packed.bias);
-    args.slope = memory().slope.copy(packed.slope);
-    args.width = width;
-    args.scratchpad = memory().scratchpad.floats(packed.scratchpad);
-    return args;
+    return args_of(packed, &rows[static_cast<std::size_t>(row)], src.stride, dst_rows, dst, width);
   }
 
   Sum sum(int o, int row, std::ptrdiff_t x) const {

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import fsrcnn_rt
 from fsrcnn_rt.cli.arguments import (
     MODEL_WORDS,
     VIDEO_SUFFIXES,
@@ -118,13 +117,7 @@ def _run_suite(options: argparse.Namespace, outputs: Mapping[str, Path]) -> int:
     arguments = (results, options.scales, options.verbose)
 
     def as_json() -> str:
-        machine = {
-            "version": fsrcnn_rt.__version__,
-            "isa": upscaler.isa,
-            "precision": upscaler.precision_for(np.float32),
-            "threads": upscaler.threads,
-        }
-        return json.dumps(machine | robustness_table.as_json(results), indent=1)
+        return json.dumps(tables.machine(upscaler) | robustness_table.as_json(results), indent=1)
 
     _write(outputs, ".md", lambda: f"{robustness_table.as_markdown(*arguments)}; {_machine(upscaler)}")
     _write(outputs, ".json", as_json)
@@ -221,9 +214,8 @@ def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
 
 
 def _machine(upscaler: Upscaler) -> str:
-    """Say what it was measured with; small pictures are floats."""
-    kernels = f"kernels {upscaler.isa}, {upscaler.precision_for(np.float32)}, threads {upscaler.threads}"
-    return f"fsrcnn-rt {fsrcnn_rt.__version__}, {kernels}"
+    line = "fsrcnn-rt {version}, kernels {isa}, {precision}, threads {threads}"
+    return line.format_map(tables.machine(upscaler))
 
 
 def _check_outputs(options: argparse.Namespace) -> dict[str, Path]:

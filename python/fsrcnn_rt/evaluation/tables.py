@@ -76,14 +76,18 @@ def as_json(tables: Tables, upscaler: Upscaler) -> str:
         for line in _lines(results, False) if results else ():
             count = {"folder": folder, "images": len({r.image for r in results})}
             means += [count | _json_cell(line.method, scale, *cell) for scale, cell in line.cells.items()]
-    machine: dict[str, object] = {
+    header = machine(upscaler) | {"seconds": _SECONDS, "means": means, "pictures": pictures}
+    return json.dumps(header, indent=1)
+
+
+def machine(upscaler: Upscaler) -> dict[str, object]:
+    """Say what it was measured with, as JSON has it; small pictures are floats."""
+    return {
         "version": fsrcnn_rt.__version__,
         "isa": upscaler.isa,
-        "precision": upscaler.precision_for(np.float32),  # as small pictures are
+        "precision": upscaler.precision_for(np.float32),
         "threads": upscaler.threads,
-        "seconds": _SECONDS,
     }
-    return json.dumps(machine | {"means": means, "pictures": pictures}, indent=1)
 
 
 def _lines(results: Sequence[Result], verbose: bool) -> list[_Row]:

@@ -162,8 +162,7 @@ inline constexpr int kWinograd2Sums = 12;  // vectors of a tile, at most
 
 /// How two rows or more of a kernel are cut: parts of three first.
 struct Winograd2Parts {
-  constexpr explicit Winograd2Parts(int kernel)
-      : twos((3 - kernel % 3) % 3), threes((kernel - 2 * twos) / 3) {}
+  constexpr explicit Winograd2Parts(int kernel) : twos((3 - kernel % 3) % 3), threes((kernel - 2 * twos) / 3) {}
 
   constexpr int count() const { return threes + twos; }
   constexpr int first_row(int part) const { return part < threes ? 3 * part : 3 * threes + 2 * (part - threes); }
@@ -291,8 +290,9 @@ struct KernelTable {
   Precision precision;
   int max_block;  // output channels that a convolution computes at a time
   ConvKernel conv2d;
-  ConvKernel conv2d_narrow, winograd3, winograd5;  // null where conv2d serves
-  DeconvKernel deconv2d[kDeconvKernels];
+  // Null where conv2d serves.
+  ConvKernel conv2d_narrow = nullptr, winograd3 = nullptr, winograd5 = nullptr;
+  DeconvKernel deconv2d[kDeconvKernels] = {};
   /// `n` samples, `pixel_stride` bytes apart; integers are divided by `full`, which is an integer too. By SampleType.
   void (*load[kSampleTypes])(const unsigned char* src, ptrdiff_t pixel_stride, ptrdiff_t n, float full, float* dst);
   /// Integers are multiplied by `full`, rounded half up and clipped; floats are stored as they are. By SampleType.
@@ -311,21 +311,23 @@ struct KernelTable {
   void (*range5)(const float* const* low, const float* const* high, ptrdiff_t n, float* lo, float* hi);
   void (*clamp)(const ClampArgs&);
   void (*slope)(const SlopeArgs&);
-  void (*correlate)(const CorrelateArgs&);
-  void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst);
+
+  // Of floats alone.
+  void (*correlate)(const CorrelateArgs&) = nullptr;
+  void (*prelu_forward)(const float* z, float slope, ptrdiff_t n, float* dst) = nullptr;
   /// Makes the gradient with respect to PReLU's output, in place, that with respect to its input `z`, and returns the
   /// one with respect to the slope. Whole vectors: past `n`, the gradient is zero.
-  float (*prelu_backward)(const float* z, float slope, ptrdiff_t n, float* gradient);
+  float (*prelu_backward)(const float* z, float slope, ptrdiff_t n, float* gradient) = nullptr;
   /// `iterations` rounds of independent multiply-adds; returns how many floating-point operations they were.
-  double (*fma_loop)(long iterations);
+  double (*fma_loop)(long iterations) = nullptr;
 
-  // Of fixed point alone; what it has no use for is null: winograd, deconv2d and what training needs.
-  ConvKernel conv2d_planes;
-  int winograd2_block;  // channels that it computes at a time, at most
-  ConvKernel winograd2, winograd2_planes;
+  // Of fixed point alone.
+  ConvKernel conv2d_planes = nullptr;
+  int winograd2_block = 0;                                     // channels that it computes at a time, at most
+  ConvKernel winograd2 = nullptr, winograd2_planes = nullptr;  // null where the others serve
   /// Cells of columns x and x + 1 of a row of luma, for n columns: in units of 1 / kFixedLuma, rounded half up and
   /// saturated; NaN is -kFixedMost. n + 1 floats are read, and whole vectors.
-  void (*to_cells)(const float* src, ptrdiff_t n, float* cells);
+  void (*to_cells)(const float* src, ptrdiff_t n, float* cells) = nullptr;
 };
 
 }  // namespace fsrcnn

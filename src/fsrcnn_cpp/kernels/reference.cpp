@@ -377,9 +377,6 @@ const KernelTable kReferenceTable = {
     .precision = Precision::float32,
     .max_block = 1 << 20,  // one block
     .conv2d = conv2d,
-    .conv2d_narrow = nullptr,
-    .winograd3 = nullptr,
-    .winograd5 = nullptr,
     .deconv2d = {{2, 4, 1, deconv2d<2, 4>},
                  {3, 3, 1, deconv2d<3, 3>},
                  {3, 4, 1, deconv2d<3, 4>},
@@ -400,11 +397,6 @@ const KernelTable kReferenceTable = {
     .prelu_forward = prelu_forward,
     .prelu_backward = prelu_backward,
     .fma_loop = fma_loop,
-    .conv2d_planes = nullptr,
-    .winograd2_block = 0,
-    .winograd2 = nullptr,
-    .winograd2_planes = nullptr,
-    .to_cells = nullptr,
 };
 
 extern const KernelTable kReferenceFixedTable;
@@ -413,10 +405,6 @@ const KernelTable kReferenceFixedTable = {
     .precision = Precision::int16,
     .max_block = 1 << 20,
     .conv2d = conv2d_fixed,
-    .conv2d_narrow = nullptr,
-    .winograd3 = nullptr,
-    .winograd5 = nullptr,
-    .deconv2d = {},
     .load = {load_samples<uint8_t>, load_samples<uint16_t>, load_samples<float>},
     .store = {store_samples<uint8_t>, store_samples<uint16_t>, store_samples<float>},
     .rgb_to_y = rgb_to_y_ordered,
@@ -428,14 +416,7 @@ const KernelTable kReferenceFixedTable = {
     .range5 = range5,
     .clamp = clamp,
     .slope = slope_ordered,
-    .correlate = nullptr,
-    .prelu_forward = nullptr,
-    .prelu_backward = nullptr,
-    .fma_loop = nullptr,
     .conv2d_planes = conv2d_planes,
-    .winograd2_block = 0,
-    .winograd2 = nullptr,
-    .winograd2_planes = nullptr,
     .to_cells = to_cells,
 };
 

@@ -54,10 +54,6 @@ const KernelTable FSRCNN_TABLE = {
     .precision = Precision::int16,
     .max_block = kMaxBlock,
     .conv2d = conv2d_fixed,
-    .conv2d_narrow = nullptr,
-    .winograd3 = nullptr,
-    .winograd5 = nullptr,
-    .deconv2d = {},
 #else
     .precision = Precision::float32,
     .max_block = kMaxBlock,
@@ -80,10 +76,6 @@ const KernelTable FSRCNN_TABLE = {
     .clamp = clamp,
     .slope = slope,
 #if defined(FSRCNN_FIXED)
-    .correlate = nullptr,
-    .prelu_forward = nullptr,
-    .prelu_backward = nullptr,
-    .fma_loop = nullptr,
     .conv2d_planes = conv2d_planes,
     .winograd2_block = kWinograd2Block,
     .winograd2 = winograd2,
@@ -94,11 +86,6 @@ const KernelTable FSRCNN_TABLE = {
     .prelu_forward = prelu_forward,
     .prelu_backward = prelu_backward,
     .fma_loop = fma_loop,
-    .conv2d_planes = nullptr,
-    .winograd2_block = 0,
-    .winograd2 = nullptr,
-    .winograd2_planes = nullptr,
-    .to_cells = nullptr,
 #endif
 };
 
