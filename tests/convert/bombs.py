@@ -38,6 +38,7 @@ def pth(program, storages=None, compression=zipfile.ZIP_STORED, folder="a"):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as members:
         members.writestr(f"{folder}/data.pkl", b"\x80\2" + program + b".")
+        members.writestr(f"{folder}/version", "3\n")
         for key, data in (storages or {"0": bytes(16)}).items():
             members.writestr(f"{folder}/data/{key}", data)
     return file.getvalue()
