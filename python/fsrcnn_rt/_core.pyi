@@ -19,7 +19,7 @@ def gather_rows(row: int, kernel: int, height: int, padding: str) -> list[int]:
     """Source rows that the ``kernel`` taps of output row ``row`` read; -1 is the row of zeros."""
 
 def fma_peak(isa: str, threads: int, seconds: float) -> float:
-    """Best float32 rate in GFLOP/s of a loop of independent multiply-adds on ``threads`` threads."""
+    """Best float32 rate in GFLOP/s of a loop of multiply-adds on ``threads`` threads, or fewer."""
 
 class Gradients:
     """Computes losses and their gradients, for training. For one caller at a time."""

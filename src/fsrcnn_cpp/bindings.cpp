@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
 
 #include <map>
 #include <optional>
@@ -21,6 +22,26 @@ namespace fsrcnn {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
+
+/// Leaves the GIL to others for as long as it lives. While the interpreter ends, nobody gets it back: up to Python 3.13
+/// the thread that asks is ended by pthread_exit, which unwinds its stack, and that may not go through a destructor.
+/// Such a thread sleeps here until the process is over, as Python itself has it from 3.14 on.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  ~WithoutGil() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {  // nothing but the unwinding, which must not go on from here
+      for (;;) pause();
+    }
+  }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* const state_;
+};
 
 Padding parse_padding(const std::string& name) {
   if (name == "zeros") return Padding::zeros;
@@ -198,7 +219,7 @@ class Network {
     for (const auto& [scale, array] : dst) {
       targets.push_back({scale, to_destination(array, "dst[" + std::to_string(scale) + "]", bits, src)});
     }
-    py::gil_scoped_release release;
+    const WithoutGil released;
     upscaler_.run(source, targets, to_finish(strength, guard, guided), begin, end, threads, strip_width);
   }
 
@@ -206,7 +227,7 @@ class Network {
               std::ptrdiff_t strip_width, int bits, double strength, bool guard, bool guided) const {
     const ImageView source = to_source(src, bits);
     const MutableImageView view = to_destination(dst, "dst", bits, src);
-    py::gil_scoped_release release;
+    const WithoutGil released;
     upscaler_.run_resized(source, view, to_finish(strength, guard, guided), scales, threads, strip_width);
   }
 
@@ -215,7 +236,7 @@ class Network {
                       const std::pair<double, double>& siting) const {
     const ImageView source = to_plane(src, bits);
     const MutableImageView view = to_destination(dst, "dst", bits, src);
-    py::gil_scoped_release release;
+    const WithoutGil released;
     planes_.resize(source, view, {from.first, from.second}, {to.first, to.second}, {siting.first, siting.second},
                    threads);
   }
@@ -224,7 +245,7 @@ class Network {
                const std::pair<double, double>& siting) const {
     const ImageView source = to_plane(src, bits);
     const MutableImageView view = to_destination(dst, "dst", bits, src);
-    py::gil_scoped_release release;
+    const WithoutGil released;
     planes_.enlarge(source, view, scale, {siting.first, siting.second}, threads);
   }
 
@@ -257,7 +278,7 @@ class Gradients {
     std::vector<ConvGradient> gradients;
     double value;
     {
-      py::gil_scoped_release release;
+      const WithoutGil released;
       value = engine_.run(network, {lr.data(), hr.data(), lr.shape(0), lr.shape(1), scale, border, overshoot},
                           loss == "l1" ? Loss::l1 : Loss::mse, threads, gradients);
     }
@@ -274,7 +295,7 @@ class Gradients {
   GradientEngine engine_;
 };
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(main_core, m) {
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const KernelSet& set : available_sets()) names.emplace_back(set.isa);
@@ -294,7 +315,7 @@ PYBIND11_MODULE(_core, m) {
       "fma_peak",
       [](const std::string& isa, int threads, double seconds) {
         const KernelTable& table = table_by_name(isa);
-        py::gil_scoped_release release;
+        const WithoutGil released;
         return fma_peak(table, threads, seconds);
       },
       py::arg("isa"), py::arg("threads"), py::arg("seconds"));
@@ -321,6 +342,17 @@ PYBIND11_MODULE(_core, m) {
            py::arg("siting") = std::pair(0.5, 0.5))
       .def("bicubic", &Network::bicubic, py::arg("src"), py::arg("dst"), py::arg("scale"), py::arg("threads"),
            py::kw_only(), py::arg("bits") = 0, py::arg("siting") = std::pair(0.5, 0.5));
+}
+
+/// What Python calls. pybind11 would wait for the GIL of the main interpreter, for ever, before it looked at anything.
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "fsrcnn_rt runs in the main interpreter only: for work in parallel take threads, which it serves "
+                    "without the GIL, or processes");
+    return nullptr;
+  }
+  return PyInit_main_core();
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 
 namespace fsrcnn {
 
-/// Best rate in GFLOP/s over many short trials within about `seconds`, summed over `threads` threads that run at once.
-/// Throws std::invalid_argument unless `threads` is positive, and std::system_error where the system refuses one.
+/// Best rate in GFLOP/s over many short trials within about `seconds`, summed over `threads` threads that run at once,
+/// or as many of them as the system gives. Throws std::invalid_argument unless `threads` is positive.
 double fma_peak(const KernelTable& kernels, int threads, double seconds);
 
 }  // namespace fsrcnn

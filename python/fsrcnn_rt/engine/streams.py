@@ -3,12 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from queue import SimpleQueue
-from threading import Event, Semaphore, Thread
-from typing import NamedTuple, TypeVar
+from threading import Event, Lock, Semaphore, Thread
+from typing import NamedTuple, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 _THREAD_NAME = "fsrcnn-rt"
 
@@ -22,6 +24,38 @@ class Progress(NamedTuple):
     weights: str = ""  # which are used, and why
 
 
+class Pool(ThreadPoolExecutor):
+    """Threads, or fewer where the system refuses them: what no thread is left for, ``submit`` does itself.
+
+    So it does when the interpreter ends, which begins no thread any more and may still run this one.
+    """
+
+    def submit(
+        self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """Have the function called, now or by the time that its future gives the result."""
+        future: Future[Result] = Future()
+        once = Lock()
+
+        def work() -> None:
+            if not once.acquire(blocking=False) or not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise  # Ctrl-C, where it is this thread that works
+
+        try:
+            queued = super().submit(work)
+        except RuntimeError:  # a refused thread; others may have taken the work from the queue by now
+            work()
+        else:
+            queued.add_done_callback(lambda done: done.cancelled() and future.cancel())
+        return future
+
+
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, at_once: int
 ) -> Generator[Result, None, None]:
@@ -33,7 +67,7 @@ def in_order(
     pending: deque[Future[Result]] = deque()
     fault: Exception | None = None
     iterator = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix=_THREAD_NAME) as pool:
+    with Pool(workers, thread_name_prefix=_THREAD_NAME) as pool:
         try:
             while True:
                 try:
@@ -79,7 +113,12 @@ def read_ahead(items: Generator[Item, None, None], depth: int) -> Iterator[Item]
 
     # A daemon, and not waited for long: a read from a pipe that nobody feeds may never return.
     thread = Thread(target=read, name=f"{_THREAD_NAME}-reader", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system refuses one more: each item is made when it is asked for
+        with closing(items):
+            yield from items
+        return
     try:
         while (entry := ready.get()) is not None:
             if isinstance(entry, BaseException):

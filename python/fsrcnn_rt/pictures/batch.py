@@ -3,7 +3,7 @@
 import io
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from time import perf_counter
 
 from fsrcnn_rt import pictures
 from fsrcnn_rt.engine.sizes import Goal, Larger, result_size
+from fsrcnn_rt.engine.streams import Pool
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.errors import one_line
@@ -85,7 +86,7 @@ def run(
     end of the process.
     """
     line = _Pipeline(jobs, upscaler, workers, options, progress)
-    pool = ThreadPoolExecutor(workers.load + workers.proc + workers.save, "fsrcnn-rt")
+    pool = Pool(workers.load + workers.proc + workers.save, "fsrcnn-rt")
     try:
         futures = [pool.submit(line.carry_out, job) for job in jobs]
         for future in futures:
@@ -194,7 +195,7 @@ class _Pipeline:
             for goal in goals:
                 write(goal)
         else:
-            with ThreadPoolExecutor(len(goals), "fsrcnn-rt-write") as pool:
+            with Pool(len(goals), "fsrcnn-rt-write") as pool:
                 list(pool.map(write, goals))
 
     @contextmanager

@@ -9,13 +9,14 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.engine.arrays import AnyArray
+from fsrcnn_rt.engine.streams import Pool
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -143,7 +144,7 @@ def _stripes(rows: _Rows, effort: int | None, threads: int) -> Iterator[tuple[in
         yield from ((end, _deflated(rows, first, end, effort)) for first, end in bounds)
         return
     waiting: deque[tuple[int, Future[_Stripe]]] = deque()
-    with ThreadPoolExecutor(min(threads, len(bounds)), "fsrcnn-rt-png") as pool:
+    with Pool(min(threads, len(bounds)), "fsrcnn-rt-png") as pool:
         try:
             for first, end in bounds:
                 waiting.append((end, pool.submit(_deflated, rows, first, end, effort)))

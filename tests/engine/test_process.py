@@ -1,0 +1,240 @@
+"""What a process does to its threads and interpreters: it ends while they work, refuses them, has several."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from fsrcnn_rt.engine import streams
+from fsrcnn_rt.engine.streams import Pool, in_order, read_ahead
+
+
+def run_python(script, *, stack=None, timeout=60):
+    """Run a script in an interpreter of its own; ``stack``: bytes for that of each thread."""
+
+    def limit():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
+
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        preexec_fn=limit if stack else None,
+    )
+
+
+_LOOPING = """
+import threading
+import numpy as np
+import fsrcnn_rt
+from fsrcnn_rt import _core
+
+grey, rgb = np.zeros((8, 8), np.uint8), np.zeros((9, 9, 3), np.float32)
+upscaler = fsrcnn_rt.Upscaler("fsrcnn-s", threads=2)
+gradients = [_core.Gradients(upscaler.isa) for _ in range(3)]
+layer = (np.ones((4, 1, 3, 3), np.float32), np.ones(4, np.float32), np.ones(4, np.float32))
+lr, hr = np.zeros((8, 8, 8), np.float32), np.zeros((8, 16, 16), np.float32)
+started = threading.Barrier(4)
+
+def loop(number):
+    CALL
+    started.wait()
+    while True:
+        CALL
+
+for number in range(3):
+    threading.Thread(target=loop, args=(number,), daemon=True).start()
+started.wait()
+"""
+_CALLS = {
+    "whole scale": "upscaler.upscale(grey, 3)",
+    "any size": "upscaler.upscale(rgb, size=(23, 20))",
+    "planes": "upscaler.upscale_planes([grey, grey[:4, :4], grey[:4, :4]], 2.5)",
+    "several at once": "list(upscaler.map([grey] * 4, 2))",
+    "a new upscaler": "fsrcnn_rt.Upscaler('fsrcnn-s').upscale(grey)",
+    "timing": "fsrcnn_rt.measure_fps(upscaler, (8, 8), seconds=0)",
+    "peak": "_core.fma_peak(upscaler.isa, 2, 1e-4)",
+    "training": "gradients[number].run([layer], lr, hr, 'l1', 0, 2)",
+}
+
+
+@pytest.mark.parametrize("call", _CALLS.values(), ids=_CALLS)
+def test_the_interpreter_ends_while_threads_work(call):
+    # Daemon threads ask for the GIL when there is none to be had any more.
+    ended = run_python(_LOOPING.replace("CALL", call))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+_SUBINTERPRETER = """
+import warnings
+warnings.simplefilter("ignore")  # numpy does not care for subinterpreters either
+try:
+    import fsrcnn_rt
+except ImportError as error:
+    assert "main interpreter" in str(error) or "subinterpreter" in str(error), error
+else:
+    raise AssertionError("imported")
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import fsrcnn_rt"], ids=["alone", "beside the main interpreter"])
+def test_a_subinterpreter_is_told(first):
+    script = f"""
+{first}
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+failure = interpreters.run_string(interpreters.create(), {_SUBINTERPRETER!r})
+assert failure is None, failure
+"""
+    ended = run_python(script)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+_REFUSED = """
+import resource
+import threading
+from pathlib import Path
+
+def refuse_threads():
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    room = pages * resource.getpagesize() + STACK * 3 // 4
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    try:
+        while True:  # stacks of threads that have ended are given out again
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    except RuntimeError:
+        pass
+"""
+_STACK = 1 << 30
+
+
+def run_without_threads(script):
+    """Run a script that is refused threads, as there is no memory for their stacks."""
+    return run_python(_REFUSED.replace("STACK", str(_STACK)) + script, stack=_STACK)
+
+
+def test_refused_threads_change_no_bit():
+    ended = run_without_threads("""
+import numpy as np
+import fsrcnn_rt
+from fsrcnn_rt import _core
+
+pictures = [np.random.default_rng(i).integers(0, 255, (40, 50 + i, 3), np.uint8) for i in range(4)]
+models = ["fsrcnn-s", "idn"]
+
+def results(threads):
+    got = []
+    for model in models:
+        upscaler = fsrcnn_rt.Upscaler(model, threads=threads)
+        got += [upscaler.upscale(pictures[0], 2), upscaler.upscale(pictures[1], size=(91, 77))]
+        got += upscaler.map(pictures, 2)
+    return got
+
+want = results(1)
+refuse_threads()
+count = threading.active_count()
+for one, other in zip(results(4), want, strict=True):
+    assert np.array_equal(one, other)
+assert fsrcnn_rt.measure_fps("fsrcnn-s", (8, 8), threads=4, seconds=0).fps > 0
+assert _core.fma_peak("reference", 4, 1e-3) > 0
+assert threading.active_count() == count
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_refused_threads_end_no_batch(tmp_path):
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("RGB", (300, 400), (9 * i, 20, 30)).save(tmp_path / f"{i}.png")
+    ended = run_without_threads(f"""
+from fsrcnn_rt import cli
+
+folder = Path({str(tmp_path)!r})
+command = [str(folder), "-o", str(folder / "out"), "-s", "2", "-j", "4", "--quiet"]
+
+def results():
+    return [path.read_bytes() for path in sorted((folder / "out").iterdir())]
+
+assert cli.main([*command[:-2], "1", "--quiet"]) == 0
+want = results()
+refuse_threads()
+assert cli.main([*command, "--overwrite"]) == 0
+assert len(want) == 3 and results() == want
+""")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+class NoThreads:
+    """As threading.Thread, for a while."""
+
+    def __init__(self, monkeypatch, after):
+        self.after = after
+        start = threading.Thread.start
+
+        def refused(thread):
+            if self.after == 0:
+                raise RuntimeError("can't start new thread")
+            self.after -= 1
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refused)
+
+
+@pytest.mark.parametrize("given", range(4))
+def test_streams_go_on_with_fewer_threads(monkeypatch, given):
+    NoThreads(monkeypatch, given)
+    assert list(in_order(lambda i: i * i, read_ahead((i for i in range(50)), 2), 3, 5)) == [
+        i * i for i in range(50)
+    ]
+
+
+def test_work_that_no_thread_is_left_for_is_done_once(monkeypatch):
+    NoThreads(monkeypatch, 1)
+    done = []
+    with Pool(4) as pool:
+        futures = [pool.submit(done.append, i) for i in range(1000)]
+    assert sorted(done) == list(range(1000))
+    assert all(future.done() and future.exception() is None for future in futures)
+
+
+def test_a_fault_of_work_that_no_thread_is_left_for(monkeypatch):
+    NoThreads(monkeypatch, 0)
+
+    def fail(error):
+        raise error
+
+    with Pool(2) as pool:
+        assert isinstance(pool.submit(fail, OSError("no")).exception(), OSError)
+        with pytest.raises(KeyboardInterrupt):  # now, and not behind all that is to be done
+            pool.submit(fail, KeyboardInterrupt())
+
+
+def test_work_that_waits_can_be_called_off():
+    go = threading.Event()
+    with Pool(1) as pool:
+        running, waiting = pool.submit(go.wait), pool.submit(print)
+        pool.shutdown(wait=False, cancel_futures=True)
+        go.set()
+    assert running.result() and waiting.cancelled()
+
+
+def test_items_that_are_read_here_are_closed(monkeypatch):
+    NoThreads(monkeypatch, 0)
+    closed = []
+
+    def items():
+        try:
+            yield from range(9)
+        finally:
+            closed.append(True)
+
+    ahead = streams.read_ahead(items(), 2)
+    assert next(ahead) == 0
+    ahead.close()
+    assert closed == [True]
