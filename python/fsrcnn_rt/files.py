@@ -1,9 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and such as can be read at any place."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,3 +56,11 @@ def discard_temporaries() -> None:
     _changing.acquire()  # for good
     for temporary in tuple(_temporaries):
         temporary.unlink(missing_ok=True)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file of bytes to read; ``OSError`` for a pipe or a device, which might never answer."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the operating system has its own words
+        raise OSError(22, "Not a regular file", str(path))
+    return path.open("rb")
