@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and such as can be read at any place."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,6 +71,14 @@ def discard_temporaries() -> None:
     for temporary in tuple(_temporaries):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file of bytes to read; ``OSError`` for a pipe or a device, which might never answer."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the operating system has its own words
+        raise OSError(22, "Not a regular file", str(path))
+    return path.open("rb")
 
 
 @contextmanager

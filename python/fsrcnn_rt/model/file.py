@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import fsrcnn
 from fsrcnn_rt.model.network import (
@@ -177,16 +177,11 @@ def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
 def _entry(what: str, entry: object, keys: Iterable[str], **fixed: object) -> dict[str, Any]:
     """Return a JSON object that has exactly these keys, and the values that are fixed."""
     if not isinstance(entry, dict) or entry.keys() != set(keys):
-        raise ModelError(f"{what}={_brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
+        raise ModelError(f"{what}={brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
     for key, value in fixed.items():
         if type(entry[key]) is not type(value) or entry[key] != value:
-            raise ModelError(f"{what}: {key}={_brief(entry[key])} is not supported, only {value!r}")
+            raise ModelError(f"{what}: {key}={brief(entry[key])} is not supported, only {value!r}")
     return entry
-
-
-def _brief(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 # Version 2
@@ -211,7 +206,7 @@ def _node(name: str, described: object) -> NodeShape:
     parts = [node["source"], *(node["adds"] if isinstance(node["adds"], list) else [None])]
     for part in parts:
         if not isinstance(part, list) or len(part) != 3:
-            raise ModelError(f"{name}: {_brief(part)} is not [result, first channel, count of channels]")
+            raise ModelError(f"{name}: {brief(part)} is not [result, first channel, count of channels]")
     source, *adds = (Channels(*part) for part in parts)
     return NodeShape(node["out"], node["kernel"], node["groups"], source, tuple(adds))
 
@@ -245,9 +240,9 @@ def _version1(metadata: Mapping[str, str]) -> tuple[Architecture, dict[str, str]
         what = f"metadata layers[{i}]"
         _entry(what, layer, _LAYER_KEYS, kind="conv2d", groups=1, **{"in": channels})
         if type(layer["out"]) is not int:
-            raise ModelError(f"{what}: out={_brief(layer['out'])} is not an integer")
+            raise ModelError(f"{what}: out={brief(layer['out'])} is not an integer")
         if layer["activation"] not in ("prelu", *_SLOPES):
-            raise ModelError(f"{what}: activation={_brief(layer['activation'])} is not prelu, relu or none")
+            raise ModelError(f"{what}: activation={brief(layer['activation'])} is not prelu, relu or none")
         channels = layer["out"]
         parts = ("weight", "bias", "slope") if layer["activation"] == "prelu" else ("weight", "bias")
         names |= {f"node.{i}.{part}": f"trunk.{i}.{part}" for part in parts}
