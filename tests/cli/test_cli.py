@@ -54,6 +54,45 @@ def test_several_scales_and_inputs_into_a_new_folder(run, folder):
         assert (result.format, result.size) == ("JPEG", (48, 36))
 
 
+def test_what_follows_two_dashes_is_input(run, folder):
+    for name in ("-dash.png", "-ovictim.png", "c.png"):
+        picture(folder / name)
+    (folder / "victim.png").write_bytes(b"precious")
+    assert run("c.png", "-s", "2", "-o", "large", "--", "-ovictim.png", "-dash.png") == (0, [])
+    assert names(folder / "large") == ["-dash_x2.png", "-ovictim_x2.png", "c_x2.png"]
+    assert cli.main(["--", "-dash.png"]) == 0
+    assert (folder / "victim.png").read_bytes() == b"precious"
+    assert "-dash_x3.png" in names(folder)
+    assert run("-f", "png", "--", "--", "--quiet", "-f") == (
+        1,
+        [f"fsrcnn-rt: {name}: cannot be read: No such file or directory" for name in ("--", "--quiet", "-f")],
+    )
+
+
+def test_what_follows_two_dashes_is_input_of_every_command(folder, model_file, capsys):
+    """None takes it for an option, and each tells what it makes of the file."""
+    y4m = b"YUV4MPEG2 W8 H6 F25:1\nFRAME\n" + bytes(8 * 6 * 3 // 2)
+    picture(folder / "-v.png")
+    (folder / "-v.y4m").write_bytes(y4m)
+    (folder / "-v.safetensors").write_bytes(model_file.read_bytes())
+    (folder / "-v").mkdir()
+    for arguments, code, told in (
+        (["-o", "1.y4m", "--", "-v.y4m"], 0, ""),
+        (["video", "-o", "2.y4m", "--", "-v.y4m"], 0, ""),
+        (["compare", "-o", "1.html", "--", "-v.png"], 0, "1.html: 1 picture"),
+        (["eval", "--", "-v"], 2, "-v"),
+        (["info", "--json", "--", "-v.safetensors"], 0, '"family": "FSRCNN"'),
+        (["convert", "-o", "x.safetensors", "--", "-v.png"], 2, "-v.png: '.png' is none of"),
+        (["train", "--", "-v.toml"], 2, "-v.toml"),
+        (["completion", "--", "-v"], 2, "'-v'"),
+    ):
+        if arguments[0] == "train":
+            pytest.importorskip("torch", reason="training needs PyTorch")
+        assert cli.main(arguments) == code, arguments
+        captured = capsys.readouterr()
+        assert told in captured.out + captured.err
+
+
 def test_output_file(run, folder):
     picture("a.png")
     assert run("a.png", "-o", "large.tiff") == (0, [])

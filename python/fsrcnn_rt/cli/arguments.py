@@ -63,6 +63,18 @@ class ArgumentParser(argparse.ArgumentParser):
         """Add a group whose arguments are listed, too."""
         return self._recording(super().add_mutually_exclusive_group(**options))
 
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options and inputs in any order; what follows ``--`` is input, whatever it looks like.
+
+        argparse itself forgets the ``--`` between its options and its inputs.
+        """
+        arguments = list(sys.argv[1:] if args is None else args)
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        parsed, unknown = super().parse_known_intermixed_args(arguments[:end], namespace)
+        for inputs in [each.action.dest for each in self.arguments if not each.action.option_strings]:
+            setattr(parsed, inputs, [*getattr(parsed, inputs), *arguments[end + 1 :]])
+        return parsed, unknown
+
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError``, which is told as any other."""
         raise UsageError(f"{message} (see {self.prog} --help)")
