@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and such as can be read at any place."""
 
+import errno
 import os
 import re
 import stat
@@ -75,10 +76,15 @@ def discard_temporaries() -> None:
 
 def open_regular(path: Path) -> BufferedReader:
     """Open a file of bytes to read; ``OSError`` for a pipe or a device, which might never answer."""
+    check_regular(path)
+    return path.open("rb")
+
+
+def check_regular(path: Path) -> None:
+    """``OSError`` for what :func:`open_regular` does not open, and for a file that is not there."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the operating system has its own words
-        raise OSError(22, "Not a regular file", str(path))
-    return path.open("rb")
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
 @contextmanager
