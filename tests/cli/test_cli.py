@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import fsrcnn_rt
 import numpy as np
@@ -14,6 +15,7 @@ from folders import names, picture
 from fsrcnn_rt import cli
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.model import save_model
 from PIL import Image, ImageCms
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -214,6 +216,21 @@ def good(folder):
     picture("a.png")
 
 
+def linked(folder):
+    picture("a.png")
+    (folder / "a_x3.png").symlink_to("nowhere")
+
+
+def pipe(folder):
+    picture("a.png")
+    os.mkfifo("a_x3.png")
+
+
+def read_only(folder):
+    picture("a.png")
+    (folder / "file").write_text("text")
+
+
 # What is in the folder, the arguments, the exit code, and how the one line on stderr begins.
 FAULTS = {
     "no file": (lambda folder: None, ["a.png"], 1, "a.png: cannot be read: No such file or directory"),
@@ -252,6 +269,19 @@ FAULTS = {
         2,
         "a_x3.png: exists already (see --overwrite and --skip-existing)",
     ),
+    "output is a link to nothing": (linked, ["a.png"], 2, "a_x3.png: exists already (see --overwrite"),
+    "output is a pipe": (pipe, ["a.png", "--overwrite"], 2, "a_x3.png: exists already, and is a pipe or a"),
+    "output has a long name": (good, ["a.png", "-o", "n" * 300 + ".png"], 2, "n" * 300 + ".png: "),
+    "outputs have long names": (good, ["a.png", "--suffix", "n" * 300], 2, "a" + "n" * 300 + ".png: "),
+    "output in a long folder": (good, ["a.png", "-o", "n" * 300 + "/"], 2, "n" * 300),
+    "output in too many folders": (good, ["a.png", "-o", "n/" * 3000], 2, "n/n/n/"),
+    "output folder in a file": (
+        read_only,
+        ["a.png", "-o", "file/new/"],
+        2,
+        "file/new: cannot be made: Not a directory",
+    ),
+    "input has a long name": (good, ["n" * 300], 2, "n" * 300),
     "output is a folder": (
         good,
         ["a.png", "b.png", "-o", "a.png"],
@@ -344,6 +374,66 @@ def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):
         "fsrcnn-rt: a.png: cannot write mode RGBA as JPEG, which has no alpha (-f png, webp or tiff has it)"
     )
     assert names(folder) == ["a.png"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_link_to_nothing_is_replaced_or_kept_as_a_file_is(run, folder, overwrite):
+    linked(folder)
+    assert run("a.png", "--overwrite" if overwrite else "--skip-existing") == (0, [])
+    assert (folder / "a_x3.png").is_symlink() != overwrite
+    assert not (folder / "nowhere").exists()
+
+
+def test_a_pipe_among_the_pictures(run, folder):
+    """It would be waited for, until somebody writes to it."""
+    picture("b.png")
+    os.mkfifo("a.png")
+    code, lines = run(".")
+    assert (code, lines[0]) == (1, "fsrcnn-rt: a.png: Not a regular file")
+    assert (folder / "b_x3.png").is_file()
+
+
+ODD = "a\x1b[2J\n\r\x07\x9b\u202egnp\u2028\u200b é写真🐈\u200d🐈\u3000"
+QUOTED = r"a\x1b[2J\n\r\x07\x9b\u202egnp\u2028\u200b é写真🐈" + "\u200d🐈\u3000"
+
+
+def test_names_do_nothing_to_the_terminal(run, folder, capsys):
+    lone, lone_quoted = os.fsdecode(b"\xff"), r"\udcff"
+    for name in (ODD, lone):
+        picture(folder / "a.png")
+        (folder / "a.png").rename(f"{name}.png")
+        (folder / f"{name}.jpg").write_text("no picture")
+    code, lines = run(".", "-v", "-r", "-o", f"{ODD}/")
+    assert code == 1
+    assert sorted(line.split(" (")[0] for line in lines[:-1]) == sorted(
+        text
+        for name in (QUOTED, lone_quoted)
+        for text in (
+            f"fsrcnn-rt: {name}.jpg: is not a picture in a format that Pillow reads",
+            f"{name}.png -> {QUOTED}/{name}_x3.png",
+        )
+    )
+    for arguments in (
+        [f"{ODD}.xyz", "-o", "x.xyz"],
+        ["a.png", "-s", ODD],
+        [f"--{ODD}"],
+        ["info", f"./{ODD}"],
+    ):
+        assert cli.main(arguments) == 2
+        (line,) = capsys.readouterr().err.split("\n")[:-1]
+        assert "\x1b" not in line and "\u202e" not in line and "\x9b" not in line
+
+
+def test_what_a_model_says_does_nothing_to_the_terminal(model, folder, capsys):
+    made = {"converted_from": f"{ODD}.pth", "data": [ODD], "figures": {ODD: {ODD: 1}}}
+    save_model(replace(model, name=ODD, provenance=made), "odd.safetensors")
+    assert cli.main(["info", "./odd.safetensors"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0].startswith(f"{QUOTED}: ")
+    assert not any(character in "".join(lines) for character in "\x1b\r\x07\x9b\u202e\u2028")
+    assert cli.main(["info", "./odd.safetensors", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii() and json.loads(out)["name"] == ODD
 
 
 def test_the_other_inputs_are_done(run, folder):

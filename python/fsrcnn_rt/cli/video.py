@@ -29,6 +29,7 @@ from fsrcnn_rt.cli.arguments import (
     goals_asked,
     inputs_asked,
     is_video,
+    tell,
 )
 from fsrcnn_rt.cli.plan import Kind, make_folders, make_plan, naming_asked
 from fsrcnn_rt.engine.planes import ChromaLocation
@@ -192,7 +193,7 @@ def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> N
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
         details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
-        print(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
+        tell(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 
 def _widen_pipe(number: int) -> None:

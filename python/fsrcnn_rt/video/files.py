@@ -142,7 +142,7 @@ def upscale_video(
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
     source, output = Path(source), Path(output)
-    if output.exists() and not overwrite:
+    if os.path.lexists(output) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
     container, stream, enlarge = _begin(source, goal, upscaler, chroma_location)
     others: Packets = deque()
