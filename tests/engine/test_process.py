@@ -319,7 +319,7 @@ def call(seed):
         case 0 | 1:
             upscaler.upscale(image, int(random.integers(2, 5)))
         case 2:
-            upscaler.upscale(image, float(random.uniform(1, 6)))
+            upscaler.upscale(image, float(random.uniform(1.6, 6)))
         case 3:
             list(upscaler.map([image] * 3, 2))
         case 4:
