@@ -10,7 +10,7 @@ from fsrcnn_rt.engine import streams
 from fsrcnn_rt.engine.streams import Pool, in_order, read_ahead
 
 
-def run_python(script, *, stack=None, timeout=60):
+def run_python(script, *, stack=None, timeout=60, **environment):
     """Run a script in an interpreter of its own; ``stack``: bytes for that of each thread."""
 
     def limit():
@@ -23,6 +23,7 @@ def run_python(script, *, stack=None, timeout=60):
         capture_output=True,
         text=True,
         timeout=timeout,
+        env={**os.environ, **environment},
         preexec_fn=limit if stack else None,
     )
 
@@ -294,7 +295,7 @@ assert left < 8, left
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-# A thousand calls for every one hundred here take about as long: FSRCNN_RT_GROWTH=25 is 10,000 calls, 300 upscalers.
+# FSRCNN_RT_GROWTH=50 is 10,000 calls and 300 upscalers, which takes two minutes.
 _TIMES = float(os.environ.get("FSRCNN_RT_GROWTH", "1"))
 
 
@@ -337,12 +338,13 @@ def work(calls, makes, seed):
     gc.collect()
     return resident()
 
-work(400, 12, 0)
-sizes = [work(round({_TIMES} * 100), round({_TIMES} * 3), 1000 * i) for i in range(4)]
+work(200, 6, 0)
+sizes = [work(round({_TIMES} * 50), round({_TIMES} * 1.5), 1000 * i) for i in range(4)]
 print("MiB:", *(f"{{size:.1f}}" for size in sizes))
 assert sizes[-1] - sizes[0] < 8, sizes
 """,
         timeout=60 + 60 * _TIMES,
+        MALLOC_ARENA_MAX="1",  # or each thread would keep something of its own
     )
     print(ended.stdout)
     assert (ended.returncode, ended.stderr) == (0, "")
