@@ -47,7 +47,7 @@ def move(contents, old, new):
 
 def save_mat(path, net, scale):
     """A network with one slope per layer, in the authors' layout."""
-    scipy_io = pytest.importorskip("scipy.io", reason="scipy reads .mat files: the extra 'convert'")
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy writes .mat files: the extra 'dev'")
     tensors = [*net.layers, (*net.heads[scale][:2], np.zeros((1, 0)))]
     cells = {"weights_conv": [], "biases_conv": [], "prelu_conv": []}
     for weight, bias, slope in tensors:
@@ -169,7 +169,7 @@ class GraphBuilder:
     """Nodes in a chain from "x"; weights become initialisers."""
 
     def __init__(self):
-        self.onnx = pytest.importorskip("onnx", reason="onnx reads .onnx files: the extra 'convert'")
+        self.onnx = pytest.importorskip("onnx", reason="onnx writes .onnx files: the extra 'export'")
         self.nodes, self.weights, self.newest = [], [], "x"
 
     def constant(self, array):

@@ -5,7 +5,7 @@ The library raises ``ModelError`` and ``ScaleError``; everything else is a ``Typ
 """
 
 # Optional packages, by what is imported, and the extra that has each.
-_EXTRAS = {"scipy": "convert", "onnx": "convert", "google": "convert", "torch": "train", "tomli": "train"}
+_EXTRAS = {"onnx": "export", "torch": "train", "tomli": "train"}
 _EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 
 
@@ -37,5 +37,13 @@ def what_is_missing(error: ModuleNotFoundError) -> str:
     package = str(error.name).split(".")[0]
     if package not in _EXTRAS:
         raise error
-    known = "protobuf" if package == "google" else package  # whose module is google.protobuf
-    return f"needs {known}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"
+    return f"needs {package}, which is not installed: pip install 'fsrcnn-rt[{_EXTRAS[package]}]'"
+
+
+def brief(value: object, length: int = 200) -> str:
+    """Show a value in an error, of whatever length and depth it is."""
+    try:
+        shown = repr(value[: length + 1] if isinstance(value, str) else value)
+    except (RecursionError, ValueError):  # ValueError: of an integer of thousands of digits
+        return f"a {type(value).__name__}"
+    return shown if len(shown) <= length else f"{shown[:length]}..."

@@ -42,8 +42,7 @@ def reference(data_folder):
 
 
 def authors_model(reference, name, scale):
-    pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
+    pytest.importorskip("scipy", reason="scipy writes .mat files: the extra 'dev'")
     path = reference / FILES[name].format(scale)
     if not path.is_file():
         pytest.skip(f"the authors' weights are not there: {path}")
@@ -105,7 +104,7 @@ def test_the_figures_of_the_authors_in_pytorch(reference, data_folder, name, sca
 
 def save_srcnn(path, net, scale, change=lambda contents: None):
     """As the authors store it: kernels column by column, an axis of length 1 at the end left out."""
-    scipy_io = pytest.importorskip("scipy.io", reason="scipy reads .mat files: the extra 'convert'")
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy writes .mat files: the extra 'dev'")
     tensors = [layer[:2] for layer in net.layers] + [net.heads[scale][:2]]
     contents = {}
     for i, (weight, bias) in enumerate(tensors, 1):
@@ -180,7 +179,6 @@ def save_caffe(path, change=lambda parts: None, scale=3, more=b""):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_idn(folder, run_convert, scale):
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
     net = save_caffe(f"x{scale}.caffemodel", scale=scale)
     assert run_convert(f"x{scale}.caffemodel", "-o", "model.safetensors") == (0, [])
     model, expected = fsrcnn_rt.load("./model.safetensors"), to_model(net)
@@ -260,7 +258,6 @@ FAULTS = {
 
 @pytest.mark.parametrize(("prepare", "message"), FAULTS.values(), ids=FAULTS)
 def test_a_caffemodel_that_cannot_be_converted(run_convert, folder, prepare, message):
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
     assert_refused(run_convert, folder, prepare, "x3.caffemodel", [], 1, message)
 
 

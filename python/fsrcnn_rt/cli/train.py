@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsrcnn_rt.cli.arguments import FILES, ArgumentParser
+from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import CommandError, UsageError
 
 
@@ -42,7 +43,8 @@ def main(argv: Sequence[str]) -> int:
         training = Training(recipe, data_folder(options.data), checkpoint, log)
         if options.resume:
             training.resume()
-        done = training.run(options.steps_limit, report=lambda line: print(line, flush=True))
+        with last_words():
+            done = training.run(options.steps_limit, report=lambda line: print(line, flush=True))
         save_model(to_model(training.average, recipe, training.figures), output)
     except (DatasetError, ResumeError, OSError) as error:
         raise CommandError(_told(error)) from error
