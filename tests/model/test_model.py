@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +236,12 @@ def test_a_path_that_is_not_there(kind, tmp_path):
         load(kind(tmp_path / "nope"))
 
 
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(OSError, match="Not a regular file"):
+        load(tmp_path / "x")
+
+
 def test_a_folder_is_not_a_model(tmp_path):
     with pytest.raises(IsADirectoryError):
         load(tmp_path)
@@ -317,7 +324,7 @@ FAULTS = [
     (lambda t, m: m.update(luma="bt709"), "luma='bt709'"),
     (lambda t, m: m.update(name=""), "name=''"),
     (lambda t, m: m.update(network="[{"), "metadata network is not JSON"),
-    (lambda t, m: m.update(network="[" * 10**5), "metadata network is not JSON"),
+    (lambda t, m: m.update(network="[" * 10**5), "metadata network is nested 100000 deep, more than 64"),
     (lambda t, m: m.update(network=" " * (2**20 + 1)), "network has 1048577 characters, more than 1048576"),
     (lambda t, m: m.update(network="[]"), "metadata network is a JSON list, not a dict"),
     (lambda t, m: m.update(provenance='"by hand"'), "metadata provenance is a JSON str"),
