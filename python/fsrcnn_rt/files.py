@@ -44,7 +44,7 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
         _sweep(path.parent)
         with _held(temporary, path):
             yield temporary
-            temporary.replace(path)
+            _rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -113,6 +113,13 @@ def _created(temporary: Path, path: Path) -> int:
             return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _locked(descriptor: int, path: Path) -> bool:
