@@ -8,6 +8,7 @@ import zlib
 from itertools import pairwise
 
 import numpy as np
+from foreign import field, varint
 
 KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
 
@@ -181,21 +182,6 @@ MAT = {
 
 
 # Protobuf: fields of a number and a length.
-
-
-def varint(value):
-    data = b""
-    while value > 127:
-        data += bytes([value & 127 | 128])
-        value >>= 7
-    return data + bytes([value])
-
-
-def field(number, data):
-    if isinstance(data, int):
-        return varint(number << 3) + varint(data % (1 << 64))
-    data = data.encode() if isinstance(data, str) else data
-    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def blob(shape, count):

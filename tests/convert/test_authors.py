@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from conversions import to_model
-from foreign import SCALES, assert_refused
+from foreign import SCALES, assert_refused, caffe_layer, field, save_caffe, varint
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.evaluation import metrics, protocol
 
@@ -129,52 +129,6 @@ def test_srcnn(folder, run_convert, kernels, planes, scale):
     assert model.architecture == expected.architecture
     for key, tensor in expected.tensors.items():
         np.testing.assert_array_equal(model.tensors[key], tensor)
-
-
-# What a .caffemodel holds, written byte by byte
-
-
-def field(number, data):
-    """A field of a message that has a length."""
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value):
-    data = b""
-    while value > 127:
-        data += bytes([value & 127 | 128])
-        value >>= 7
-    return data + bytes([value])
-
-
-def caffe_layer(name, *arrays, shapes=None):
-    blobs = b""
-    for i, array in enumerate(arrays):
-        shape = (shapes or [a.shape for a in arrays])[i]
-        blob = field(5, array.astype("<f4").tobytes()) + field(7, field(1, b"".join(map(varint, shape))))
-        blobs += field(7, blob)
-    return field(100, field(1, name.encode()) + field(2, b"Convolution") + blobs)
-
-
-def caffe_names(blocks):
-    names = ["conv1", "conv2"]
-    for b in range(blocks):
-        names += [f"conv{b + 3}_{i}" for i in range(1, 7)] + [f"down{b + 1}"]
-    return [*names, "upsample"]
-
-
-def caffe_parts(scale=3, blocks=2):
-    net = oracle.random_idn(np.random.default_rng(1), features=8, kept=2, blocks=blocks, scales=(scale,))
-    tensors = [*(node[:2] for node in net.nodes), net.heads[scale][:2]]
-    return net, dict(zip(caffe_names(blocks), tensors, strict=True))
-
-
-def save_caffe(path, change=lambda parts: None, scale=3, more=b""):
-    net, parts = caffe_parts(scale)
-    change(parts)
-    layers = b"".join(caffe_layer(name, *arrays) for name, arrays in parts.items())
-    Path(path).write_bytes(field(1, b"IDN") + field(100, field(1, b"relu")) + layers + more)
-    return net
 
 
 @pytest.mark.parametrize("scale", SCALES)

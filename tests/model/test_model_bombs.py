@@ -70,7 +70,7 @@ def entry(**changes):
 def many_tensors(count):
     def change(header):
         for i in range(count):
-            header[f"node.{i}.more"] = {"dtype": "F32", "shape": [], "data_offsets": [0, 0]}
+            header[f"node.{i}.more"] = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 
     return small(change)
 

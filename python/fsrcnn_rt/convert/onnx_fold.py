@@ -29,16 +29,16 @@ def fold(
     """Compute the only result of a node; :class:`ModelError` for one that is not known or takes too much."""
     given = [operand for operand in operands if operand is not None]
     with np.errstate(all="ignore"):  # what is not finite is refused where it is used
-        if kind in _ELEMENTWISE:
+        if kind in ELEMENTWISE:
             allowance.take(np.broadcast_shapes(*(operand.shape for operand in given)), _ITEM)
-            return np.asarray(_ELEMENTWISE[kind](*given))
-        if kind not in _OTHERS:
+            return np.asarray(ELEMENTWISE[kind](*given))
+        if kind not in OTHERS:
             raise ModelError(
                 "expected something that can be computed beforehand, got an operation that cannot"
             )
         for operand in given:
             allowance.take(operand.shape, operand.itemsize)
-        return np.asarray(_OTHERS[kind](allowance, attributes, *operands))
+        return np.asarray(OTHERS[kind](allowance, attributes, *operands))
 
 
 def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def _divided(dividend: Constant, divisor: Constant) -> Any:
     return dividend // divisor if dividend.dtype.kind in "iu" else dividend / divisor
 
 
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
     **{"Identity": lambda x: x, "Abs": np.abs, "Neg": np.negative, "Floor": np.floor, "Ceil": np.ceil},
     "Add": _typed(np.add),
     "Sub": _typed(np.subtract),
@@ -190,7 +190,7 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-_OTHERS: dict[str, Callable[..., Any]] = {
+OTHERS: dict[str, Callable[..., Any]] = {
     "Constant": _constant,
     "ConstantOfShape": _filled,
     "Cast": _cast,
