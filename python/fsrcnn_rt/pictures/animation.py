@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fsrcnn_rt.engine.arrays import AnyArray
@@ -73,7 +74,7 @@ def steps(frames: Iterable[Image.Image], durations: Iterable[float]) -> Iterator
     for frame, duration in zip(frames, durations, strict=True):
         if waiting is None:
             waiting = Step(frame, (0, 0, *frame.size), duration)
-        elif (box := _differing(waiting.image, frame)) is None:
+        elif (box := _box(_differing(waiting.image, frame))) is None:
             waiting = waiting._replace(duration=waiting.duration + duration)
         else:
             yield waiting
@@ -149,9 +150,10 @@ def _placed(gif: bytes, box: _Box) -> bytes:
     return control + place + size + own + palette + gif[at + _DESCRIPTOR : -1]
 
 
-def _differing(before: Image.Image, after: Image.Image) -> _Box | None:
-    """Find the box in which two frames of the same mode differ; None where they do nowhere."""
-    return _box(_colours(before) != _colours(after))
+def _differing(before: Image.Image, after: Image.Image) -> npt.NDArray[np.bool_]:
+    """Say of each pixel whether it differs between two frames of the same mode."""
+    differs: npt.NDArray[np.bool_] = np.not_equal(_colours(before), _colours(after))
+    return np.any(differs, axis=2) if differs.ndim == 3 else differs
 
 
 def _colours(frame: Image.Image) -> AnyArray:
@@ -176,9 +178,7 @@ def _visible(frame: Image.Image) -> _Box:
     return box or (0, 0, 1, 1)
 
 
-def _box(mask: AnyArray) -> _Box | None:
-    if mask.ndim == 3:
-        mask = mask.any(axis=2)
+def _box(mask: npt.NDArray[np.bool_]) -> _Box | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -187,17 +187,14 @@ def _box(mask: AnyArray) -> _Box | None:
 
 def _unchanged_left_out(before: Image.Image, frame: Image.Image) -> Image.Image:
     """Make a hole of what is as before, which takes next to no bytes, where a colour is left for that."""
-    used = np.zeros(256, bool)
     indices = np.asarray(frame)
-    used[indices.reshape(-1)] = True
-    free = np.flatnonzero(~used)
+    free = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256) == 0)
     if not len(free):
         return frame
-    same: AnyArray = _colours(before) == _colours(frame)
-    if same.ndim == 3:
-        same = same.all(axis=2)
-    result = Image.fromarray(np.where(same, np.uint8(free[0]), indices))
+    changed = _differing(before, frame)
+    result = Image.fromarray(np.where(changed, indices, np.uint8(free[0])))
     palette = frame.getpalette() if frame.mode == "P" else None
-    result.putpalette((palette or [value for value in range(256) for _ in "RGB"]) + 3 * [0])
+    palette = palette or [value for value in range(256) for _ in "RGB"]
+    result.putpalette(palette + (3 * (int(free[0]) + 1) - len(palette)) * [0])
     result.info["transparency"] = int(free[0])
     return result
