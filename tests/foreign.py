@@ -47,7 +47,7 @@ def move(contents, old, new):
 
 def save_mat(path, net, scale):
     """A network with one slope per layer, in the authors' layout."""
-    scipy_io = pytest.importorskip("scipy.io", reason="scipy reads .mat files: the extra 'convert'")
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy writes .mat files: the extra 'dev'")
     tensors = [*net.layers, (*net.heads[scale][:2], np.zeros((1, 0)))]
     cells = {"weights_conv": [], "biases_conv": [], "prelu_conv": []}
     for weight, bias, slope in tensors:
@@ -106,6 +106,55 @@ def mat_file(path, change=lambda cells: None):
     contents = {key: value for key, value in scipy_io.loadmat("whole.mat").items() if key[0] != "_"}
     change(contents)
     scipy_io.savemat(path, contents)
+
+
+# What a .caffemodel holds, written byte by byte
+
+
+def field(number, data):
+    """A field of a message: an integer, or what has a length."""
+    if isinstance(data, int):
+        return varint(number << 3) + varint(data % (1 << 64))
+    data = data.encode() if isinstance(data, str) else data
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def varint(value):
+    data = b""
+    while value > 127:
+        data += bytes([value & 127 | 128])
+        value >>= 7
+    return data + bytes([value])
+
+
+def caffe_layer(name, *arrays, shapes=None):
+    blobs = b""
+    for i, array in enumerate(arrays):
+        shape = (shapes or [a.shape for a in arrays])[i]
+        blob = field(5, array.astype("<f4").tobytes()) + field(7, field(1, b"".join(map(varint, shape))))
+        blobs += field(7, blob)
+    return field(100, field(1, name.encode()) + field(2, b"Convolution") + blobs)
+
+
+def caffe_names(blocks):
+    names = ["conv1", "conv2"]
+    for b in range(blocks):
+        names += [f"conv{b + 3}_{i}" for i in range(1, 7)] + [f"down{b + 1}"]
+    return [*names, "upsample"]
+
+
+def caffe_parts(scale=3, blocks=2):
+    net = oracle.random_idn(np.random.default_rng(1), features=8, kept=2, blocks=blocks, scales=(scale,))
+    tensors = [*(node[:2] for node in net.nodes), net.heads[scale][:2]]
+    return net, dict(zip(caffe_names(blocks), tensors, strict=True))
+
+
+def save_caffe(path, change=lambda parts: None, scale=3, more=b""):
+    net, parts = caffe_parts(scale)
+    change(parts)
+    layers = b"".join(caffe_layer(name, *arrays) for name, arrays in parts.items())
+    Path(path).write_bytes(field(1, b"IDN") + field(100, field(1, b"relu")) + layers + more)
+    return net
 
 
 # PyTorch
@@ -169,7 +218,7 @@ class GraphBuilder:
     """Nodes in a chain from "x"; weights become initialisers."""
 
     def __init__(self):
-        self.onnx = pytest.importorskip("onnx", reason="onnx reads .onnx files: the extra 'convert'")
+        self.onnx = pytest.importorskip("onnx", reason="onnx writes .onnx files: the extra 'export'")
         self.nodes, self.weights, self.newest = [], [], "x"
 
     def constant(self, array):

@@ -1,33 +1,53 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and such as can be read at any place."""
 
+import errno
 import os
+import re
+import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-# Temporaries of this process that are there, or about to be.
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody can delete what somebody has open
+    fcntl = None  # type: ignore[assignment]
+
+# What a temporary is called: a part of the name of what it becomes, chance, and what no other program writes.
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)
+_SHOWN = 64  # bytes of that name
+
+# Temporaries of this process that are there, or about to be, and the folders that have been swept.
 _temporaries: set[Path] = set()
-_changing = threading.Lock()
+_swept: set[Path] = set()
+# A signal may end the process, and so discard its temporaries, within any line of its main thread.
+_changing = threading.RLock()
+_LAST_WAIT = 1.0  # seconds for a thread that begins a file then, of a file system that does not answer
 
 
 @contextmanager
 def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
-    """Return the name of a temporary file beside ``path``; it becomes ``path`` when the block succeeds.
+    """Make an empty temporary file beside ``path``; it becomes ``path`` when the block succeeds.
 
-    Leaving the block by an exception (Ctrl-C included) deletes it and leaves whatever ``path`` was.
-    ``suffix``: that of the temporary, for those who tell a format by it.
+    Gives its name. Leaving the block by an exception (Ctrl-C included) deletes it and leaves whatever
+    ``path`` was. A process that is killed leaves it, and the next one that writes to this folder deletes it:
+    what a running process has is locked. ``suffix``: that of the temporary, for those who tell a format by
+    it. ``OSError``, which names ``path``, if the folder is missing or cannot be written.
     """
     # Not tempfile: its files are readable by their owner only, and would stay so after the rename.
-    temporary = path.with_name(f".{path.name[:64]}.{os.urandom(4).hex()}{suffix}")
-    with _changing:
-        _temporaries.add(temporary)
+    shown = os.fsencode(path.name)[:_SHOWN].decode(errors="ignore")
+    temporary = path.with_name(f".{shown}.{os.urandom(4).hex()}.fsrcnn-rt{suffix}")
     try:
-        yield temporary
-        temporary.replace(path)
+        _sweep(path.parent)
+        with _held(temporary, path):
+            yield temporary
+            _rename(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     finally:
         _temporaries.discard(temporary)
@@ -37,13 +57,10 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``, which becomes ``path`` as with :func:`atomic_path`.
 
-    It may be written and read back. ``OSError`` if the folder is missing or cannot be written.
+    It may be written and read back.
     """
-    with atomic_path(path) as temporary:
-        with _changing:
-            file = temporary.open("x+b")
-        with file:
-            yield file
+    with atomic_path(path) as temporary, temporary.open("r+b") as file:
+        yield file
 
 
 def discard_temporaries() -> None:
@@ -51,6 +68,89 @@ def discard_temporaries() -> None:
 
     It is for a process that then ends without waiting for its threads.
     """
-    _changing.acquire()  # for good
+    _changing.acquire(timeout=_LAST_WAIT)  # for good
     for temporary in tuple(_temporaries):
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file of bytes to read; ``OSError`` for a pipe or a device, which might never answer."""
+    check_regular(path)
+    return path.open("rb")
+
+
+def check_regular(path: Path) -> None:
+    """``OSError`` for what :func:`open_regular` does not open, and for a file that is not there."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the operating system has its own words
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+@contextmanager
+def _held(temporary: Path, path: Path) -> Iterator[None]:
+    """Create a temporary, and hold it so that no other process takes it for one that was left."""
+    descriptor = _created(temporary, path)
+    if fcntl is None:
+        os.close(descriptor)  # so that it can be renamed; it is open for who writes it
+        yield
+        return
+    try:
+        while not _locked(descriptor, temporary):  # swept in the moment before
+            os.close(descriptor)
+            descriptor = _created(temporary, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _created(temporary: Path, path: Path) -> int:
+    with _changing:
+        _temporaries.add(temporary)
+        try:
+            with suppress(FileNotFoundError):
+                path.lstat()  # which fails where the name is too long, and not after all the work
+            return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Lock a file; False where it is gone by then. A file system without locks keeps what was left."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    return False
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the temporaries of processes that were killed, once for each folder."""
+    with _changing:
+        if folder in _swept:
+            return
+        _swept.add(folder)
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
+            with suppress(OSError):  # it is in use, gone by now, or another user's
+                _sweep_one(folder / name)
+
+
+def _sweep_one(path: Path) -> None:
+    if fcntl is None:
+        path.unlink()
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    finally:
+        os.close(descriptor)

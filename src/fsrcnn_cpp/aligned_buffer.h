@@ -1,6 +1,8 @@
 // An owning, zero-filled, cache-line aligned block of floats.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <new>
@@ -37,8 +39,15 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    data_ = static_cast<float*>(::operator new (size * sizeof(float), std::align_val_t{kAlignment}));
-    fill(0);
+    if (is_mapped()) {
+      void* const block =
+          mmap(nullptr, size * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (block == MAP_FAILED) throw std::bad_alloc();
+      data_ = static_cast<float*>(block);
+    } else {
+      data_ = static_cast<float*>(::operator new (size * sizeof(float), std::align_val_t{kAlignment}));
+      fill(0);
+    }
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -50,7 +59,11 @@ class AlignedBuffer {
   ~AlignedBuffer() {
     if (!data_) return;
     unpoison(data_, size_);
-    ::operator delete (data_, std::align_val_t{kAlignment});
+    if (is_mapped()) {
+      munmap(data_, size_ * sizeof(float));
+    } else {
+      ::operator delete (data_, std::align_val_t{kAlignment});
+    }
   }
 
   float* data() { return data_; }
@@ -64,6 +77,11 @@ class AlignedBuffer {
   }
 
  private:
+  /// Whether it comes straight from the system, which gives zeros and takes all of it back. malloc keeps what threads
+  /// have freed, each on its own. AddressSanitizer watches the ends of what operator new gives.
+  bool is_mapped() const { return !kAddressSanitizer && size_ * sizeof(float) >= kMappedBytes; }
+  static constexpr std::size_t kMappedBytes = 256 * 1024;
+
   float* data_ = nullptr;
   std::size_t size_ = 0;
 };

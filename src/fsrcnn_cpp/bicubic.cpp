@@ -61,12 +61,13 @@ void merge_phases(const KernelTable& kernels, const float* const* planes, int sc
 
 void AxisFilter::make(std::ptrdiff_t src, std::ptrdiff_t dst, double src_length, double dst_length, double siting) {
   if (src == src_ && dst == dst_ && src_length == src_length_ && dst_length == dst_length_ && siting == siting_) return;
-  src_ = src, dst_ = dst, src_length_ = src_length, dst_length_ = dst_length, siting_ = siting;
+  dst_ = 0;  // it is nobody's filter while memory for it may be refused
   const double stretch = std::max(1.0, src_length / dst_length);
   const int all_taps = static_cast<int>(std::ceil(4 * stretch));
   taps = static_cast<int>(std::min<std::ptrdiff_t>(all_taps, src));
   first.resize(static_cast<std::size_t>(dst));
   weights.assign(static_cast<std::size_t>(dst * taps), 0.0f);
+  src_ = src, dst_ = dst, src_length_ = src_length, dst_length_ = dst_length, siting_ = siting;
   double sums[kMaxTaps];
   for (std::ptrdiff_t i = 0; i < dst; ++i) {
     const double centre = (static_cast<double>(i) + siting) * src_length / dst_length - siting;

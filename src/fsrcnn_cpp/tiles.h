@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -78,7 +79,8 @@ class Tiling {
   int team_;
 };
 
-/// What calls need for as long as they run, kept from call to call: any number of threads may take one at a time.
+/// What calls need for as long as they run, kept from call to call: any number of threads may take one at a time. As
+/// many are kept as can be computing at once, however many threads have called.
 template <typename Context>
 class ContextPool {
  public:
@@ -120,7 +122,7 @@ class ContextPool {
   std::unique_ptr<Context> take() const {
     FreeList& free = list();
     std::lock_guard lock(free.mutex);
-    free.contexts.reserve(free.contexts.size() + 1);  // to give back cannot fail
+    free.contexts.reserve(kept_);  // to give back cannot fail
     if (free.contexts.empty()) return std::make_unique<Context>();
     std::unique_ptr<Context> context = std::move(free.contexts.back());
     free.contexts.pop_back();
@@ -130,9 +132,10 @@ class ContextPool {
   void give_back(std::unique_ptr<Context> context) const {
     FreeList& free = list();
     std::lock_guard lock(free.mutex);
-    free.contexts.push_back(std::move(context));
+    if (free.contexts.size() < kept_) free.contexts.push_back(std::move(context));
   }
 
+  const std::size_t kept_ = std::max(1u, std::thread::hardware_concurrency());
   mutable std::atomic<FreeList*> list_;
 };
 

@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from conversions import to_model
-from foreign import SCALES, assert_refused
+from foreign import SCALES, assert_refused, caffe_layer, field, save_caffe, varint
 from fsrcnn_rt.convert import convert
 from fsrcnn_rt.evaluation import metrics, protocol
 
@@ -42,8 +42,7 @@ def reference(data_folder):
 
 
 def authors_model(reference, name, scale):
-    pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
+    pytest.importorskip("scipy", reason="scipy writes .mat files: the extra 'dev'")
     path = reference / FILES[name].format(scale)
     if not path.is_file():
         pytest.skip(f"the authors' weights are not there: {path}")
@@ -105,7 +104,7 @@ def test_the_figures_of_the_authors_in_pytorch(reference, data_folder, name, sca
 
 def save_srcnn(path, net, scale, change=lambda contents: None):
     """As the authors store it: kernels column by column, an axis of length 1 at the end left out."""
-    scipy_io = pytest.importorskip("scipy.io", reason="scipy reads .mat files: the extra 'convert'")
+    scipy_io = pytest.importorskip("scipy.io", reason="scipy writes .mat files: the extra 'dev'")
     tensors = [layer[:2] for layer in net.layers] + [net.heads[scale][:2]]
     contents = {}
     for i, (weight, bias) in enumerate(tensors, 1):
@@ -132,55 +131,8 @@ def test_srcnn(folder, run_convert, kernels, planes, scale):
         np.testing.assert_array_equal(model.tensors[key], tensor)
 
 
-# What a .caffemodel holds, written byte by byte
-
-
-def field(number, data):
-    """A field of a message that has a length."""
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value):
-    data = b""
-    while value > 127:
-        data += bytes([value & 127 | 128])
-        value >>= 7
-    return data + bytes([value])
-
-
-def caffe_layer(name, *arrays, shapes=None):
-    blobs = b""
-    for i, array in enumerate(arrays):
-        shape = (shapes or [a.shape for a in arrays])[i]
-        blob = field(5, array.astype("<f4").tobytes()) + field(7, field(1, b"".join(map(varint, shape))))
-        blobs += field(7, blob)
-    return field(100, field(1, name.encode()) + field(2, b"Convolution") + blobs)
-
-
-def caffe_names(blocks):
-    names = ["conv1", "conv2"]
-    for b in range(blocks):
-        names += [f"conv{b + 3}_{i}" for i in range(1, 7)] + [f"down{b + 1}"]
-    return [*names, "upsample"]
-
-
-def caffe_parts(scale=3, blocks=2):
-    net = oracle.random_idn(np.random.default_rng(1), features=8, kept=2, blocks=blocks, scales=(scale,))
-    tensors = [*(node[:2] for node in net.nodes), net.heads[scale][:2]]
-    return net, dict(zip(caffe_names(blocks), tensors, strict=True))
-
-
-def save_caffe(path, change=lambda parts: None, scale=3, more=b""):
-    net, parts = caffe_parts(scale)
-    change(parts)
-    layers = b"".join(caffe_layer(name, *arrays) for name, arrays in parts.items())
-    Path(path).write_bytes(field(1, b"IDN") + field(100, field(1, b"relu")) + layers + more)
-    return net
-
-
 @pytest.mark.parametrize("scale", SCALES)
 def test_idn(folder, run_convert, scale):
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
     net = save_caffe(f"x{scale}.caffemodel", scale=scale)
     assert run_convert(f"x{scale}.caffemodel", "-o", "model.safetensors") == (0, [])
     model, expected = fsrcnn_rt.load("./model.safetensors"), to_model(net)
@@ -260,7 +212,6 @@ FAULTS = {
 
 @pytest.mark.parametrize(("prepare", "message"), FAULTS.values(), ids=FAULTS)
 def test_a_caffemodel_that_cannot_be_converted(run_convert, folder, prepare, message):
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
     assert_refused(run_convert, folder, prepare, "x3.caffemodel", [], 1, message)
 
 

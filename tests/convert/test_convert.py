@@ -1,11 +1,13 @@
 """``fsrcnn-rt convert``, whatever the format."""
 
+import os
+import subprocess
 import sys
-from pathlib import Path
 
 import fsrcnn_rt
 import pytest
 from foreign import assert_refused, graph_file, mat_file, state_file
+from fsrcnn_rt.convert import convert
 from fsrcnn_rt.errors import what_is_missing
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -31,42 +33,13 @@ def test_what_cannot_be_converted_is_one_line_and_nothing_written(
 
 
 @pytest.mark.parametrize(
-    ("write", "source", "modules", "told"),
-    [
-        (
-            mat_file,
-            "x3.mat",
-            ["scipy", "scipy.io"],
-            "needs scipy, which is not installed: pip install 'fsrcnn-rt",
-        ),
-        (
-            state_file,
-            "x3.pth",
-            ["torch"],
-            "needs torch, which is not installed: pip install 'fsrcnn-rt[train]'",
-        ),
-        (
-            graph_file,
-            "x3.onnx",
-            ["onnx"],
-            "needs onnx, which is not installed: pip install 'fsrcnn-rt[convert]'",
-        ),
-        (
-            lambda path: Path(path).write_bytes(b""),
-            "x3.caffemodel",
-            ["google.protobuf", "google.protobuf.message"],
-            "needs protobuf, which is not installed: pip install 'fsrcnn-rt[convert]'",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ("write", "source"), [(mat_file, "x3.mat"), (state_file, "x3.pth"), (graph_file, "x3.onnx")]
 )
-def test_missing_packages_are_named(run_convert, monkeypatch, write, source, modules, told):
+def test_no_package_of_another_format_is_taken(folder, write, source):
     write(source)
-    for module in modules:
-        monkeypatch.setitem(sys.modules, module, None)
-    code, lines = run_convert(source, "-o", "model.safetensors")
-    assert (code, len(lines)) == (1, 1)
-    assert lines[0].startswith(f"fsrcnn-rt: convert: {source}: {told}")
+    code = f"import sys\nfrom fsrcnn_rt.convert import convert\nconvert({source!r})\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"scipy", "torch", "onnx", "google"} & set(done.stdout.split())
 
 
 def test_existing_outputs_are_kept(run_convert, folder):
@@ -95,6 +68,25 @@ def test_bad_outputs(run_convert, output, message):
     code, lines = run_convert("x3.mat", "-o", output, "--overwrite")
     assert (code, len(lines)) == (2, 1)
     assert message in lines[0]
+
+
+def test_a_pipe_is_refused_at_once(run_convert, folder):
+    os.mkfifo(folder / "x3.pth")
+    assert_refused(run_convert, folder, lambda: None, "x3.pth", [], 1, "x3.pth: Not a regular file")
+
+
+@pytest.mark.parametrize("key", ["pad", "output_padding", "border"])
+def test_arguments_that_are_no_integers(key):
+    for value in "4", 4.0, True, b"4":
+        with pytest.raises(TypeError, match=f"{key}={value!r} is not an integer"):
+            convert("x3.pth", **{key: value})
+
+
+@pytest.mark.parametrize("scale", [0, "3", b"23", 5, None])
+def test_scales_that_are_none(scale, folder):
+    mat_file("net.mat")
+    with pytest.raises(ValueError, match=r"scale=.* is none of 2, 3, 4|scale: net.mat does not tell it"):
+        convert("net.mat", scale=scale)
 
 
 def test_modules_that_are_no_extra_are_not_excused():

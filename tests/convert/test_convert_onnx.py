@@ -216,7 +216,7 @@ def test_sub_pixel_network_of_a_fixed_size(plane, net):
 @pytest.mark.parametrize("mode", ["zeros", "replicate"])
 def test_graph_from_pytorch(plane, mode, sub_pixel):
     torch = pytest.importorskip("torch", reason="PyTorch writes the graph")
-    pytest.importorskip("onnx", reason="onnx reads .onnx files: the extra 'convert'")
+    pytest.importorskip("onnx", reason="onnx writes .onnx files: the extra 'export'")
     net = torch_net(3, mode=mode, sub_pixel=sub_pixel, m=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's age; the new one needs one more package

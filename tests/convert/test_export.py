@@ -14,7 +14,7 @@ from fsrcnn_rt.convert import convert
 from fsrcnn_rt.convert import to_onnx as export
 from fsrcnn_rt.model import NETWORKS, Model, fsrcnn, idn, save_model, srcnn
 
-onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'convert'")
+onnx = pytest.importorskip("onnx", reason="onnx writes the graphs: the extra 'export'")
 
 SCALES = (2, 3, 4)
 SIZES = [(1, 1), (2, 3), (17, 11)]
@@ -347,7 +347,7 @@ def test_without_onnx(run, monkeypatch, model_file, folder):
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert run(model_file, "-o", "model.onnx") == (
         1,
-        ["fsrcnn-rt: export: needs onnx, which is not installed: pip install 'fsrcnn-rt[convert]'"],
+        ["fsrcnn-rt: export: needs onnx, which is not installed: pip install 'fsrcnn-rt[export]'"],
     )
     assert list(folder.iterdir()) == []
 

@@ -138,8 +138,7 @@ def test_random_weights_give_what_pytorch_gives(isa, name, size):
 @pytest.fixture(scope="session")
 def authors_case(data_folder):
     """By file, scale and size: the model, a picture, and what comes out."""
-    pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
-    pytest.importorskip("google.protobuf", reason="protobuf reads .caffemodel files: the extra 'convert'")
+    pytest.importorskip("scipy", reason="scipy writes .mat files: the extra 'dev'")
     photograph = load_luma(data_folder / "Set5" / "butterfly.bmp").astype(np.float32) / 255
 
     @lru_cache

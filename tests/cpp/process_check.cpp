@@ -1,5 +1,5 @@
-// Processes: any number of threads may call at once; it works in a forked child and where threads are refused; in a
-// steady state it allocates nothing. Built with ThreadSanitizer it also shows that the calls do not race.
+// Processes: any number of threads may call at once; it works in a forked child and where threads are refused.
+// Built with ThreadSanitizer it also shows that the calls do not race.
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,58 +12,8 @@
 #include <iterator>
 #include <thread>
 
+#include "sanitizers.h"
 #include "upscaler_check.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FSRCNN_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FSRCNN_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define FSRCNN_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define FSRCNN_TSAN 1
-#endif
-#endif
-
-// Every allocation of the process passes through these; operator new calls them. Sanitizers have their own.
-#if defined(__GLIBC__) && !defined(FSRCNN_SANITIZED)
-#define FSRCNN_COUNT_ALLOCATIONS 1
-static std::atomic<long> g_allocations{0};
-extern "C" {
-void* __libc_malloc(std::size_t);
-void* __libc_calloc(std::size_t, std::size_t);
-void* __libc_realloc(void*, std::size_t);
-void* __libc_memalign(std::size_t, std::size_t);
-__attribute__((visibility("default"))) void* malloc(std::size_t size) noexcept {
-  ++g_allocations;
-  return __libc_malloc(size);
-}
-__attribute__((visibility("default"))) void* calloc(std::size_t count, std::size_t size) noexcept {
-  ++g_allocations;
-  return __libc_calloc(count, size);
-}
-__attribute__((visibility("default"))) void* realloc(void* memory, std::size_t size) noexcept {
-  ++g_allocations;
-  return __libc_realloc(memory, size);
-}
-__attribute__((visibility("default"))) void* memalign(std::size_t alignment, std::size_t size) noexcept {
-  ++g_allocations;
-  return __libc_memalign(alignment, size);
-}
-__attribute__((visibility("default"))) void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-  return memalign(alignment, size);
-}
-__attribute__((visibility("default"))) int posix_memalign(void** memory, std::size_t alignment,
-                                                          std::size_t size) noexcept {
-  *memory = memalign(alignment, size);
-  return *memory ? 0 : ENOMEM;
-}
-}
-#endif
 
 namespace fsrcnn {
 
@@ -228,54 +178,6 @@ void check_refused_threads(const KernelTable& table) {
   const long failed = waitpid(child, &status, 0) != child || status != 0;
   if (failed) std::printf("  %s: the child ended with %d\n", table.isa, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
   report(table.isa, "refused threads", 1, failed);
-#endif
-}
-
-void check_allocations(const KernelTable& table) {
-#if !defined(FSRCNN_COUNT_ALLOCATIONS)
-  std::printf("%-9s  allocations: skipped, a sanitizer or another C library owns the allocator\n", table.isa);
-#else
-  long cases = 0, failures = 0;
-  constexpr int kPasses[] = {2, 2};
-  for (const auto& [algorithm, span] :
-       {std::pair{Algorithm::direct, 1}, {Algorithm::winograd, 1}, {Algorithm::winograd, 8}}) {
-    const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, algorithm, span);
-    const PlaneUpscaler planes(table);
-    for (const int channels : {1, 3, 4}) {
-      for (const int threads : {1, 2}) {
-        const Geometry g{48, 96, channels, SampleType::u8};
-        const Picture src = make_source(g);
-        Picture x2(g.height * 2, g.width * 2, channels, g.type, 1), x3(g.height * 3, g.width * 3, channels, g.type, 1);
-        const Target targets[] = {{2, x2.target()}, {3, x3.target()}};
-        const auto call = [&] {
-          const Finish finish{threads == 1 ? 1 : 0.5f, true, true};
-          upscaler.run(src.view(), targets, finish, 0, src.view().height, threads, 32);
-          upscaler.run_resized(src.view(), x3.target(), finish, kPasses, threads, 32);
-          if (channels == 1) {
-            planes.enlarge(src.view(), x2.target(), 2, {}, threads);
-            planes.resize(src.view(), x3.target(), {1, 1}, {3, 3}, {}, threads);
-          }
-        };
-        for (int i = 0; i < 2; ++i) call();
-        const long before = g_allocations;
-        for (int i = 0; i < 5; ++i) call();
-        const long allocations = g_allocations - before;
-        ++cases;
-        if (allocations == 0) continue;
-        ++failures;
-        std::printf("  %s: %ld allocations in 5 calls, %d channels, %d threads\n", table.isa, allocations, channels,
-                    threads);
-      }
-    }
-  }
-  // The counter counts. Compilers may leave out an allocation whose address nobody sees.
-  const long before = g_allocations;
-  const AlignedBuffer aligned(100);
-  const std::vector<float> plain(100);
-  const void* volatile seen = aligned.data();
-  seen = plain.data();
-  failures += g_allocations - before < 2 || !seen;
-  report(table.isa, "no allocation in a steady state", cases, failures);
 #endif
 }
 

@@ -1,15 +1,17 @@
 // Checks what a plan and Upscaler promise: numbers, for any graph of convolutions; neither strips, threads, other
 // scales nor what ran before change a bit; any number of threads may call it at once; it works in a forked child and
-// where threads are refused; in a steady state it allocates nothing.
+// where threads and memory are refused; in a steady state it allocates nothing.
 //
 //   upscaler_check [--list] [--isa NAME] [--no-fork] [--every N]
 //
-// --every N: of random graphs, and of ways to cut a picture into strips and bands, one in N, for slow machines.
+// --every N: of random graphs, of ways to cut a picture into strips and bands, and of faults, one in N, for slow
+// machines.
 // Exit status: 0 all is so, 1 it is not, 77 this processor cannot run NAME. Built with ThreadSanitizer it also shows
 // that the calls do not race.
 #include "upscaler_check.h"
 
 #include <cstdlib>
+#include <optional>
 
 namespace fsrcnn {
 namespace {
@@ -33,14 +35,15 @@ int run_checks(int argc, char** argv) {
       return 2;
     }
   }
-  tell_trim("random graphs, and of the ways to cut pictures into strips and bands");
+  tell_trim("random graphs, of the ways to cut pictures into strips and bands, and of the faults");
   check_plans();
   check_arena();
-  bool found = false;
+  std::optional<KernelSet> last;
   for (const KernelSet& set : available_sets()) {
     if (!isa.empty() && isa != set.isa) continue;
-    found = true;
+    last = set;
     check_fixed_bits(*set.int16);
+    check_allocations(*set.int16);
     const KernelTable* const table = set.float32;
     if (std::string(set.isa) != table->isa) continue;  // it has been checked
     check_numbers(*table);
@@ -55,10 +58,14 @@ int run_checks(int argc, char** argv) {
     if (forks) check_refused_threads(*table);
     check_allocations(*table);
   }
-  if (!found) {
+  if (!last) {
     std::printf("%-9s  skipped: not available on this processor\n", isa.c_str());
     return 77;
   }
+  // What may be refused is the same for all.
+  check_faults(*last->float32);
+  check_faults(*last->int16);
+  if (forks) check_refused_workers(*last->float32);
   return g_failures ? 1 : 0;
 }
 

@@ -182,6 +182,8 @@ void check_concurrent_calls(const KernelTable& table);
 void check_fork(const KernelTable& table);
 void check_refused_threads(const KernelTable& table);
 void check_allocations(const KernelTable& table);
+void check_faults(const KernelTable& table);
+void check_refused_workers(const KernelTable& table);
 /// Of what knows no kernels.
 void check_plans();
 void check_arena();

@@ -276,6 +276,7 @@ def test_threads_from_argument_environment_machine(model, monkeypatch):
     assert Upscaler(model, threads=2).threads == 2
     monkeypatch.setenv("FSRCNN_RT_THREADS", "")
     assert Upscaler(model).threads == runtime.usable_cpus()
+    assert [Upscaler(model, threads=threads).threads for threads in (1, 1024)] == [1, 1024]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])

@@ -1,5 +1,6 @@
 """What a process does to its threads and interpreters: it ends while they work, refuses them, has several."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from fsrcnn_rt.engine import streams
 from fsrcnn_rt.engine.streams import Pool, in_order, read_ahead
 
 
-def run_python(script, *, stack=None, timeout=60):
+def run_python(script, *, stack=None, timeout=60, **environment):
     """Run a script in an interpreter of its own; ``stack``: bytes for that of each thread."""
 
     def limit():
@@ -22,6 +23,7 @@ def run_python(script, *, stack=None, timeout=60):
         capture_output=True,
         text=True,
         timeout=timeout,
+        env={**os.environ, **environment},
         preexec_fn=limit if stack else None,
     )
 
@@ -70,17 +72,21 @@ def test_the_interpreter_ends_while_threads_work(call):
 
 _SUBINTERPRETER = """
 import warnings
-warnings.simplefilter("ignore")  # numpy does not care for subinterpreters either
-try:
-    import fsrcnn_rt
-except ImportError as error:
-    assert "main interpreter" in str(error) or "subinterpreter" in str(error), error
-else:
-    raise AssertionError("imported")
+warnings.simplefilter("ignore")  # of numpy, which may also refuse
+for name, text in ("upscale", ""), ("_core", "main interpreter"):
+    try:
+        if name == "_core":
+            from fsrcnn_rt import _core
+        else:
+            from fsrcnn_rt import upscale
+    except ImportError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError(f"{name} was imported")
 """
 
 
-@pytest.mark.parametrize("first", ["", "import fsrcnn_rt"], ids=["alone", "beside the main interpreter"])
+@pytest.mark.parametrize("first", ["", "from fsrcnn_rt import upscale"], ids=["alone", "beside the main one"])
 def test_a_subinterpreter_is_told(first):
     script = f"""
 {first}
@@ -238,3 +244,115 @@ def test_items_that_are_read_here_are_closed(monkeypatch):
     assert next(ahead) == 0
     ahead.close()
     assert closed == [True]
+
+
+_GROWTH = """
+import ctypes
+import gc
+import os
+import threading
+import numpy as np
+import fsrcnn_rt
+
+def resident():
+    gc.collect()
+    if hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)  # what is free stays resident otherwise, here and there
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+def in_threads(count, work):
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+random = np.random.default_rng(1)
+"""
+
+
+@pytest.mark.parametrize(("model", "side"), [("fsrcnn", 160), ("idn", 32)])
+def test_scratch_of_many_callers_is_given_back(model, side):
+    # Kept is what as many calls need as there are processors, until the upscaler is gone.
+    ended = run_python(f"""{_GROWTH}
+callers = 8 * os.cpu_count()
+picture = np.zeros(({side}, {side}), np.uint8)
+results = [np.ones(({side} * 2, {side} * 2), np.uint8) for _ in range(callers)]
+upscaler = fsrcnn_rt.Upscaler({model!r}, precision="float32", threads=1)
+before = resident()
+upscaler.upscale(picture, 2, out=results[0])
+one = resident() - before
+meet = threading.Barrier(callers)
+
+def call():
+    out = results[meet.wait()]
+    for _ in range(2):
+        upscaler.upscale(picture, 2, out=out)
+
+in_threads(callers, call)
+kept = resident() - before
+del upscaler
+left = resident() - before
+print(f"one {{one:.1f}} MiB, kept of {{callers}} callers {{kept:.1f}}, left {{left:.1f}}")
+assert kept < (os.cpu_count() + 1) * one + 8, kept
+assert left < 8, left
+""")
+    print(ended.stdout)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# FSRCNN_RT_GROWTH=50 is 10,000 calls and 300 upscalers, which takes two minutes.
+_TIMES = float(os.environ.get("FSRCNN_RT_GROWTH", "1"))
+
+
+def test_memory_does_not_grow():
+    ended = run_python(
+        f"""{_GROWTH}
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+NAMES = ["fsrcnn-s", "fsrcnn", "srcnn"]
+TYPES = [np.uint8, np.uint16, np.float32]
+
+def picture(random, most):
+    shape = (*random.integers(1, most, 2), random.integers(1, 5))
+    return random.integers(0, 200, shape).astype(random.choice(TYPES))
+
+def call(upscalers, seed):
+    random = np.random.default_rng(seed)
+    upscaler = upscalers[seed % 3]
+    image = picture(random, 200 if seed % 10 == 0 else 40)
+    match seed % 5:
+        case 0 | 1:
+            upscaler.upscale(image, int(random.integers(2, 5)))
+        case 2:
+            upscaler.upscale(image, float(random.uniform(1.6, 6)))
+        case 3:
+            list(upscaler.map([image] * 3, 2))
+        case 4:
+            plane = image[..., 0].astype(np.uint8)
+            upscaler.upscale_planes([plane, plane, plane], 2.5, subsampling=(1, 1))
+
+def build(seed):
+    upscaler = fsrcnn_rt.Upscaler(NAMES[seed % 3], threads=2, strength=0.5 + seed % 7 / 10)
+    upscaler.upscale(np.zeros((9, 9 + seed % 50), np.uint8), 2)
+
+def work(calls, makes, seed):
+    upscalers = [fsrcnn_rt.Upscaler(name, threads=1 + i) for i, name in enumerate(NAMES)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(partial(call, upscalers), range(seed, seed + calls)))
+        list(pool.map(build, range(seed, seed + makes)))
+    del upscalers
+    return resident()
+
+work(200, 6, 0)
+sizes = [work(round({_TIMES} * 50), round({_TIMES} * 1.5), 1000 * i) for i in range(4)]
+print("MiB:", *(f"{{size:.1f}}" for size in sizes))
+assert sizes[-1] - sizes[0] < 2, sizes
+""",
+        timeout=60 + 60 * _TIMES,
+        MALLOC_ARENA_MAX="1",  # or each thread would keep something of its own
+    )
+    print(ended.stdout)
+    assert (ended.returncode, ended.stderr) == (0, "")

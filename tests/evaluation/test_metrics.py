@@ -302,7 +302,7 @@ IFC = {2: (6.10, 8.06), 3: (3.52, 4.88), 4: (2.35, 3.01)}
 
 @pytest.mark.parametrize("scale", IFC)
 def test_ifc_is_what_the_paper_prints(data_folder, scale):
-    pytest.importorskip("scipy", reason="scipy reads .mat files: the extra 'convert'")
+    pytest.importorskip("scipy", reason="scipy filters pictures on its own: the extra 'dev'")
     file = data_folder.parent / "reference" / "FSRCNN-authors" / "FSRCNN" / f"x{scale}.mat"
     if not file.is_file():
         pytest.skip(f"the weights of the authors are not there: {file}")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -231,8 +232,14 @@ def test_a_name_that_is_nothing():
 
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 def test_a_path_that_is_not_there(kind, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nope"):
+    with pytest.raises(FileNotFoundError, match=r"No such model file: .*nope"):
         load(kind(tmp_path / "nope"))
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(OSError, match="Not a regular file"):
+        load(tmp_path / "x")
 
 
 def test_a_folder_is_not_a_model(tmp_path):
@@ -317,7 +324,7 @@ FAULTS = [
     (lambda t, m: m.update(luma="bt709"), "luma='bt709'"),
     (lambda t, m: m.update(name=""), "name=''"),
     (lambda t, m: m.update(network="[{"), "metadata network is not JSON"),
-    (lambda t, m: m.update(network="[" * 10**5), "metadata network is not JSON"),
+    (lambda t, m: m.update(network="[" * 10**5), "metadata network is nested 100000 deep, more than 64"),
     (lambda t, m: m.update(network=" " * (2**20 + 1)), "network has 1048577 characters, more than 1048576"),
     (lambda t, m: m.update(network="[]"), "metadata network is a JSON list, not a dict"),
     (lambda t, m: m.update(provenance='"by hand"'), "metadata provenance is a JSON str"),
@@ -572,6 +579,11 @@ def test_many_blocks_are_refused_before_anything_is_made():
         idn.architecture(idn.Shape(blocks=100))
     with pytest.raises(ModelError, match=r"node\.0: kernel=0"):
         Architecture((NodeShape(1, 0, 1, Channels(0, 0, 1)),), {2: HeadShape(9, 4, 1)})
+
+
+def test_a_head_that_needs_no_padding(model):
+    head = HeadShape(kernel=3, pad=0, output_padding=0, border=0)
+    assert Architecture((NodeShape(1, 1, 1, Channels(0, 0, 1)),), {3: head}).heads[3] == head
 
 
 def test_a_model_cannot_be_changed(model):

@@ -218,26 +218,30 @@ STILL = pictures.Picture([Image.new("RGB", (3, 2))], {})
 
 
 def test_sources_wait_for_memory(model, folder, monkeypatch):
-    """No more pictures are decoded at a time than the memory for them allows."""
+    """No picture is decoded before there is memory for it; here, before the one before is written."""
     jobs = []
     for i in range(6):
         Image.new("RGB", (12, 9)).save(f"{i}.png")
         jobs.append(Job(folder / f"{i}.png", {2: folder / f"{i}_x2.png"}))
-    monkeypatch.setattr(batch, "_MEMORY", 2 * 12 * 9 * 7)
-    original, decoded, most = pictures.read, [], []
+    done = []
 
-    def read(path, **options):
-        picture = original(path, **options)
-        decoded.append(path)
-        most.append(len(decoded))
-        return picture
+    def told(name):
+        original = getattr(pictures, name)
 
-    monkeypatch.setattr(pictures, "read", read)
+        def call(*arguments, **options):
+            result = original(*arguments, **options)
+            done.append(name)
+            return result
+
+        monkeypatch.setattr(pictures, name, call)
+
+    told("read")
+    told("write")
+    monkeypatch.setattr(batch, "_MEMORY", 1)  # less than any picture
     monkeypatch.setattr(batch, "available", lambda: 1 << 40)
-    for outcome in batch.run(jobs, Upscaler(model, threads=1), batch.Workers(4, 1, 4), WriteOptions()):
-        assert outcome.error is None
-        decoded.pop()
-    assert max(most) <= 3  # two, and one whose outcome waits to be taken
+    outcomes = list(batch.run(jobs, Upscaler(model, threads=1), batch.Workers(4, 1, 4), WriteOptions()))
+    assert [outcome.error for outcome in outcomes] == 6 * [None]
+    assert done == 6 * ["read", "write"]
 
 
 def test_a_file_that_changes_while_it_is_read(folder, model):

@@ -34,7 +34,7 @@ class Finder:
             for ratio in RATIOS:
                 size = [round(side * ratio / REDUCED) for side in middle.size]
                 if min(size) >= 12 and max(size) <= SIDE:
-                    pixels = np.asarray(middle.resize(size, Image.Resampling.BICUBIC), np.float64)
+                    pixels = np.asarray(middle.resize(size, Image.Resampling.BICUBIC), np.float32)
                     pixels = pixels - pixels.mean()
                     spectrum = np.fft.rfft2(pixels, s=(SIDE, SIDE)).conj()
                     self.templates.append((name, pixels.shape, np.linalg.norm(pixels), spectrum))
@@ -43,7 +43,7 @@ class Finder:
         """Name of the picture that shows most of this one, and how much they correlate."""
         size = [max(1, side // REDUCED) for side in picture.size]
         pixels = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), np.float64)[:SIDE, :SIDE]
-        spectrum = np.fft.rfft2(pixels, s=(SIDE, SIDE))
+        spectrum = np.fft.rfft2(pixels.astype(np.float32), s=(SIDE, SIDE))
         sums, squares = (np.pad(a.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for a in (pixels, pixels**2))
         found = [(0.0, "")]
         for name, (h, w), norm, template in self.templates:

@@ -1,24 +1,22 @@
 """The command ``fsrcnn-rt``: pictures in, larger pictures beside them; or what a subcommand does.
 
 Exit codes: 0 all done; 1 some input failed, the others are done; 2 the command was wrong and nothing was done
-(also where an output exists already or two inputs would share one); 130 interrupted; 141 nobody reads what is
-printed any more, and what was begun is finished.
+(also where an output exists already or two inputs would share one); 130, 143, 129 interrupted, by SIGINT,
+SIGTERM, SIGHUP, and nothing is half-written; 141 nobody reads what is printed any more, and what was begun is
+finished.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 from fsrcnn_rt.cli import upscale
 from fsrcnn_rt.cli.arguments import PIPE, complain, is_video
 from fsrcnn_rt.cli.commands import COMMANDS, misspelt
+from fsrcnn_rt.cli.process import INTERRUPTED
 from fsrcnn_rt.errors import CommandError, UsageError, one_line, what_is_missing
-from fsrcnn_rt.files import discard_temporaries
-
-_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +52,7 @@ def _main(arguments: list[str]) -> int:
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt as interruption:
         complain(f"interrupted{interruption}")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _subcommand(name: str, arguments: list[str]) -> int:
@@ -72,20 +70,6 @@ def _subcommand(name: str, arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         raise CommandError(f"{name}: {what_is_missing(error)}") from error
     return code
-
-
-def command() -> NoReturn:
-    """Run ``fsrcnn-rt`` as a process of its own, which the first Ctrl-C ends at once.
-
-    An encoder may be busy for minutes, and nothing in Python stops it: threads are not waited for then.
-    """
-    code = main()
-    if code == _INTERRUPTED:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        discard_temporaries()
-        _print_no_more()
-        os._exit(code)
-    sys.exit(code)
 
 
 def _is_video(name: str) -> bool:

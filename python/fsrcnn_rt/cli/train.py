@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.cli.arguments import FILES, ArgumentParser
+from fsrcnn_rt.cli.arguments import FILES, ArgumentParser, tell
+from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import CommandError, UsageError
 
 
@@ -42,13 +43,14 @@ def main(argv: Sequence[str]) -> int:
         training = Training(recipe, data_folder(options.data), checkpoint, log)
         if options.resume:
             training.resume()
-        done = training.run(options.steps_limit, report=lambda line: print(line, flush=True))
+        with last_words():
+            done = training.run(options.steps_limit, report=lambda line: print(line, flush=True))
         save_model(to_model(training.average, recipe, training.figures), output)
     except (DatasetError, ResumeError, OSError) as error:
         raise CommandError(_told(error)) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(", continue with --resume" if checkpoint.exists() else "") from None
-    print(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
+    tell(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
     return 0
 
 

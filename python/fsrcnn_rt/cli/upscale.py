@@ -20,6 +20,7 @@ from fsrcnn_rt.cli.arguments import (
     inputs_asked,
 )
 from fsrcnn_rt.cli.commands import COMMANDS
+from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import UsageError, one_line
 
 # Options of the same names as the fields of ``WriteOptions``.
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
             summary=[str(job.source) for job in planned.jobs] != [str(Path(name)) for name in inputs],
         )
         to_do = [job for job in planned.jobs if job.outputs]
-        with pictures.large_pictures_allowed(options.max_pixels), report:
+        with last_words(), pictures.large_pictures_allowed(options.max_pixels), report:
             outcomes = batch.run(
                 to_do,
                 upscaler,

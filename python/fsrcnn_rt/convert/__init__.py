@@ -1,6 +1,6 @@
-"""Models of other formats made model files: the extra ``convert``.
+"""Models of other formats made model files.
 
-Importing this needs none of the packages that read those formats.
+Reading takes none of the packages that write those formats, writing ONNX takes the extra ``export``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.convert.bounded import digest
+from fsrcnn_rt.errors import ModelError, ScaleError, brief
 from fsrcnn_rt.model import SCALES, Colour, Model, Padding
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def convert(
     convolution that computes the same, of one more channel where its biases differ.
 
     Raises :class:`~fsrcnn_rt.ModelError` for a file that holds no such network, naming the layer that does
-    not fit; :class:`~fsrcnn_rt.ScaleError` for a scale that is not the file's; ``ValueError`` for other
-    arguments; ``OSError`` for a file that cannot be read; ``ModuleNotFoundError`` where reading it takes
-    scipy, protobuf, onnx or torch.
+    not fit; :class:`~fsrcnn_rt.ScaleError` for a scale that is not the file's; ``ValueError`` and
+    ``TypeError`` for other arguments; ``OSError`` for a file that cannot be read.
     """
     path = Path(path)
     suffix = next((suffix for suffix in _READERS if path.name.lower().endswith(suffix)), None)
@@ -69,7 +68,9 @@ def convert(
         raise ValueError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(_READERS)}")
     if scale is not None and scale not in SCALES:
         raise ScaleError(f"scale={scale} is none of {', '.join(map(str, SCALES))}")
-    path.open("rb").close()  # a file that is not there is told before a package that is not
+    for key, value in ("pad", pad), ("output_padding", output_padding), ("border", border):
+        if value is not None and type(value) is not int and (key, value) != ("border", "full"):
+            raise TypeError(f"{key}={brief(value)} is not an integer")
     read: Callable[[Path, int | None], ForeignNetwork]
     read = import_module(f"fsrcnn_rt.convert.{_READERS[suffix]}").read
     try:
@@ -80,11 +81,13 @@ def convert(
         known = network.scale or likely
         if known is None:
             raise ValueError(f"scale: {path} does not tell it, and neither does x2, x3 or x4 in its name")
+        if known not in SCALES:
+            raise ModelError(f"expected a scale of {', '.join(map(str, SCALES))}, got {brief(known)}")
         from fsrcnn_rt.convert.network import to_model
 
         provenance: dict[str, Any] = {
             "converted_from": path.name,
-            "sha256": sha256(path.read_bytes()).hexdigest(),
+            "sha256": digest(path),
             "terms": "those of the file that it was converted from",
         }
         if network.provenance:

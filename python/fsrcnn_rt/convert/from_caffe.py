@@ -1,25 +1,29 @@
 """Reads the ``.caffemodel`` files that the authors of IDN published, one per scale, without Caffe.
 
-Such a file is a protobuf message, of which a few fields are enough: layers with a name and blobs, blobs with
-a shape and numbers. Layers are ``conv1``, ``conv2``; of block b = 1, 2.. ``conv<b + 2>_1`` to ``_6`` and
-``down<b>``; ``upsample``. Blobs are (out, in, height, width). The authors' program crops what the head gives;
+Of its protobuf messages a few fields are enough: layers with a name and blobs, blobs with a shape and
+numbers. Layers are ``conv1``, ``conv2``; of block b = 1, 2.. ``conv<b + 2>_1`` to ``_6`` and ``down<b>``;
+``upsample``. Blobs are (out, in, height, width). The authors' program crops what the head gives;
 here that is its alignment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
-from functools import lru_cache
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from fsrcnn_rt.convert.bounded import printable, read_file
 from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, idn_nodes
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.convert.protobuf import DamagedError, Message, Reader, fixed, integers, text
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.model import Array, idn
 
-MAX_BYTES = 1 << 28
+# Numbers of the fields, in caffe.proto.
+_LAYER = 100  # of a net
+_NAME, _BLOBS = 1, 7  # of a layer
+_DATA, _SHAPE, _DIM = 5, 7, 1  # of a blob, and of its shape
 
 
 def read(path: Path, scale: int | None) -> ForeignNetwork:
@@ -68,63 +72,25 @@ def _filters(name: str, blobs: list[Array], inputs: int = 1) -> tuple[Array, Arr
 
 def _blobs(path: Path) -> dict[str, list[Array]]:
     """Return the weights of every layer that has some, by its name."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
-
-    net = _message()()
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ModelError(f"is larger than {MAX_BYTES >> 20} MB, which no IDN is")
-    try:
-        net.ParseFromString(data)
-    except DecodeError as error:
-        raise ModelError(f"is not a .caffemodel, or a damaged one ({error})") from error
+    data, reader = read_file(path), Reader()
     found: dict[str, list[Array]] = {}
-    for layer in net.layer:
-        if layer.blobs:
-            if layer.name in found:
-                raise ModelError(f"{layer.name}: expected each layer once, got it twice")
-            found[layer.name] = [_array(layer.name, blob) for blob in layer.blobs]
+    try:
+        for layer in reader.messages(reader.message(memoryview(data)), _LAYER):
+            name, blobs = printable(text(layer, _NAME)), reader.messages(layer, _BLOBS)
+            if blobs and name in found:
+                raise ModelError(f"{name}: expected each layer once, got it twice")
+            if blobs:
+                found[name] = [_array(name, reader, blob) for blob in blobs]
+    except DamagedError as error:
+        raise ModelError(f"is not a .caffemodel, or a damaged one ({error})") from error
     if not found:
         raise ModelError("expected layers with weights, got a file without any")
     return found
 
 
-def _array(name: str, blob: Any) -> Array:
-    values, shape = np.array(blob.data, np.float32), tuple(blob.shape.dim)
-    sides = [side for side in shape if 0 < side <= values.size]
-    if len(sides) != len(shape) or len(shape) > 4 or np.prod(sides, dtype=np.int64) != values.size:
-        raise ModelError(f"{name}: expected numbers of shape {shape}, got {values.size}")
-    return values.reshape(shape)
-
-
-@lru_cache(maxsize=1)
-def _message() -> type[Any]:
-    """Make the class of the message, with the fields of Caffe's that are read here."""
-    from google.protobuf import (  # type: ignore[import-untyped, unused-ignore]
-        descriptor_pb2,
-        descriptor_pool,
-        message_factory,
-    )
-
-    file = descriptor_pb2.FileDescriptorProto(name="caffemodel", package="caffemodel", syntax="proto2")
-    kinds = descriptor_pb2.FieldDescriptorProto
-
-    def add(message: str, **fields: tuple[int, int, str]) -> None:
-        entry = file.message_type.add(name=message)
-        for name, (number, label, kind) in fields.items():
-            scalars = {"string": kinds.TYPE_STRING, "float": kinds.TYPE_FLOAT, "int64": kinds.TYPE_INT64}
-            field = entry.field.add(name=name, number=number, label=label)
-            field.type = scalars.get(kind, kinds.TYPE_MESSAGE)
-            if kind not in scalars:
-                field.type_name = f".caffemodel.{kind}"
-
-    optional, repeated = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
-    add("Shape", dim=(1, repeated, "int64"))
-    add("Blob", data=(5, repeated, "float"), shape=(7, optional, "Shape"))
-    add("Layer", name=(1, optional, "string"), blobs=(7, repeated, "Blob"))
-    add("Net", layer=(100, repeated, "Layer"))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    net_class: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.Net"))
-    return net_class
+def _array(name: str, reader: Reader, blob: Message) -> Array:
+    values = fixed(blob, _DATA, "<f4")
+    shape = tuple(side for message in reader.messages(blob, _SHAPE) for side in integers(message, _DIM))
+    if len(shape) > 4 or min(shape, default=1) < 1 or prod(shape) != values.size:
+        raise ModelError(f"{name}: expected numbers of shape {brief(shape)}, got {values.size}")
+    return values.reshape(shape).astype(np.float32)  # aligned, and without the rest of the file

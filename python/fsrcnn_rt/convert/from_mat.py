@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsrcnn_rt.convert.mat_file import Other, read_mat
 from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, as_chain, convolution
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.model import Array
-
-_Cells = list[npt.NDArray[Any]]
 
 
 def read(path: Path, scale: int | None) -> ForeignNetwork:
@@ -30,13 +29,7 @@ def read(path: Path, scale: int | None) -> ForeignNetwork:
 
     Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
     """
-    from scipy.io import loadmat  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-    with path.open("rb") as file:
-        try:
-            contents = loadmat(file)
-        except Exception as error:  # what a reader raises on damaged data is anybody's guess
-            raise ModelError(f"is not a MATLAB file, or a damaged one ({error})") from error
+    contents = read_mat(path)
     if "weights_conv1" in contents:
         return _srcnn(contents)
     return _fsrcnn(contents, scale)
@@ -86,12 +79,12 @@ def _fsrcnn(contents: Mapping[str, Any], scale: int | None) -> ForeignNetwork:
     return ForeignNetwork(as_chain(layers), head, "replicate")
 
 
-def _cells(contents: Mapping[str, Any], key: str) -> _Cells:
+def _cells(contents: Mapping[str, Any], key: str) -> list[Any]:
     cells = contents.get(key)
-    if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.size == 0:
-        found = ", ".join(name for name in contents if not name.startswith("__"))
+    if not isinstance(cells, list) or not cells:
+        found = ", ".join(map(brief, list(contents)[:8]))
         raise ModelError(f"{key}: expected a cell array of that name, got a file with {found or 'nothing'}")
-    return [np.asarray(cell) for cell in cells.flat]
+    return cells
 
 
 def _numbers(contents: Mapping[str, Any], key: str) -> npt.NDArray[Any]:
@@ -101,26 +94,27 @@ def _numbers(contents: Mapping[str, Any], key: str) -> npt.NDArray[Any]:
     return value
 
 
-def _filters(name: str, cell: npt.NDArray[Any]) -> Array:
+def _filters(name: str, cell: npt.NDArray[Any] | Other) -> Array:
     """Bring filters to (out, in, k, k); the last ones, whose output the file calls in, to (in, out, k, k)."""
+    if isinstance(cell, Other):
+        raise ModelError(f"{name}: expected numbers, got something else")
     if cell.ndim == 2:  # MATLAB drops a last dimension of 1
         cell = cell[..., None]
-    if (
-        cell.ndim != 3
-        or 0 in cell.shape
-        or cell.dtype.kind not in "fiu"
-        or isqrt(cell.shape[1]) ** 2 != cell.shape[1]
-    ):
+    if cell.ndim != 3 or 0 in cell.shape or isqrt(cell.shape[1]) ** 2 != cell.shape[1]:
         raise ModelError(f"{name}: expected numbers of shape (in, k * k, out), got {cell.dtype} {cell.shape}")
     ic, area, oc = cell.shape
     kernel = isqrt(area)
     filters = cell.reshape(ic, kernel, kernel, oc, order="F").transpose(3, 0, 1, 2)
-    return np.ascontiguousarray(filters, np.float32)
+    with np.errstate(over="ignore"):  # infinity is refused later on
+        return np.array(filters, np.float32, order="C")
 
 
-def _vector(name: str, cell: npt.NDArray[Any], length: int, sizes: tuple[int, ...]) -> Array:
-    if cell.dtype.kind not in "fiu" or cell.size not in sizes:
-        expected = " or ".join(map(str, sizes))
+def _vector(name: str, cell: npt.NDArray[Any] | Other, length: int, sizes: tuple[int, ...]) -> Array:
+    expected = " or ".join(map(str, sizes))
+    if isinstance(cell, Other):
+        raise ModelError(f"{name}: expected {expected} numbers, got something else")
+    if cell.size not in sizes:
         raise ModelError(f"{name}: expected {expected} numbers, got {cell.dtype} {cell.shape}")
-    vector: Array = np.broadcast_to(cell.ravel(), length).astype(np.float32)
+    with np.errstate(over="ignore"):
+        vector: Array = np.broadcast_to(cell.ravel(), length).astype(np.float32)
     return vector

@@ -14,16 +14,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fsrcnn_rt.convert.bicubic import TO_YCBCR, YCBCR_OFFSET, bicubic_phases
+from fsrcnn_rt.convert.bounded import Allowance
 from fsrcnn_rt.convert.network import ForeignHead, ForeignNetwork, sub_pixel_head
+from fsrcnn_rt.convert.onnx_file import Node as OnnxNode
+from fsrcnn_rt.convert.onnx_file import read_onnx
+from fsrcnn_rt.convert.onnx_fold import fold
 from fsrcnn_rt.convert.onnx_signal import (
     AXES_CHANGED,
     ELEMENTWISE,
+    MAX_RANK,
     NO_PADS,
     NUMBERED,
     Constant,
@@ -32,15 +38,18 @@ from fsrcnn_rt.convert.onnx_signal import (
     are_same,
     axes_of,
     elementwise,
+    listed,
     pad,
     sliced,
 )
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.model import SCALES, Array, Channels, Colour, Node, Padding
-from fsrcnn_rt.model.network import BICUBIC_REACH, head_reach
+from fsrcnn_rt.model.file import MAX_METADATA
+from fsrcnn_rt.model.network import BICUBIC_REACH, MAX_CHANNELS, MAX_NODES, head_reach
 
 # How far from 1 the gain of what is above 0 may be, as decomposed PReLUs round.
 _IDENTITY = 1e-6
+_MAX_NUMBERED = 1 << 16  # pixels of numbered pictures
 
 
 @dataclass
@@ -67,31 +76,21 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
     Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` naming the node that does not
     fit.
     """
-    import onnx  # type: ignore[import-not-found, unused-ignore]
-
-    path.open("rb").close()
-    try:
-        model = onnx.load(path)
-        constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    except Exception as error:  # what a reader raises on damaged data is anybody's guess
-        raise ModelError(f"is not an ONNX file, or a damaged one ({error})") from error
+    read = read_onnx(path)
     # Old files list the weights among the inputs.
-    inputs = [value for value in model.graph.input if value.name not in constants]
-    outputs = [value.name for value in model.graph.output]
-    if len(inputs) != 1 or len(outputs) != 1:
+    inputs = {name: shape for name, shape in read.inputs.items() if name not in read.constants}
+    if len(inputs) != 1 or len(read.outputs) != 1:
         raise ModelError(
-            f"expected a graph of one input and one output, got {len(inputs)} and {len(outputs)}"
+            f"expected a graph of one input and one output, got {len(inputs)} and {len(read.outputs)}"
         )
-    # Of each axis its length, or an empty string for one that is not fixed.
-    shape = [dim.dim_value or "" for dim in inputs[0].type.tensor_type.shape.dim]
-    graph = _Graph(constants, inputs[0].name, shape)
-    for node in model.graph.node:
+    ((picture, shape),) = inputs.items()
+    graph = _Graph(read.constants, picture, shape)
+    for node in read.nodes:
         try:
             graph.add(node)
         except Exception as error:  # a malformed node lacks or holds anything
-            raise ModelError(f"{node.op_type} {node.name or ', '.join(node.output)!r}: {error}") from error
-    provenance = next((entry.value for entry in model.metadata_props if entry.key == "provenance"), "{}")
-    return graph.finish(outputs[0], provenance)
+            raise ModelError(f"{node.kind} {node.name!r}: {error}") from error
+    return graph.finish(read.outputs[0], read.metadata.get("provenance", "{}"))
 
 
 class _Graph:
@@ -106,6 +105,7 @@ class _Graph:
                 f"expected (N, C, H, W) or (N, H, W, C) of 1 or 3 channels to go in, got ({shown})"
             )
         self._planes = int(channels)
+        self._allowance = Allowance()  # for what is computed beforehand and for weights
         self._constants = dict(constants)
         whole = Channels(0, 0, self._planes)
         self._layers: list[_Layer] = []
@@ -134,7 +134,7 @@ class _Graph:
         if len(self._paddings) > 1:
             raise ModelError("expected one padding for all convolutions, got zeros and repeated edges")
         try:
-            record = json.loads(provenance)
+            record = json.loads(provenance) if len(provenance) <= MAX_METADATA else {}
         except (ValueError, RecursionError):
             record = {}
         return ForeignNetwork(
@@ -148,29 +148,29 @@ class _Graph:
             self._plus_bicubic,
         )
 
-    def add(self, node: Any) -> None:
+    def add(self, node: OnnxNode) -> None:
         """Follow one node."""
-        from onnx import helper
-
-        known = self._constants.keys() | self._signals.keys()
-        unknown = [name for name in node.input if name and name not in known]
-        if unknown:
-            raise ModelError(f"expected an input that is known here, got {unknown[0]!r}")
-        if not any(name in self._signals for name in node.input):
-            self._fold(node)
+        operands = [self._known(name) for name in node.inputs]
+        signals = [operand for operand in operands if isinstance(operand, Signal)]
+        if not signals:
+            constants = [operand for operand in operands if not isinstance(operand, Signal)]
+            self._constants |= {node.outputs[0]: fold(node.kind, constants, node.attributes, self._allowance)}
             return
         several = ("Add", "Sub", "Mul", "Concat")
-        if any(i in self._signals for i in node.input[1:]) and node.op_type not in several:
+        if any(isinstance(operand, Signal) for operand in operands[1:]) and node.kind not in several:
             raise ModelError("expected a constant beside the first input, got what depends on the picture")
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        operands = [self._signals.get(i, self._constants.get(i)) for i in node.input]
-        signals = [operand for operand in operands if isinstance(operand, Signal)]
         if any(map(self._is_old, signals)):
             raise ModelError("expected an activation of one layer, got what another sum or bias has changed")
-        results = self._follow(node.op_type, node.name or node.output[0], signals, operands, attributes)
-        if len(results) < len(node.output):
-            raise ModelError(f"expected {len(results)} outputs, got {len(node.output)}")
-        self._signals |= dict(zip(node.output, results, strict=False))
+        results = self._follow(node.kind, node.name, signals, operands, node.attributes)
+        if len(results) < len(node.outputs):
+            raise ModelError(f"expected {len(results)} outputs, got {len(node.outputs)}")
+        self._signals |= dict(zip(node.outputs, results, strict=False))
+
+    def _known(self, name: str) -> Signal | Constant | None:
+        """Return what an input holds; None for one that is left out."""
+        if name and name not in self._signals and name not in self._constants:
+            raise ModelError(f"expected an input that is known here, got {brief(name)}")
+        return self._signals.get(name, self._constants.get(name)) if name else None
 
     def _follow(
         self,
@@ -182,7 +182,10 @@ class _Graph:
     ) -> list[Signal]:
         source, others = signals[0], operands[1:]
         if kind in AXES_CHANGED:
-            return [replace(source, axes=AXES_CHANGED[kind](source.axes, others, attributes))]
+            axes = AXES_CHANGED[kind](source.axes, others, attributes)
+            if len(axes) > MAX_RANK:
+                raise ModelError(f"expected at most {MAX_RANK} axes, got {len(axes)}")
+            return [replace(source, axes=axes)]
         if kind == "Identity":
             return [source]
         if kind == "Add" and len(signals) == 2 and not are_same(signals):
@@ -212,6 +215,8 @@ class _Graph:
     def _signal(self, kind: str, *parts: Channels, axes: str = "") -> Signal:
         """Make a signal of channels as they are now."""
         count = sum(part.count for part in parts)
+        if count > MAX_CHANNELS:
+            raise ModelError(f"expected at most {MAX_CHANNELS} channels, got {count}")
         probe = np.repeat(np.array([[1], [-1]], np.float32), count, axis=1)
         versions = tuple(self._version(kind, part.of) for part in parts)
         return Signal(kind, parts, versions, axes or axes_of("nchw", self._planes), probe)
@@ -225,19 +230,6 @@ class _Graph:
 
     def _head_signal(self) -> Signal:
         return self._signal("head", Channels(0, 0, self._planes))
-
-    def _fold(self, node: Any) -> None:
-        """Compute a node of constants."""
-        from onnx.reference import ReferenceEvaluator  # type: ignore[import-not-found, unused-ignore]
-
-        feeds = {name: self._constants[name] for name in node.input if name}
-        try:
-            results = ReferenceEvaluator(node).run(None, feeds)
-        except Exception as error:  # as many kinds as there are operators
-            raise ModelError(f"expected something that can be computed beforehand ({error})") from error
-        self._constants |= {
-            name: np.asarray(result) for name, result in zip(node.output, results, strict=False)
-        }
 
     def _newest(self, signal: Signal) -> _Layer | None:
         """Return the layer whose whole result this is; None of others, and where something has been added."""
@@ -254,6 +246,8 @@ class _Graph:
         subtracted = kind == "Sub" and operands[0] is signals[0]
         if len(signals) != 1 or len(constants) != 1 or not (kind == "Add" or subtracted):
             return None
+        if constants[0].size > MAX_CHANNELS:
+            raise ModelError(f"expected one number per channel, got a constant of {constants[0].shape}")
         layer = self._newest(signals[0])
         own = signals[0].kind == "head" or (layer is not None and layer.slope is None)
         return (-constants[0] if subtracted else constants[0]) if own and signals[0].bare else None
@@ -311,7 +305,7 @@ class _Graph:
     def _conv(
         self, name: str, source: Signal, operands: Sequence[object], attributes: Mapping[str, Any]
     ) -> Signal:
-        weight, bias = _weights(operands, attributes, of_outputs=0)
+        weight, bias = self._weights(operands, attributes, of_outputs=0)
         if self._to_ycbcr(source, weight, bias):
             return source
         if self._from_ycbcr(source, weight, bias):
@@ -337,6 +331,8 @@ class _Graph:
             )
         zeros = kernel // 2 - edge
         bicubic = source.kind == "bicubic"
+        if len(self._layers) > MAX_NODES:
+            raise ModelError(f"expected at most {MAX_NODES} convolutions, got more")
         layer = _Layer(name, weight, bias, groups, part, edge, zeros, source.mirrored, bicubic)
         self._layers.append(layer)
         return self._signal("trunk", Channels(len(self._layers), 0, len(weight)), axes="nchw")
@@ -405,8 +401,8 @@ class _Graph:
             )
             if sizes is None:
                 raise ModelError(f"expected channels to be split, and their numbers, got {attributes}")
-            ends = np.cumsum(np.ravel(sizes)).tolist()
-            if min(np.ravel(sizes)) < 1 or ends[-1] != whole.count:
+            ends = list(accumulate(listed(sizes)))
+            if min(listed(sizes)) < 1 or ends[-1] != whole.count:
                 raise ModelError(f"expected {whole.count} channels to be split, got {ends[-1]}")
             ranges = list(zip([0, *ends[:-1]], ends, strict=True))
         if more or any(source.pads) or source.kind != "trunk" or source.axes[place] != "c":
@@ -431,7 +427,9 @@ class _Graph:
             raise ModelError("expected rows or columns of one picture to be put together, got others")
         for signal in signals:
             self._settle(signal)
-        pictures = zip(*(signal.numbered() for signal in signals), strict=True)
+        pictures = list(zip(*(signal.numbered() for signal in signals), strict=True))
+        if sum(part.size for parts in pictures for part in parts) > _MAX_NUMBERED:
+            raise ModelError("expected a few rows or columns to be put together, got many")
         joined = tuple(np.concatenate(parts, "hw".index(axis)) for parts in pictures)
         mirrored = (np.pad(picture, BICUBIC_REACH, "symmetric") for picture in NUMBERED)
         if all(map(np.array_equal, joined, mirrored)):
@@ -459,7 +457,7 @@ class _Graph:
     ) -> Signal:
         if attributes.get("group", 1) != 1:
             raise ModelError("expected a head without groups")
-        weight, bias = _weights(operands, attributes, of_outputs=1)
+        weight, bias = self._weights(operands, attributes, of_outputs=1)
         self._check_last(name, self._enter(source))
         scale, other = _ints(attributes, "strides", (1, 1))
         explicit = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and "output_shape" not in attributes
@@ -515,9 +513,9 @@ class _Graph:
 
     def _resize(self, source: Signal, operands: Sequence[Any], attributes: Mapping[str, Any]) -> Signal:
         whole = source.kind == "trunk" and source.parts == (Channels(0, 0, self._planes),) and source.bare
-        scales = np.ravel(operands[1]) if len(operands) > 1 and operands[1] is not None else np.zeros(0)
-        expected = [scales[-1] if axis in "hw" else 1 for axis in source.axes] if scales.size else []
-        if not whole or scales.tolist() != expected or scales[-1] not in SCALES:
+        scales = listed(operands[1]) if len(operands) > 1 and operands[1] is not None else []
+        expected = [scales[-1] if axis in "hw" else 1 for axis in source.axes] if scales else []
+        if not whole or not scales or scales != expected or scales[-1] not in SCALES:
             raise ModelError("expected the picture to be enlarged by 2, 3 or 4 times")
         mode = attributes.get("mode", b"nearest"), attributes.get("cubic_coeff_a", -0.75)
         aligned = attributes.get("coordinate_transformation_mode", b"half_pixel")
@@ -531,6 +529,27 @@ class _Graph:
             raise ModelError(f"expected the picture enlarged {self._scale} times, got {scale}")
         self._scale = scale
         return self._signal("bicubic", Channels(0, 0, self._planes))
+
+    def _weights(
+        self, operands: Sequence[object], attributes: Mapping[str, Any], of_outputs: int
+    ) -> tuple[Array, Array]:
+        """Weight and bias of a convolution without dilation; ``of_outputs``: the axis of those."""
+        weight = operands[0] if operands else None
+        if not isinstance(weight, np.ndarray) or weight.ndim != 4 or 0 in weight.shape:
+            raise ModelError(f"expected weights of 4 dimensions, got {getattr(weight, 'shape', None)}")
+        if weight.shape[2] != weight.shape[3] or weight.dtype.kind != "f":
+            raise ModelError(f"expected floats of square filters, got {weight.dtype} of shape {weight.shape}")
+        if _ints(attributes, "dilations", (1, 1)) != (1, 1):
+            raise ModelError("expected no dilation")
+        count = weight.shape[of_outputs]
+        bias = operands[1] if len(operands) > 1 else None
+        if bias is None:
+            bias = np.zeros(count, np.float32)
+        if not isinstance(bias, np.ndarray) or bias.shape != (count,):
+            raise ModelError(f"expected a bias of shape {(count,)}, got {getattr(bias, 'shape', None)}")
+        self._allowance.take(weight.shape, 4)  # of every layer, as many may share the same
+        with np.errstate(over="ignore"):
+            return np.array(weight, np.float32, order="C"), bias.astype(np.float32)
 
     def _check_last(self, name: str, part: Channels) -> None:
         """Check that a head reads all that the last layer makes."""
@@ -574,26 +593,6 @@ class _Graph:
 def _check_padding(layer: _Layer) -> None:
     if layer.mirrored:
         raise ModelError(f"expected zeros or the repeated edge around {layer.name!r}, got a mirrored picture")
-
-
-def _weights(
-    operands: Sequence[object], attributes: Mapping[str, Any], of_outputs: int
-) -> tuple[Array, Array]:
-    """Weight and bias of a convolution without dilation; ``of_outputs``: the axis of those."""
-    weight = operands[0] if operands else None
-    if not isinstance(weight, np.ndarray) or weight.ndim != 4 or 0 in weight.shape:
-        raise ModelError(f"expected weights of 4 dimensions, got {getattr(weight, 'shape', None)}")
-    if weight.shape[2] != weight.shape[3] or weight.dtype.kind != "f":
-        raise ModelError(f"expected floats of square filters, got {weight.dtype} of shape {weight.shape}")
-    if _ints(attributes, "dilations", (1, 1)) != (1, 1):
-        raise ModelError("expected no dilation")
-    count = weight.shape[of_outputs]
-    bias = operands[1] if len(operands) > 1 else None
-    if bias is None:
-        bias = np.zeros(count, np.float32)
-    if not isinstance(bias, np.ndarray) or bias.shape != (count,):
-        raise ModelError(f"expected a bias of shape {(count,)}, got {getattr(bias, 'shape', None)}")
-    return np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)
 
 
 def _conv_pads(attributes: Mapping[str, Any], kernel: int) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ convolutions, each followed by a PReLU; ``last_part`` (or ``deconv``) holds a ``
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
@@ -26,12 +25,15 @@ from fsrcnn_rt.convert.network import (
     idn_nodes,
     sub_pixel_head,
 )
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.convert.torch_file import TorchFile, kind_of
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.model import Array, Node
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params")
 _STAGES = ("first_part", "feature_extraction", "shrink", "map", "mid_part", "expand", "last_part", "deconv")
 _HEADS = ("last_part", "deconv")
+_MAX_DEPTH = 8  # of a state dict in a checkpoint
+_MAX_NAME = 200
 
 
 def read(path: Path, _scale: int | None) -> ForeignNetwork:
@@ -40,7 +42,8 @@ def read(path: Path, _scale: int | None) -> ForeignNetwork:
     It tells neither the padding, nor how a transposed convolution is aligned: zeros and pad 4 are assumed.
     Raises ``OSError`` for a file that cannot be opened, :class:`ModelError` for one of other content.
     """
-    modules = _modules(_load(path))
+    with TorchFile(path) as file:
+        modules = _modules(file)
     if modules.keys() == {"conv1", "conv2", "conv3"}:
         return _srcnn(modules)
     if {"upsample", "down1"} <= modules.keys():
@@ -125,43 +128,28 @@ def _network(layers: list[tuple[str, Node]], name: str, weight: Array, bias: Arr
     )
 
 
-def _load(path: Path) -> Mapping[str, Any]:
-    import torch
-
-    with path.open("rb") as file:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of old formats, which whoever converts cannot help
-                content = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # what a reader raises on damaged data is anybody's guess
-            reason = str(error).strip().split("\n")[0].split(". ")[0]
-            raise ModelError(
-                f"is not a state dict of torch.save() (a whole module?), or a damaged one ({reason})"
-            ) from error
-    while isinstance(content, Mapping):
+def _state_dict(content: Any) -> Mapping[str, Any]:
+    """Find the state dict in what was saved, which a checkpoint holds among other things."""
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(content, Mapping):
+            raise ModelError(f"expected a state dict (names and tensors), got {kind_of(content)}")
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             return content
         content = inner
-    raise ModelError(f"expected a state dict (names and tensors), got {type(content).__name__}")
+    raise ModelError(f"expected a state dict (names and tensors), got one within {_MAX_DEPTH} others")
 
 
-def _modules(state: Mapping[str, Any]) -> dict[str, tuple[Array, Array | None]]:
+def _modules(file: TorchFile) -> dict[str, tuple[Array, Array | None]]:
     """Weight and bias of every module, in the order of the network, whatever the order of the file."""
-    import torch
-
     tensors: dict[str, dict[str, Array]] = {}
-    for key, value in state.items():
-        match = re.fullmatch(r"(?:module\.)*([a-z_]\w*(?:\.\d+)*)\.(weight|bias)", str(key))
-        if not match:
-            raise ModelError(f"{key}: expected the modules of a network that is known, got this")
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-            raise ModelError(
-                f"{key}: expected a tensor of floats, got {getattr(value, 'dtype', type(value).__name__)}"
-            )
+    for key, value in _state_dict(file.content).items():
+        match = re.fullmatch(r"(?:module\.)*([a-z_]\w*(?:\.\d{1,4})*)\.(weight|bias)", str(key))
+        if not match or len(key) > _MAX_NAME:
+            raise ModelError(f"{brief(key)}: expected the modules of a network that is known, got this")
         if match[2] in tensors.setdefault(match[1], {}):
             raise ModelError(f"{key}: expected each tensor once, got it with and without 'module.'")
-        tensors[match[1]][match[2]] = value.float().contiguous().numpy().copy()
+        tensors[match[1]][match[2]] = file.floats(key, value)
 
     def place(name: str) -> tuple[int, ...]:
         stage, *numbers = name.split(".")

@@ -14,12 +14,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.errors import ModelError, brief
 from fsrcnn_rt.model import Array, Channels
 
 Constant: TypeAlias = npt.NDArray[Any]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 NO_PADS: Pads = (0, 0, 0, 0)
+MAX_RANK = 8  # axes of a tensor
+_MAX_PAD = 64
+_MAX_LISTED = 1024
 
 #: Operations on tensors alone, and what else they take.
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
@@ -72,6 +75,14 @@ class Signal:
         return self.probe.reshape(2, *(self.probe.shape[1] if axis == "c" else 1 for axis in self.axes))
 
 
+def listed(values: Any) -> list[Any]:
+    """Return the numbers of a small tensor."""
+    if np.size(values) > _MAX_LISTED:
+        raise ModelError(f"expected at most {_MAX_LISTED} numbers, got {np.size(values)}")
+    numbers: list[Any] = np.ravel(values).tolist()
+    return numbers
+
+
 def axes_of(order: str, channels: int) -> str:
     """Name the axes of a tensor in this order, such as "nchw", of so many channels."""
     return order.replace("c", "1") if channels == 1 else order
@@ -96,7 +107,7 @@ def sliced(operands: Sequence[Any], attributes: Mapping[str, Any], rank: int) ->
     """Return the one axis along which a slice takes a range, and the range."""
     # Attributes before opset 10.
     values = [*operands, *([None] * 4)][:4] if operands else [attributes.get(key) for key in _SLICED]
-    starts, ends, axes, steps = (None if value is None else np.ravel(value).tolist() for value in values)
+    starts, ends, axes, steps = (None if value is None else listed(value) for value in values)
     places = [place % rank for place in (axes or range(len(starts or [])))]
     if len(places) != 1 or not starts or not ends or steps not in (None, [1]):
         raise ModelError(f"expected a range along one axis, got axes {axes} and steps {steps}")
@@ -114,12 +125,12 @@ def pad(source: Signal, operands: Sequence[object], attributes: Mapping[str, Any
         raise ModelError(f"expected zeros or the repeated edge, got mode {mode!r} with value {value}")
     if any(source.pads):
         raise ModelError("expected one padding before a layer, got two")
-    begin, end = np.reshape(np.asarray(pads, np.int64), (2, -1)).tolist()
-    places = range(len(source.axes)) if axes is None else np.ravel(np.asarray(axes)).tolist()
+    begin, end = np.reshape(listed(pads), (2, -1)).tolist()
+    places = range(len(source.axes)) if axes is None else listed(axes)
     padded = zip((source.axes[place] for place in places), begin, end, strict=True)
     around = {axis: (before, after) for axis, before, after in padded if before or after}
-    if not around.keys() <= {"h", "w"} or min(begin + end) < 0:
-        raise ModelError(f"expected padding of height and width, got {begin} and {end}")
+    if not around.keys() <= {"h", "w"} or not 0 <= min(begin + end) <= max(begin + end) <= _MAX_PAD:
+        raise ModelError(f"expected padding of height and width by a few pixels, got {begin} and {end}")
     (top, bottom), (left, right) = (around.get(axis, (0, 0)) for axis in "hw")
     total = top, left, bottom, right
     return replace(source, pads=total, edge=mode == "edge" and any(total))
@@ -136,22 +147,33 @@ def elementwise(
         raise ModelError(
             "expected an activation of one layer, got a sum with another or with something padded"
         )
+    shape = signals[0].values().shape[1:]
+    # Before anything is computed, as a constant may be of any size.
+    if any(signal.axes != axes for signal in signals) or not all(
+        _is_within(c.shape, shape) for c in constants
+    ):
+        raise ModelError(f"expected one number per channel, got constants of {[c.shape for c in constants]}")
     if (kind in ("Add", "Sub") and any(map(np.any, constants))) or (kind == "Mul" and len(signals) > 1):
         raise ModelError("expected an activation such as PReLU, got a sum with a constant or a product")
-    shape = signals[0].values().shape[1:]
+    unknown = attributes.keys() - ({"alpha"} if kind == "LeakyRelu" else set())
+    if unknown:
+        raise ModelError(f"expected an activation such as PReLU, got one with {brief(min(unknown))}")
     probe = []
     for i in range(2):
         values = [operand.values()[i] if isinstance(operand, Signal) else operand for operand in operands]
         try:
-            result = np.asarray(ELEMENTWISE[kind](*values, **attributes), np.float32)
+            with np.errstate(all="ignore"):
+                result = np.asarray(ELEMENTWISE[kind](*values, **attributes), np.float32)
         except (TypeError, ValueError) as error:
             raise ModelError(f"expected an activation such as PReLU ({error})") from error
-        if result.shape != shape or any(signal.axes != axes for signal in signals):
-            raise ModelError(
-                f"expected one number per channel, got constants of {[c.shape for c in constants]}"
-            )
         probe.append(result.ravel())
     return replace(signals[0], probe=np.stack(probe))
+
+
+def _is_within(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether a constant of a shape leaves what is of the shape ``whole`` as large as it is."""
+    sides = zip(shape[::-1], whole[::-1], strict=False)
+    return len(shape) <= len(whole) and all(one in (1, other) for one, other in sides)
 
 
 def _transposed(axes: str, _operands: Sequence[Any], attributes: Mapping[str, Any]) -> str:
@@ -175,7 +197,7 @@ def _squeezed(axes: str, operands: Sequence[Any], attributes: Mapping[str, Any])
 
 def _reshaped(axes: str, operands: Sequence[Any], _attributes: Mapping[str, Any]) -> str:
     """Follow a reshape that adds and leaves out axes of length 1."""
-    shape = np.ravel(operands[0]).tolist()
+    shape = listed(operands[0])
     kept = [axes[place] if length == 0 else "1" if length == 1 else "?" for place, length in enumerate(shape)]
     left = [axis for axis in axes if axis not in ["1", *kept]]
     if len(left) > kept.count("?") and left[0] == "n":  # a batch of one picture is a 1 in the shape
@@ -197,4 +219,4 @@ AXES_CHANGED = {
 
 def _places(operands: Sequence[Any], attributes: Mapping[str, Any]) -> list[int]:
     """Axes that a node names, by an input or, before opset 13, an attribute."""
-    return [int(place) for place in np.ravel(operands[0] if operands else attributes["axes"])]
+    return [int(place) for place in listed(operands[0] if operands else attributes["axes"])]

@@ -1,4 +1,4 @@
-"""Models as ONNX graphs for other runtimes: the extra ``convert``.
+"""Models as ONNX graphs for other runtimes: the extra ``export``.
 
 Importing this needs neither onnx nor onnxruntime.
 """

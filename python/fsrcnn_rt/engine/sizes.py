@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from typing import Any, Literal, TypeAlias
+from itertools import combinations_with_replacement, islice
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -80,9 +80,9 @@ def goals_of(scale: object, size: object, default: int) -> tuple[list[Goal], boo
         return [_box(size)], False
     if scale is None:
         scale = default
-    several = isinstance(scale, Sequence) and not isinstance(scale, str)
+    several = _is_sequence(scale)
     factors: list[Goal] = []
-    for value in scale if several else [scale]:  # type: ignore[attr-defined]
+    for value in scale if _is_sequence(scale) else [scale]:
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"scale={scale!r} is not a number or a sequence of numbers")
         if not 1 < value <= MAX_SCALE:  # false for NaN, too
@@ -205,7 +205,7 @@ def reach(model_reach: int, source: Size, size: Size, scales: Sequence[int]) -> 
 def _box(size: object) -> Box:
     if isinstance(size, Box):
         return size
-    sides: list[Any] = list(size) if isinstance(size, Sequence) and not isinstance(size, str) else []
+    sides: list[Any] = list(islice(size, 3)) if _is_sequence(size) else []
     if len(sides) != 2 or any(isinstance(side, bool) or not hasattr(side, "__index__") for side in sides):
         raise TypeError(f"size={size!r} is not (width, height) in whole pixels")
     width, height = (int(side) for side in sides)
@@ -214,13 +214,15 @@ def _box(size: object) -> Box:
     return Box(width, height, stretch=True)
 
 
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a sequence of others, which a text and bytes are not."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
+
+
 def _is_size(scale: object) -> bool:
     """Whether what was given for scales must have been meant as width and height."""
-    return (
-        isinstance(scale, Sequence)
-        and len(scale) == 2
-        and all(isinstance(side, int | np.integer) and side > MAX_SCALE for side in scale)
-    )
+    sides = list(islice(scale, 3)) if _is_sequence(scale) else []
+    return len(sides) == 2 and all(isinstance(side, int | np.integer) and side > MAX_SCALE for side in sides)
 
 
 def _nearest(length: float, step: int, source: int, factor: float) -> int:

@@ -6,14 +6,16 @@ FSRCNNs are, goes on being read.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Set
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fsrcnn_rt.errors import ModelError
-from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.errors import ModelError, brief
+from fsrcnn_rt.files import atomic_write, open_regular
 from fsrcnn_rt.model import fsrcnn
 from fsrcnn_rt.model.network import (
     MAX_NODES,
@@ -36,6 +38,9 @@ SHIPPED = (*(f"{name}{rest}" for name in NETWORKS for rest in ("", *(f"-{v}" for
 
 # Characters of JSON under one key. A network of MAX_NODES takes 30,000; what is longer is not even parsed.
 MAX_METADATA = 1 << 20
+# Bytes of the header, in which the names of the tensors and all JSON are.
+MAX_HEADER = 1 << 23
+MAX_DEPTH = 64  # of JSON; a provenance is nested five deep, and programs that walk through it are limited
 
 # What the versions leave no choice about.
 _FIXED = {
@@ -121,17 +126,24 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 def _read(path: Path) -> Model:
     from safetensors import SafetensorError, safe_open
 
-    path.open("rb").close()  # folders and permissions: the operating system's own words
+    with open_regular(path) as opened:  # folders and permissions: the operating system's own words
+        length = int.from_bytes(opened.read(8), "little")
+    if length > MAX_HEADER and path.stat().st_size > MAX_HEADER:  # else safetensors knows what is wrong
+        raise ModelError(f"has a header of {length} bytes, more than {MAX_HEADER}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             version = metadata.get("format_version", "2")
             if version not in _FIXED:
-                raise ModelError(f"metadata format_version={version!r} is not supported, only '1' and '2'")
+                raise ModelError(
+                    f"metadata format_version={brief(version)} is not supported, only '1' and '2'"
+                )
             _check_keys("metadata key", metadata.keys(), _FIXED[version].keys() | _KEYS[version])
             for key, value in _FIXED[version].items():
                 if metadata[key] != value:
-                    raise ModelError(f"metadata {key}={metadata[key]!r} is not supported, only {value!r}")
+                    raise ModelError(
+                        f"metadata {key}={brief(metadata[key])} is not supported, only {value!r}"
+                    )
             provenance = _json(metadata, "provenance", dict)
             if version == "1":
                 network, names = _version1(metadata)
@@ -145,7 +157,9 @@ def _read(path: Path) -> Model:
                 if tensor.get_dtype() != "F32":
                     raise ModelError(f"tensor {name!r} has dtype {tensor.get_dtype()}, not F32")
                 if tuple(tensor.get_shape()) != shape:
-                    raise ModelError(f"tensor {name!r} has shape {tuple(tensor.get_shape())}, not {shape}")
+                    raise ModelError(
+                        f"tensor {name!r} has shape {brief(tuple(tensor.get_shape()))}, not {shape}"
+                    )
             tensors: dict[str, Array] = {name: file.get_tensor(names[name]) for name in names}
     except SafetensorError as error:
         raise ModelError(f"is not a safetensors file, or a damaged one ({error})") from error
@@ -159,34 +173,38 @@ def _read(path: Path) -> Model:
 def _check_keys(what: str, found: Set[str], expected: Set[str]) -> None:
     for problem, differing in ("missing", expected - found), ("unknown", found - expected):
         if differing:
-            raise ModelError(f"{what} {min(differing)!r} is {problem}")
+            raise ModelError(f"{what} {brief(min(differing))} is {problem}")
 
 
 def _json(metadata: Mapping[str, str], key: str, kind: type) -> Any:
     if len(metadata[key]) > MAX_METADATA:
         raise ModelError(f"metadata {key} has {len(metadata[key])} characters, more than {MAX_METADATA}")
+    if _depth(metadata[key]) > MAX_DEPTH:
+        raise ModelError(f"metadata {key} is nested {_depth(metadata[key])} deep, more than {MAX_DEPTH}")
     try:
         value = json.loads(metadata[key])
-    except (ValueError, RecursionError) as error:
+        json.dumps(value, ensure_ascii=False).encode()  # which half a character is not
+    except ValueError as error:
         raise ModelError(f"metadata {key} is not JSON ({error})") from error
     if not isinstance(value, kind):
         raise ModelError(f"metadata {key} is a JSON {type(value).__name__}, not a {kind.__name__}")
     return value
 
 
+def _depth(text: str) -> int:
+    """How deep the lists and objects of a JSON text are nested, be they closed or not."""
+    brackets = re.sub(r'"(?:[^"\\]|\\.)*"|[^][{}]', "", text)
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+
+
 def _entry(what: str, entry: object, keys: Iterable[str], **fixed: object) -> dict[str, Any]:
     """Return a JSON object that has exactly these keys, and the values that are fixed."""
     if not isinstance(entry, dict) or entry.keys() != set(keys):
-        raise ModelError(f"{what}={_brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
+        raise ModelError(f"{what}={brief(entry)} does not have exactly the keys {', '.join(sorted(keys))}")
     for key, value in fixed.items():
         if type(entry[key]) is not type(value) or entry[key] != value:
-            raise ModelError(f"{what}: {key}={_brief(entry[key])} is not supported, only {value!r}")
+            raise ModelError(f"{what}: {key}={brief(entry[key])} is not supported, only {value!r}")
     return entry
-
-
-def _brief(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 # Version 2
@@ -211,19 +229,19 @@ def _node(name: str, described: object) -> NodeShape:
     parts = [node["source"], *(node["adds"] if isinstance(node["adds"], list) else [None])]
     for part in parts:
         if not isinstance(part, list) or len(part) != 3:
-            raise ModelError(f"{name}: {_brief(part)} is not [result, first channel, count of channels]")
+            raise ModelError(f"{name}: {brief(part)} is not [result, first channel, count of channels]")
     source, *adds = (Channels(*part) for part in parts)
     return NodeShape(node["out"], node["kernel"], node["groups"], source, tuple(adds))
 
 
 def _scale(key: str) -> int:
     if key not in map(str, SCALES):
-        raise ModelError(f"heads[{key!r}]: the scale is none of {', '.join(map(str, SCALES))}")
+        raise ModelError(f"heads[{brief(key)}]: the scale is none of {', '.join(map(str, SCALES))}")
     return int(key)
 
 
 def _head(key: str, described: object, keys: Iterable[str], **fixed: object) -> HeadShape:
-    head = _entry(f"heads[{key!r}]", described, keys, **fixed)
+    head = _entry(f"heads[{brief(key)}]", described, keys, **fixed)
     return HeadShape(*(head[field] for field in HeadShape._fields))
 
 
@@ -245,9 +263,9 @@ def _version1(metadata: Mapping[str, str]) -> tuple[Architecture, dict[str, str]
         what = f"metadata layers[{i}]"
         _entry(what, layer, _LAYER_KEYS, kind="conv2d", groups=1, **{"in": channels})
         if type(layer["out"]) is not int:
-            raise ModelError(f"{what}: out={_brief(layer['out'])} is not an integer")
+            raise ModelError(f"{what}: out={brief(layer['out'])} is not an integer")
         if layer["activation"] not in ("prelu", *_SLOPES):
-            raise ModelError(f"{what}: activation={_brief(layer['activation'])} is not prelu, relu or none")
+            raise ModelError(f"{what}: activation={brief(layer['activation'])} is not prelu, relu or none")
         channels = layer["out"]
         parts = ("weight", "bias", "slope") if layer["activation"] == "prelu" else ("weight", "bias")
         names |= {f"node.{i}.{part}": f"trunk.{i}.{part}" for part in parts}

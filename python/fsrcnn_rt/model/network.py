@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from math import prod
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from fsrcnn_rt.errors import ModelError, ScaleError
+from fsrcnn_rt.errors import ModelError, ScaleError, brief
 
 Array = npt.NDArray[np.float32]
 Padding = Literal["zeros", "replicate"]
@@ -35,6 +36,8 @@ MAX_NODES = 256
 MAX_CHANNELS = 1024
 MAX_KERNEL = 9
 MAX_HEAD_KERNEL = 17
+MAX_WEIGHTS = 1 << 23  # in all; IDN has half a million
+MAX_NAME = 256
 
 
 class Channels(NamedTuple):
@@ -96,6 +99,9 @@ class Architecture:
         _check_scales(self.heads)
         for scale, head in self.heads.items():
             (_check_plain_head if self.enlarged else _check_head)(f"head.x{scale}", head, scale)
+        weights = sum(map(prod, self.tensors.values()))
+        if weights > MAX_WEIGHTS:
+            raise ModelError(f"there are {weights} weights, more than {MAX_WEIGHTS}")
         object.__setattr__(self, "heads", MappingProxyType(dict(sorted(self.heads.items()))))
 
     @property
@@ -293,8 +299,14 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
-        if not isinstance(self.name, str) or not self.name:
-            raise ModelError(f"name={self.name!r} is not a non-empty string")
+        if (
+            not isinstance(self.name, str)
+            or not 0 < len(self.name) <= MAX_NAME
+            or not self.name.isprintable()
+        ):
+            raise ModelError(
+                f"name={brief(self.name)} is not a string of 1 to {MAX_NAME} printable characters"
+            )
         _check_scales(self.heads)
         for name, tensor in self.tensors.items():
             _check_tensor(name, tensor)
@@ -389,12 +401,12 @@ def _check_choices(network: Architecture) -> None:
     for key, choices in ("padding", Padding), ("colour", Colour):
         value = getattr(network, key)
         if value not in get_args(choices):
-            raise ModelError(f"{key}={value!r} is not supported, only {', '.join(get_args(choices))}")
+            raise ModelError(f"{key}={brief(value)} is not supported, only {', '.join(get_args(choices))}")
     for key in "enlarged", "plus_bicubic":
         if type(getattr(network, key)) is not bool:
-            raise ModelError(f"{key}={getattr(network, key)!r} is neither True nor False")
+            raise ModelError(f"{key}={brief(getattr(network, key))} is neither True nor False")
     if network.colour != "y" and not network.enlarged:
-        raise ModelError(f"colour={network.colour!r} takes a network that reads an enlarged picture")
+        raise ModelError(f"colour={brief(network.colour)} takes a network that reads an enlarged picture")
     if network.plus_bicubic and network.enlarged:
         raise ModelError("plus_bicubic=True is for networks that do not read an enlarged picture")
     if not 1 <= len(network.nodes) <= MAX_NODES:
@@ -406,32 +418,36 @@ def _check_scales(heads: Mapping[int, object]) -> None:
         raise ModelError("there is no head, so there is no scale to offer")
     for scale in heads:
         if type(scale) is not int or scale not in SCALES:
-            raise ModelError(f"head scale {scale!r} is none of {', '.join(map(str, SCALES))}")
+            raise ModelError(f"head scale {brief(scale)} is none of {', '.join(map(str, SCALES))}")
 
 
 def _check_node(name: str, node: NodeShape, channels: Sequence[int]) -> None:
     """Check a node, where ``channels`` are those of all results before it."""
     if not _is_natural(node.out) or node.out > MAX_CHANNELS:
-        raise ModelError(f"{name}: out={node.out!r} is not 1 to {MAX_CHANNELS}")
+        raise ModelError(f"{name}: out={brief(node.out)} is not 1 to {MAX_CHANNELS}")
     if not _is_natural(node.kernel) or node.kernel > MAX_KERNEL or node.kernel % 2 == 0:
-        raise ModelError(f"{name}: kernel={node.kernel!r} is not odd and at most {MAX_KERNEL}")
+        raise ModelError(f"{name}: kernel={brief(node.kernel)} is not odd and at most {MAX_KERNEL}")
     for what, part in ("source", node.source), *(("adds", add) for add in node.adds):
         _check_channels(f"{name}: {what}", part, channels)
     count = node.source.count
     if not _is_natural(node.groups) or node.out % node.groups or count % node.groups:
-        raise ModelError(f"{name}: groups={node.groups!r} does not divide {count} channels to {node.out}")
-    added = sum(add.count for add in node.adds)
+        raise ModelError(
+            f"{name}: groups={brief(node.groups)} does not divide {count} channels to {node.out}"
+        )
+    added, adds = sum(add.count for add in node.adds), brief([list(add) for add in node.adds])
     if node.adds and added != node.out:
-        raise ModelError(f"{name}: adds={_shown(node.adds)} are {added} channels, and it makes {node.out}")
+        raise ModelError(f"{name}: adds={adds} are {added} channels, and it makes {node.out}")
 
 
 def _check_channels(what: str, part: Channels, channels: Sequence[int]) -> None:
     if not (_is_natural(part.of, 0) and _is_natural(part.first, 0) and _is_natural(part.count)):
-        raise ModelError(f"{what}={list(part)} is not (result, first channel, count of channels)")
+        raise ModelError(f"{what}={brief(list(part))} is not (result, first channel, count of channels)")
     if part.of >= len(channels):
-        raise ModelError(f"{what}={list(part)} is of a result that is not made before it")
+        raise ModelError(f"{what}={brief(list(part))} is of a result that is not made before it")
     if part.first + part.count > channels[part.of]:
-        raise ModelError(f"{what}={list(part)} is not within the {channels[part.of]} channels of that result")
+        raise ModelError(
+            f"{what}={brief(list(part))} is not within the {channels[part.of]} channels of that result"
+        )
 
 
 def _check_readers(network: Architecture) -> None:
@@ -444,28 +460,28 @@ def _check_readers(network: Architecture) -> None:
 def _check_head(name: str, head: HeadShape, scale: int) -> None:
     kernel, pad, output_padding, border = head
     if not _is_natural(kernel) or kernel > MAX_HEAD_KERNEL or kernel % 2 == 0:
-        raise ModelError(f"{name}: kernel={kernel!r} is not odd and at most {MAX_HEAD_KERNEL}")
+        raise ModelError(f"{name}: kernel={brief(kernel)} is not odd and at most {MAX_HEAD_KERNEL}")
     if not _is_natural(pad, 0):
-        raise ModelError(f"{name}: pad={pad!r} is not an integer of at least 0")
+        raise ModelError(f"{name}: pad={brief(pad)} is not an integer of at least 0")
     if type(output_padding) is not int:
-        raise ModelError(f"{name}: output_padding={output_padding!r} is not an integer")
+        raise ModelError(f"{name}: output_padding={brief(output_padding)} is not an integer")
     if abs(output_padding) >= scale or kernel - 2 * pad + output_padding != scale:
         raise ModelError(
             f"{name}: pad={pad} and output_padding={output_padding} do not satisfy "
             f"{kernel} - 2 * pad + output_padding == {scale} with -{scale} < output_padding < {scale}"
         )
     if border != "full" and not _is_natural(border, 0):
-        raise ModelError(f"{name}: border={border!r} is neither 'full' nor an integer of at least 0")
+        raise ModelError(f"{name}: border={brief(border)} is neither 'full' nor an integer of at least 0")
 
 
 def _check_plain_head(name: str, head: HeadShape, _scale: int) -> None:
     if not _is_natural(head.kernel) or head.kernel > MAX_KERNEL or head.kernel % 2 == 0:
-        raise ModelError(f"{name}: kernel={head.kernel!r} is not odd and at most {MAX_KERNEL}")
+        raise ModelError(f"{name}: kernel={brief(head.kernel)} is not odd and at most {MAX_KERNEL}")
     plain = type(head.pad) is type(head.output_padding) is int and head == HeadShape(head.kernel, 0, 0)
     if not plain:
         raise ModelError(
-            f"{name}: pad={head.pad!r}, output_padding={head.output_padding!r} and border={head.border!r} "
-            "are not 0, 0 and 'full', and nothing is enlarged there"
+            f"{name}: pad={brief(head.pad)}, output_padding={brief(head.output_padding)} and "
+            f"border={brief(head.border)} are not 0, 0 and 'full', and nothing is enlarged there"
         )
 
 
@@ -480,7 +496,3 @@ def _check_tensor(name: str, tensor: object) -> None:
     finite = np.isfinite(tensor)
     if not finite.all():
         raise ModelError(f"tensor {name!r} has a value that is not finite: {tensor[~finite][0]}")
-
-
-def _shown(parts: Iterable[Channels]) -> str:
-    return str([list(part) for part in parts])

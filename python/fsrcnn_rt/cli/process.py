@@ -1,0 +1,99 @@
+"""The command as a process of its own: what signals do to it, from before its large imports to its end."""
+
+import atexit
+import os
+import signal
+import sys
+import time
+from _thread import start_new_thread
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+# What asks a process to end; not all systems have all.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+#: What ``main`` returns where the last words have been said.
+INTERRUPTED = 130
+
+# How long last words may take, in seconds.
+_PATIENCE = 2.0
+
+_received: int | None = None  # the signal that ends this process
+_has_last_words = False
+_MESSAGE = b"fsrcnn-rt: interrupted\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``fsrcnn-rt`` with ``argv`` (default: the command line) and return its exit code."""
+    from fsrcnn_rt.cli.dispatch import main
+
+    return main(argv)
+
+
+def command() -> NoReturn:
+    """Run ``fsrcnn-rt`` as a process of its own, which SIGINT (Ctrl-C), SIGTERM and SIGHUP end at once.
+
+    Nothing half-written is left then, and the exit code is 130, 143 or 129. An encoder may be busy for
+    minutes, and nothing in Python stops it: threads are not waited for.
+    """
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it, and a shell in the background
+            signal.signal(number, _stop)
+    atexit.register(_ignore)
+    code = main()
+    if _received is not None:
+        _end(_received, b"" if code == INTERRUPTED else _MESSAGE)
+    sys.exit(code)
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """Have a signal raise ``KeyboardInterrupt`` within the block, for those who have something left to say.
+
+    Elsewhere it ends the process on the spot: an exception out of nowhere may be swallowed, as while modules
+    are imported.
+    """
+    global _has_last_words
+    before, _has_last_words = _has_last_words, True
+    try:
+        yield
+    finally:
+        _has_last_words = before
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Handle a signal, in the main thread."""
+    global _received
+    if _received is not None:  # it is ending
+        return
+    _received = number
+    with suppress(RuntimeError):  # the system refuses threads
+        start_new_thread(_end_late, (number,))  # which takes no lock that this very thread may hold
+    if _has_last_words:
+        sys.unraisablehook = lambda _: None  # where it is swallowed after all
+        raise KeyboardInterrupt
+    _end(number, _MESSAGE)
+
+
+def _ignore() -> None:
+    """All is done, and no thread is left; from here on an interpreter handles no signal by Python."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_late(number: int) -> None:
+    time.sleep(_PATIENCE)
+    _end(number, _MESSAGE)
+
+
+def _end(number: int, message: bytes) -> NoReturn:
+    try:
+        # As long as this module is not imported, or not yet whole, nothing has been written.
+        if discard := getattr(sys.modules.get("fsrcnn_rt.files"), "discard_temporaries", None):
+            discard()
+        # Not by sys.stderr, whose write may be what was interrupted; and not behind a bar, or ^C.
+        os.write(2, b"\n" + message if message and os.isatty(2) else message)
+    finally:
+        os._exit(128 + number)
