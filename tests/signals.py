@@ -23,6 +23,11 @@ from PIL import Image
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 INTERRUPTED = b"fsrcnn-rt: interrupted\n"
 
+# nohup, and a shell that starts this in the background, have them ignored by all that is started from here.
+for number in CODES:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 # The imports of a command are told on stderr, which says how far it has come.
 COMMAND = [sys.executable, "-X", "importtime", "-m", "fsrcnn_rt"]
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,14 @@ def test_nothing_else_is_deleted(folder):
 def test_any_name_that_a_file_system_takes(folder, name):
     write(name)
     assert names(folder) == [name]
+
+
+def test_the_folder_is_removed_meanwhile(folder):
+    (folder / "out").mkdir()
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(Path("out/a")):
+        shutil.rmtree("out")
+    assert caught.value.filename == "out/a"
+    assert not files._temporaries
 
 
 @pytest.mark.parametrize("name", ["missing/a.png", "n" * 256], ids=len)

@@ -4,9 +4,16 @@ The library raises ``ModelError`` and ``ScaleError``; everything else is a ``Typ
 ``OSError``. ``UsageError`` and ``CommandError`` are for the command line.
 """
 
+from unicodedata import category
+
 # Optional packages, by what is imported, and the extra that has each.
 _EXTRAS = {"onnx": "export", "torch": "train", "tomli": "train"}
 _EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
+
+
+# Unicode's categories of controls, formats, surrogates, and separators of lines and paragraphs.
+_NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
 
 
 class ModelError(ValueError):
@@ -23,6 +30,22 @@ class UsageError(Exception):
 
 class CommandError(Exception):
     """The command was right, and what it was to do has failed."""
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal takes for more than text, as names of files and metadata may hold it.
+
+    These are controls and ends of lines, what turns the direction of writing or is not seen, and bytes that
+    were no text. What only joins letters and emoji stays.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if category(character) in _NOT_SHOWN and character not in _JOINERS
+        else character
+        for character in text
+    )
 
 
 def one_line(error: BaseException) -> str:

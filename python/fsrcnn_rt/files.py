@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and such as can be read at any place."""
 
+import errno
 import os
 import re
 import stat
@@ -43,7 +44,7 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
         _sweep(path.parent)
         with _held(temporary, path):
             yield temporary
-            temporary.replace(path)
+            _rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -75,10 +76,15 @@ def discard_temporaries() -> None:
 
 def open_regular(path: Path) -> BufferedReader:
     """Open a file of bytes to read; ``OSError`` for a pipe or a device, which might never answer."""
+    check_regular(path)
+    return path.open("rb")
+
+
+def check_regular(path: Path) -> None:
+    """``OSError`` for what :func:`open_regular` does not open, and for a file that is not there."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the operating system has its own words
-        raise OSError(22, "Not a regular file", str(path))
-    return path.open("rb")
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
 @contextmanager
@@ -107,6 +113,13 @@ def _created(temporary: Path, path: Path) -> int:
             return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _locked(descriptor: int, path: Path) -> bool:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import fsrcnn_rt
 import numpy as np
@@ -14,6 +15,7 @@ from folders import names, picture
 from fsrcnn_rt import cli
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.model import save_model
 from PIL import Image, ImageCms
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -52,6 +54,45 @@ def test_several_scales_and_inputs_into_a_new_folder(run, folder):
     assert names(folder / "out" / "large") == ["a_x2.png", "a_x4.png", "b_x2.jpg", "b_x4.jpg"]
     with Image.open("out/large/b_x4.jpg") as result:
         assert (result.format, result.size) == ("JPEG", (48, 36))
+
+
+def test_what_follows_two_dashes_is_input(run, folder):
+    for name in ("-dash.png", "-ovictim.png", "c.png"):
+        picture(folder / name)
+    (folder / "victim.png").write_bytes(b"precious")
+    assert run("c.png", "-s", "2", "-o", "large", "--", "-ovictim.png", "-dash.png") == (0, [])
+    assert names(folder / "large") == ["-dash_x2.png", "-ovictim_x2.png", "c_x2.png"]
+    assert cli.main(["--", "-dash.png"]) == 0
+    assert (folder / "victim.png").read_bytes() == b"precious"
+    assert "-dash_x3.png" in names(folder)
+    assert run("-f", "png", "--", "--", "--quiet", "-f") == (
+        1,
+        [f"fsrcnn-rt: {name}: cannot be read: No such file or directory" for name in ("--", "--quiet", "-f")],
+    )
+
+
+def test_what_follows_two_dashes_is_input_of_every_command(folder, model_file, capsys):
+    """None takes it for an option, and each tells what it makes of the file."""
+    y4m = b"YUV4MPEG2 W8 H6 F25:1\nFRAME\n" + bytes(8 * 6 * 3 // 2)
+    picture(folder / "-v.png")
+    (folder / "-v.y4m").write_bytes(y4m)
+    (folder / "-v.safetensors").write_bytes(model_file.read_bytes())
+    (folder / "-v").mkdir()
+    for arguments, code, told in (
+        (["-o", "1.y4m", "--", "-v.y4m"], 0, ""),
+        (["video", "-o", "2.y4m", "--", "-v.y4m"], 0, ""),
+        (["compare", "-o", "1.html", "--", "-v.png"], 0, "1.html: 1 picture"),
+        (["eval", "--", "-v"], 2, "-v"),
+        (["info", "--json", "--", "-v.safetensors"], 0, '"family": "FSRCNN"'),
+        (["convert", "-o", "x.safetensors", "--", "-v.png"], 2, "-v.png: '.png' is none of"),
+        (["train", "--", "-v.toml"], 2, "-v.toml"),
+        (["completion", "--", "-v"], 2, "'-v'"),
+    ):
+        if arguments[0] == "train":
+            pytest.importorskip("torch", reason="training needs PyTorch")
+        assert cli.main(arguments) == code, arguments
+        captured = capsys.readouterr()
+        assert told in captured.out + captured.err
 
 
 def test_output_file(run, folder):
@@ -175,6 +216,21 @@ def good(folder):
     picture("a.png")
 
 
+def linked(folder):
+    picture("a.png")
+    (folder / "a_x3.png").symlink_to("nowhere")
+
+
+def pipe(folder):
+    picture("a.png")
+    os.mkfifo("a_x3.png")
+
+
+def read_only(folder):
+    picture("a.png")
+    (folder / "file").write_text("text")
+
+
 # What is in the folder, the arguments, the exit code, and how the one line on stderr begins.
 FAULTS = {
     "no file": (lambda folder: None, ["a.png"], 1, "a.png: cannot be read: No such file or directory"),
@@ -213,6 +269,19 @@ FAULTS = {
         2,
         "a_x3.png: exists already (see --overwrite and --skip-existing)",
     ),
+    "output is a link to nothing": (linked, ["a.png"], 2, "a_x3.png: exists already (see --overwrite"),
+    "output is a pipe": (pipe, ["a.png", "--overwrite"], 2, "a_x3.png: exists already, and is a pipe or a"),
+    "output has a long name": (good, ["a.png", "-o", "n" * 300 + ".png"], 2, "n" * 300 + ".png: "),
+    "outputs have long names": (good, ["a.png", "--suffix", "n" * 300], 2, "a" + "n" * 300 + ".png: "),
+    "output in a long folder": (good, ["a.png", "-o", "n" * 300 + "/"], 2, "n" * 300),
+    "output in too many folders": (good, ["a.png", "-o", "n/" * 3000], 2, "n/n/n/"),
+    "output folder in a file": (
+        read_only,
+        ["a.png", "-o", "file/new/"],
+        2,
+        "file/new: cannot be made: Not a directory",
+    ),
+    "input has a long name": (good, ["n" * 300], 2, "n" * 300),
     "output is a folder": (
         good,
         ["a.png", "b.png", "-o", "a.png"],
@@ -305,6 +374,66 @@ def test_alpha_that_the_format_cannot_hold_is_not_dropped(run, folder):
         "fsrcnn-rt: a.png: cannot write mode RGBA as JPEG, which has no alpha (-f png, webp or tiff has it)"
     )
     assert names(folder) == ["a.png"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_link_to_nothing_is_replaced_or_kept_as_a_file_is(run, folder, overwrite):
+    linked(folder)
+    assert run("a.png", "--overwrite" if overwrite else "--skip-existing") == (0, [])
+    assert (folder / "a_x3.png").is_symlink() != overwrite
+    assert not (folder / "nowhere").exists()
+
+
+def test_a_pipe_among_the_pictures(run, folder):
+    """It would be waited for, until somebody writes to it."""
+    picture("b.png")
+    os.mkfifo("a.png")
+    code, lines = run(".")
+    assert (code, lines[0]) == (1, "fsrcnn-rt: a.png: Not a regular file")
+    assert (folder / "b_x3.png").is_file()
+
+
+ODD = "a\x1b[2J\n\r\x07\x9b\u202egnp\u2028\u200b é写真🐈\u200d🐈\u3000"
+QUOTED = r"a\x1b[2J\n\r\x07\x9b\u202egnp\u2028\u200b é写真🐈" + "\u200d🐈\u3000"
+
+
+def test_names_do_nothing_to_the_terminal(run, folder, capsys):
+    lone, lone_quoted = os.fsdecode(b"\xff"), r"\udcff"
+    for name in (ODD, lone):
+        picture(folder / "a.png")
+        (folder / "a.png").rename(f"{name}.png")
+        (folder / f"{name}.jpg").write_text("no picture")
+    code, lines = run(".", "-v", "-r", "-o", f"{ODD}/")
+    assert code == 1
+    assert sorted(line.split(" (")[0] for line in lines[:-1]) == sorted(
+        text
+        for name in (QUOTED, lone_quoted)
+        for text in (
+            f"fsrcnn-rt: {name}.jpg: is not a picture in a format that Pillow reads",
+            f"{name}.png -> {QUOTED}/{name}_x3.png",
+        )
+    )
+    for arguments in (
+        [f"{ODD}.xyz", "-o", "x.xyz"],
+        ["a.png", "-s", ODD],
+        [f"--{ODD}"],
+        ["info", f"./{ODD}"],
+    ):
+        assert cli.main(arguments) == 2
+        (line,) = capsys.readouterr().err.split("\n")[:-1]
+        assert "\x1b" not in line and "\u202e" not in line and "\x9b" not in line
+
+
+def test_what_a_model_says_does_nothing_to_the_terminal(model, folder, capsys):
+    made = {"converted_from": f"{ODD}.pth", "data": [ODD], "figures": {ODD: {ODD: 1}}}
+    save_model(replace(model, provenance=made), "odd.safetensors")
+    assert cli.main(["info", "./odd.safetensors"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert any(QUOTED in line for line in lines)
+    assert not any(character in "".join(lines) for character in "\x1b\r\x07\x9b\u202e\u2028")
+    assert cli.main(["info", "./odd.safetensors", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.isascii() and json.loads(out)["provenance"] == made
 
 
 def test_the_other_inputs_are_done(run, folder):

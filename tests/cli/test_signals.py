@@ -105,6 +105,18 @@ command()
     assert names(folder) == ["a.y4m"]
 
 
+def test_while_the_module_of_temporaries_is_imported():
+    code = """
+import os, signal, sys, types
+from fsrcnn_rt.cli import process
+sys.modules["fsrcnn_rt.files"] = types.ModuleType("fsrcnn_rt.files")
+process.main = lambda: os.kill(os.getpid(), signal.SIGTERM)
+process.command()
+"""
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (143, INTERRUPTED)
+
+
 @pytest.mark.parametrize("where", ["in a destructor", "in C"])
 def test_an_exception_that_comes_to_nothing(folder, where):
     """It is swallowed in a destructor, and a call into C does not end for it: the end comes all the same."""

@@ -1,5 +1,7 @@
 """Video files: what goes in comes out larger, and everything else as it was."""
 
+import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -355,6 +357,27 @@ def with_subtitles(folder):
     make_rich("a.mkv")
 
 
+def with_a_font(folder):
+    with av.open("a.mkv", "w") as container:
+        container.add_attachment("font.ttf", "application/x-truetype-font", b"not really a font")
+        add_frames(container, add_video(container), range(2))
+
+
+def with_an_unknown_codec(folder):
+    make_rich("a.mkv")
+    data = (folder / "a.mkv").read_bytes()
+    (folder / "a.mkv").write_bytes(data.replace(b"S_TEXT/UTF8", b"S_TEXT/XXXX"))
+
+
+def a_list(folder):
+    make("secret.mkv")
+    (folder / "a.mkv").write_text("ffconcat version 1.0\nfile secret.mkv\n")
+
+
+def a_pipe(folder):
+    os.mkfifo("a.mkv")
+
+
 def damaged(folder):
     """One packet in the middle is nothing that VP9 knows."""
     make("whole.mkv", count=20, codec="libvpx-vp9")
@@ -392,6 +415,10 @@ FAULTS = {
     ),
     "no crf": (good, ["--codec", "ffv1", "--crf", "20"], 1, "a.mkv: crf=20: ffv1 has no such option"),
     "subtitles": (with_subtitles, ["-o", "b.mp4"], 1, "(subtitle, srt) does not fit a container of mp4"),
+    "attachment": (with_a_font, ["-o", "b.mp4"], 1, "(attachment, font.ttf) does not fit"),
+    "unknown": (with_an_unknown_codec, [], 1, "stream 2 (subtitle) is of a codec that FFmpeg does not know"),
+    "other files": (a_list, [], 1, "a.mkv: is a list of other files (concat), and no video"),
+    "pipe": (a_pipe, [], 1, "a.mkv: Not a regular file"),
     "damaged": (damaged, [], 1, "a.mkv: cannot be decoded"),
     "scale": (good, ["-s", "17"], 2, "scale=17 is not above 1 and up to 16"),
     "siting": (good, ["--chroma-location", "right"], 2, "argument --chroma-location: invalid choice"),
@@ -448,6 +475,72 @@ def test_the_others_are_done(run_silent, folder):
     assert lines[1].startswith("b.mkv -> new/b_x2.mkv (6 frames, ")
     assert lines[1].endswith(" x real time, weights random)")
     assert names(folder / "new") == ["b_x2.mkv"]
+
+
+class Broken:
+    """What PyAV has, but for one method, which raises."""
+
+    def __init__(self, whole, name, error):
+        self._whole, self._name, self._error = whole, name, error
+
+    def __getattr__(self, name):
+        if name == self._name:
+            raise self._error
+        return getattr(self._whole, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._whole.close()
+
+
+ANY_ERROR = (
+    *(RuntimeError("a bug"), AttributeError("'NoneType' object has no attribute 'name'"), MemoryError()),
+    *(NotImplementedError(), LookupError("no such codec"), AssertionError("a check")),
+    *(av.error.BugError(1, "a bug of FFmpeg"), av.error.InvalidDataError(1, "rubbish")),
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "error"),
+    [
+        *(("r", "demux", error) for error in ANY_ERROR),
+        *((*place, ANY_ERROR[1]) for place in (("r", "streams"), ("w", "add_stream"), ("w", "mux"))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_whatever_pyav_raises_the_next_input_is_done(run_silent, folder, monkeypatch, mode, name, error):
+    for source in ("a.mkv", "b.mkv"):
+        make(source, count=2)
+    real = av.open
+
+    def broken(file, kind="r", **options):
+        whole = real(file, kind, **options)
+        struck = kind == mode and not re.search(r"\bb(_x2)?\.mkv", file)
+        return Broken(whole, name, error) if struck else whole
+
+    monkeypatch.setattr(av, "open", broken)
+    code, lines = run_silent("a.mkv", "b.mkv", "-o", "new")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("fsrcnn-rt: a.mkv: ")
+    assert names(folder / "new") == ["b_x2.mkv"]
+
+
+@pytest.mark.parametrize("name", ["12:30.mkv", "file:a.mkv", "a|b.mkv", "%d.mkv", "-i.mkv"])
+def test_names_that_mean_something_to_ffmpeg(run_silent, folder, name):
+    make("a.mkv", count=2)
+    (folder / "a.mkv").rename(name)
+    assert run_silent("--", name) == (0, [])
+    assert len(times(folder / name.replace(".mkv", "_x2.mkv"))) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["http://127.0.0.1:9/a.mkv", "concat:a.mkv|a.mkv", "subfile,,start,0,end,99,,:a.mkv"]
+)
+def test_an_input_is_a_file(run_silent, folder, name):
+    make("a.mkv")
+    assert run_silent(name, "-o", "b.mkv") == (1, [f"fsrcnn-rt: {Path(name)}: No such file or directory"])
 
 
 def test_errors_of_the_api_come_before_work(model):

@@ -101,7 +101,7 @@ def test_parameters_pass_through(model):
 
 
 def test_no_rate_no_time(model):
-    for extra in (b"", b" F0:0", b" F25:0", b" F0:1", b" Fx"):
+    for extra in (b"", b" F0:0", b" F25:0", b" F0:1", b" Fx", b" F1:1" + b"0" * 400):
         assert convert(stream(frames_of(), extra=extra), model)[1].seconds == 0
 
 
@@ -129,6 +129,10 @@ HEADER = b"YUV4MPEG2 W8 H8 F25:1"
             "has the chroma C410, which is none of 420, 420jpeg, 420paldv, 420mpeg2, 420p9,",
         ),
         (HEADER + b" C444alpha\n", "has the chroma C444alpha"),
+        (HEADER + b" C" + b"4" * 3000 + b"\n", f"has the chroma C{'4' * 40}..., which"),
+        (b"YUV4MPEG2 W" + b"9" * 3000 + b" H8\n", f"has no size: W is '{'9' * 40}...' and H is '8'"),
+        (b"YUV4MPEG2 W999999999 H999999999\n", "has frames of 999999999x999999999, more than 1073741824"),
+        (b"YUV4MPEG2 W32768 H16384\n", "would become frames of 65536x32768, more than 1073741824 pixels"),
     ],
 )
 def test_refusals_before_anything_is_written(model, data, words):
@@ -139,6 +143,17 @@ def test_refusals_before_anything_is_written(model, data, words):
     assert sink.getvalue() == b""
     with pytest.raises(ScaleError, match="scale=17"):
         upscale_y4m(io.BytesIO(data), sink, 17, model=model)
+
+
+def test_no_room_for_a_frame_and_nothing_is_written(model, monkeypatch):
+    def empty(size, dtype):
+        raise MemoryError(f"Unable to allocate {size} bytes")
+
+    monkeypatch.setattr(np, "empty", empty)
+    sink = io.BytesIO()
+    with pytest.raises(MemoryError):
+        upscale_y4m(io.BytesIO(stream([], size=(8000, 6000))), sink, 2, model=model)
+    assert sink.getvalue() == b""
 
 
 @pytest.mark.parametrize("missing", [1, 100, 250, 9 * 13 + 2 * 5 * 7, 9 * 13 + 2 * 5 * 7 + 3])
@@ -430,6 +445,14 @@ def test_no_output_of_a_bad_file_and_the_others_are_done(run_silent, folder):
     assert code == 1
     assert lines[0] == "fsrcnn-rt: none.y4m: No such file or directory"
     assert lines[1].startswith("fsrcnn-rt: a.y4m: is interlaced (It)")
+    assert names(folder) == ["a.y4m", "b.y4m", "b_x2.y4m"]
+
+
+def test_a_pipe_is_no_file(run_silent, folder):
+    """It may never end, nor even begin; what comes on stdin may."""
+    os.mkfifo("a.y4m")
+    (folder / "b.y4m").write_bytes(stream(frames_of()))
+    assert run_silent("a.y4m", "b.y4m") == (1, ["fsrcnn-rt: a.y4m: Not a regular file"])
     assert names(folder) == ["a.y4m", "b.y4m", "b_x2.y4m"]
 
 

@@ -1,11 +1,13 @@
 """What the command line and its subcommands share."""
 
 import argparse
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_args
+from typing import Any, NamedTuple, NoReturn, TextIO, get_args
 
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions, Precision
@@ -13,7 +15,7 @@ from fsrcnn_rt.engine.runtime import available_isas
 from fsrcnn_rt.engine.sizes import MAX_SCALE, Box, Goal, goals_of
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import CONTENTS, LEVELS
-from fsrcnn_rt.errors import UsageError
+from fsrcnn_rt.errors import UsageError, one_line, printable
 from fsrcnn_rt.model import SCALES, SHIPPED
 
 #: As a name, stdin or stdout.
@@ -62,6 +64,18 @@ class ArgumentParser(argparse.ArgumentParser):
     def add_mutually_exclusive_group(self, **options: Any) -> Any:
         """Add a group whose arguments are listed, too."""
         return self._recording(super().add_mutually_exclusive_group(**options))
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options and inputs in any order; what follows ``--`` is input, whatever it looks like.
+
+        argparse itself forgets the ``--`` between its options and its inputs.
+        """
+        arguments = list(sys.argv[1:] if args is None else args)
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        parsed, unknown = super().parse_known_intermixed_args(arguments[:end], namespace)
+        for inputs in [each.action.dest for each in self.arguments if not each.action.option_strings]:
+            setattr(parsed, inputs, [*getattr(parsed, inputs), *arguments[end + 1 :]])
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError``, which is told as any other."""
@@ -261,12 +275,48 @@ def check_output(path: Path, overwrite: bool, source: Path | None = None) -> Non
     """Raise ``ValueError`` unless a command may write ``path``, made of the file ``source`` if of one."""
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise ValueError(f"{path}: exists already" + ("" if path.is_dir() else " (see --overwrite)"))
+    if is_there(path) and not overwrite:
+        raise ValueError(f"{path}: exists already (see --overwrite)")
     if source and path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the input, and would be overwritten")
 
 
+def is_there(path: Path) -> bool:
+    """Whether an output exists already; ``UsageError`` where it could not be written, whatever is asked for.
+
+    A link that leads nowhere is there, too.
+    """
+    if not path.is_symlink():
+        _check_length(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return path.is_symlink()
+    except OSError as error:
+        raise UsageError(f"{path}: {one_line(error)}") from error
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path}: exists already, and is a folder")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path}: exists already, and is a pipe or a device")
+    return True
+
+
+def _check_length(path: Path) -> None:
+    """``UsageError`` where a name, or that of a folder to be made, is longer than the file system takes."""
+    there = next((parent for parent in path.parents if os.path.isdir(parent)), None)  # noqa: PTH112
+    if there is None or not hasattr(os, "pathconf"):
+        return
+    most = os.pathconf(there, "PC_NAME_MAX")
+    for part in path.relative_to(there).parts:
+        if len(os.fsencode(part)) > most:
+            raise UsageError(f"{path}: {part} has more than the {most} bytes that a name may have")
+
+
 def complain(message: object) -> None:
     """Print a message on stderr, in one line."""
-    print(f"fsrcnn-rt: {message}", file=sys.stderr)
+    tell(f"fsrcnn-rt: {message}", file=sys.stderr)
+
+
+def tell(line: str, file: TextIO | None = None) -> None:
+    """Print a line for people, on stdout or ``file``; what is in a name does nothing to the terminal."""
+    print(printable(line), file=file, flush=True)

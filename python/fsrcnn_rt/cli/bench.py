@@ -10,7 +10,14 @@ from itertools import product
 from pathlib import Path
 
 from fsrcnn_rt import _core
-from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, add_engine_options, check_output, engine_of
+from fsrcnn_rt.cli.arguments import (
+    MODEL_WORDS,
+    ArgumentParser,
+    add_engine_options,
+    check_output,
+    engine_of,
+    tell,
+)
 from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.evaluation.speed import REAL_TIME_FPS, FpsReport, draw, measure_fps
 from fsrcnn_rt.files import atomic_write
@@ -30,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     measured: list[tuple[FpsReport, float]] = []
     for report, peak in _measure(options):
         if not options.json:
-            print(_row(report, peak) if measured else f"{_header(report)}\n{_row(report, peak)}", flush=True)
+            if not measured:
+                print(_header(report))
+            tell(_row(report, peak))
         measured.append((report, peak))
     if options.json:
         reports = [dataclasses.asdict(report) | {"fma_peak": peak} for report, peak in measured]

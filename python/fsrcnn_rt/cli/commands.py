@@ -1,7 +1,7 @@
 """The subcommands: where each is, and what it does in a line of help."""
 
+import os
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,6 +27,6 @@ COMMANDS = {
 
 def misspelt(name: str) -> str | None:
     """Name the subcommand that an input must have been meant as; None where it is like none, or a file."""
-    if name in COMMANDS or not name.isalpha() or Path(name).exists():
+    if name in COMMANDS or not name.isalpha() or os.path.lexists(name):
         return None
     return next(iter(get_close_matches(name, COMMANDS, 1, 0.6)), None)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsrcnn_rt import pictures
-from fsrcnn_rt.cli.arguments import ArgumentParser, add_engine_options, check_output, engine_of
+from fsrcnn_rt.cli.arguments import ArgumentParser, add_engine_options, check_output, engine_of, tell
 from fsrcnn_rt.engine.upscaler import check_scales
 from fsrcnn_rt.errors import CommandError
 from fsrcnn_rt.evaluation.page import Crop, PictureError, find_sources, read_pair, write_page
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     except PictureError as error:
         raise CommandError(str(error)) from error
     pictures_ = "1 picture" if len(sources) == 1 else f"{len(sources)} pictures"
-    print(f"{output}: {pictures_}, {output.stat().st_size / 1e6:.1f} MB")
+    tell(f"{output}: {pictures_}, {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

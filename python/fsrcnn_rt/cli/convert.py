@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from fsrcnn_rt.cli.arguments import ArgumentParser, check_output
+from fsrcnn_rt.cli.arguments import ArgumentParser, check_output, tell
 from fsrcnn_rt.convert import SUFFIXES, convert
 from fsrcnn_rt.errors import CommandError, ModelError, one_line, what_is_missing
 from fsrcnn_rt.model import SCALES, save_model
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(f"{options.input}: {what_is_missing(error)}") from error
     save_model(model, options.output)
     scale = model.scales[0]
-    print(f"{options.output}: {model.family}, x{scale}, padding {model.padding}")
+    tell(f"{options.output}: {model.family}, x{scale}, padding {model.padding}")
     return 0
 
 

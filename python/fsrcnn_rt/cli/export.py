@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, check_output
+from fsrcnn_rt.cli.arguments import MODEL_WORDS, ArgumentParser, check_output, tell
 from fsrcnn_rt.convert.to_onnx import OPSET, TOLERANCE, Channels, compare, to_onnx
 from fsrcnn_rt.errors import CommandError, what_is_missing
 from fsrcnn_rt.files import atomic_write
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     channels = options.channels or ("luma" if model.colour == "y" else "rgb")
     head = "sub-pixel" if options.subpixel else "transposed convolution"
     form = f"{channels}, {'enlarged first' if model.enlarged else head}"
-    print(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {comparison}")
+    tell(f"{options.output}: {model.name} x{options.scale}, {form}, opset {OPSET}; {comparison}")
     return 0
 
 

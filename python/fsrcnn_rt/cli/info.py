@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsrcnn_rt.cli.arguments import ArgumentParser
+from fsrcnn_rt.cli.arguments import ArgumentParser, tell
 from fsrcnn_rt.model import Model
 
 _COLOURS = {"y": "luma", "ycbcr": "Y'CbCr", "rgb": "RGB"}
@@ -25,9 +25,10 @@ def main(argv: Sequence[str]) -> int:
     models = [load(name) for name in options.models]
     for i, model in enumerate(models):
         if options.json:
-            print(json.dumps(described(model), ensure_ascii=False))
+            print(json.dumps(described(model)))
         else:
-            print(*([""] if i else []), *_lines(model), sep="\n")
+            for line in ([""] if i else []) + _lines(model):
+                tell(line)
     return 0
 
 

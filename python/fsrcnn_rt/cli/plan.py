@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fsrcnn_rt.cli.arguments import PIPE, default_suffix
+from fsrcnn_rt.cli.arguments import PIPE, default_suffix, is_there
 from fsrcnn_rt.engine.sizes import Goal
-from fsrcnn_rt.errors import UsageError
+from fsrcnn_rt.errors import UsageError, one_line
 from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.formats import format_of, is_writable
@@ -171,10 +171,13 @@ def make_plan(
 
 
 def make_folders(plan: Plan) -> None:
-    """Make the folders that the outputs of a plan lie in."""
+    """Make the folders that the outputs of a plan lie in; ``UsageError`` where that fails."""
     for job in plan.jobs:
         for path in job.outputs.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{path.parent}: cannot be made: {one_line(error)}") from error
 
 
 def _to_stdout(
@@ -307,11 +310,10 @@ def _checked(jobs: Sequence[Job], naming: Naming, kind: Kind) -> list[Job]:
             if key in inputs:
                 raise UsageError(f"{path}: is an input, and would be overwritten")
             taken[key] = job.source
-            if path.is_dir():
-                raise UsageError(f"{path}: exists already, and is a folder")
-            if path.exists() and naming.existing == "refuse":
+            exists = is_there(path)
+            if exists and naming.existing == "refuse":
                 raise UsageError(f"{path}: exists already (see --overwrite and --skip-existing)")
-            if naming.existing == "overwrite" or not path.exists():
+            if naming.existing == "overwrite" or not exists:
                 wanted[goal] = path
         checked.append(Job(job.source, wanted, job.file))
     return checked

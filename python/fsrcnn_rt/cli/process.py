@@ -90,8 +90,9 @@ def _end_late(number: int) -> None:
 
 def _end(number: int, message: bytes) -> NoReturn:
     try:
-        if files := sys.modules.get("fsrcnn_rt.files"):  # else nothing has been written
-            files.discard_temporaries()
+        # As long as this module is not imported, or not yet whole, nothing has been written.
+        if discard := getattr(sys.modules.get("fsrcnn_rt.files"), "discard_temporaries", None):
+            discard()
         # Not by sys.stderr, whose write may be what was interrupted; and not behind a bar, or ^C.
         os.write(2, b"\n" + message if message and os.isatty(2) else message)
     finally:

@@ -8,7 +8,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from fsrcnn_rt.cli.arguments import complain
+from fsrcnn_rt.cli.arguments import complain, tell
 from fsrcnn_rt.cli.plan import Plan
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.pictures.batch import Job, Outcome
@@ -49,7 +49,7 @@ class Report:
         for path in self._outputs:
             self._line(input=str(path), status="output", outputs={})
             if self._verbose:
-                print(f"{path}: is an output of another input, and left out", file=sys.stderr)
+                tell(f"{path}: is an output of another input, and left out", file=sys.stderr)
         return self
 
     def __exit__(
@@ -96,7 +96,7 @@ class Report:
             with self._without_bar():
                 lossless = "lossless, " if outcome.lossless else ""
                 details = f"{lossless}{seconds:.2f} s, weights {weights}{without}"
-                print(f"{source} -> {paths} ({details})", file=sys.stderr)
+                tell(f"{source} -> {paths} ({details})", file=sys.stderr)
         values: dict[str, Any] = {"size": outcome.size, "lossless": outcome.lossless}
         values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
         if left_out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsrcnn_rt.cli.arguments import FILES, ArgumentParser
+from fsrcnn_rt.cli.arguments import FILES, ArgumentParser, tell
 from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import CommandError, UsageError
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         raise CommandError(_told(error)) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(", continue with --resume" if checkpoint.exists() else "") from None
-    print(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
+    tell(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
     return 0
 
 

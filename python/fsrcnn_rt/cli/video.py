@@ -29,6 +29,7 @@ from fsrcnn_rt.cli.arguments import (
     goals_asked,
     inputs_asked,
     is_video,
+    tell,
 )
 from fsrcnn_rt.cli.plan import Kind, make_folders, make_plan, naming_asked
 from fsrcnn_rt.engine.planes import ChromaLocation
@@ -36,7 +37,7 @@ from fsrcnn_rt.engine.sizes import Box
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.files import atomic_write, check_regular
 from fsrcnn_rt.video.y4m import TruncatedError, upscale_y4m
 
 # What an ordinary user may have a pipe hold; by default it is 64 KB.
@@ -192,7 +193,7 @@ def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> N
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
         details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
-        print(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
+        tell(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 
 def _widen_pipe(number: int) -> None:
@@ -213,6 +214,8 @@ def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> 
         if name == PIPE:
             _widen_pipe(number)
     # But of stdin, whose first bytes may be in its buffer by now: large reads go past that.
+    if job.source != PIPE:
+        check_regular(Path(job.source))
     source: Any = nullcontext(sys.stdin.buffer) if job.source == PIPE else io.FileIO(job.source)
     with source as frames:
         if job.output == PIPE:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from fsrcnn_rt.errors import printable
 from fsrcnn_rt.evaluation.protocol import BICUBIC
 from fsrcnn_rt.evaluation.robustness import Result
 
@@ -72,7 +73,7 @@ def as_text(results: Sequence[Result], scales: Sequence[int], verbose: bool) -> 
         for line in group:
             cells = [_text_cells(line, name, scales) for name in methods]
             rows.append(f"{'  ' + line.title:{first}}{''.join(cells)}".rstrip())
-    return "\n".join([*rows, "", *worst(results), "", NOTE])
+    return "\n".join([*map(printable, rows), "", *map(printable, worst(results)), "", NOTE])
 
 
 def as_markdown(results: Sequence[Result], scales: Sequence[int], verbose: bool) -> str:

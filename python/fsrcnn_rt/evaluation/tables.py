@@ -11,6 +11,7 @@ import numpy as np
 
 import fsrcnn_rt
 from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.errors import printable
 from fsrcnn_rt.evaluation.protocol import BICUBIC, Figures, Result, mean
 
 __all__ = ["Tables", "as_json", "as_markdown", "as_text"]
@@ -48,7 +49,7 @@ def as_text(tables: Tables, scales: Sequence[int], machine: str, *, verbose: boo
             cells = "".join(f"{_cell(line, scale, formats):{28 + 7 * with_ifc}}" for scale in scales)
             rows.append(f"{shown:{first}}  {line.method:{second}}{cells}".rstrip())
         rows.append("")
-    return "\n".join([*rows, f"s: {_SECONDS}; {machine}"])
+    return "\n".join([*map(printable, rows), f"s: {_SECONDS}; {machine}"])
 
 
 def as_markdown(tables: Tables, scales: Sequence[int], machine: str, *, verbose: bool, with_ifc: bool) -> str:

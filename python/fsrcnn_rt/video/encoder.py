@@ -65,13 +65,7 @@ def add_streams(
         if stream.index == video.index:
             streams[stream.index] = _add_encoder(target, video, first, encoding)
         elif stream.type in ("audio", "subtitle", "attachment", "video"):
-            try:
-                streams[stream.index] = target.add_stream_from_template(stream, opaque=True)
-            except (ValueError, av.FFmpegError) as error:
-                raise ValueError(
-                    f"stream {stream.index} ({stream.type}, {stream.name}) does not fit a container of "
-                    f"{target.format.name}, and .mkv holds almost everything"
-                ) from error
+            streams[stream.index] = _add_copy(target, stream)
         else:
             continue
         streams[stream.index].metadata.update(_lasting(stream.metadata))
@@ -99,6 +93,22 @@ def start(target: OutputContainer, encoder: VideoStream) -> None:
     if unknown:
         raise ValueError(f"{unknown[0]}={given[unknown[0]]}: {context.name} has no such option")
     target.start_encoding()
+
+
+def _add_copy(target: OutputContainer, stream: Any) -> Any:
+    """Add a stream for packets as they are."""
+    if stream.type != "attachment" and stream.codec_context is None:
+        raise ValueError(f"stream {stream.index} ({stream.type}) is of a codec that FFmpeg does not know")
+    unfit = ValueError(
+        f"stream {stream.index} ({stream.type}, {stream.name}) does not fit a container of "
+        f"{target.format.name}, and .mkv holds almost everything"
+    )
+    if stream.type == "attachment" and target.format.name != "matroska":  # whose header would fail to say why
+        raise unfit
+    try:
+        return target.add_stream_from_template(stream, opaque=True)
+    except Exception as error:  # whatever PyAV has for it
+        raise unfit from error
 
 
 def _add_encoder(

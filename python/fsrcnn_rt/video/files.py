@@ -7,7 +7,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
@@ -23,7 +23,8 @@ from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_o
 from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
-from fsrcnn_rt.files import atomic_path
+from fsrcnn_rt.errors import one_line
+from fsrcnn_rt.files import atomic_path, check_regular
 from fsrcnn_rt.video.y4m import read_header
 
 try:
@@ -56,6 +57,10 @@ _FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "
 # and by so many frames there, as quantisers go up and down with the kind of frame.
 _PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
 _AT_A_PLACE = 8
+
+# What an input may refer to, and what does nothing but refer to other files.
+_ALONE = {"protocol_whitelist": "file"}
+_LISTS = ("concat", "dash", "hls", "imf")
 
 # A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
 _MISSING = (0.5, 0.05)
@@ -92,7 +97,7 @@ def upscale_frames(
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
     container, stream, enlarge = _begin(Path(source), goal, upscaler, chroma_location)
-    return enlarge.stream(_decode(container, stream, deque(maxlen=0)))
+    return enlarge.stream(_decode(Path(source), container, stream, deque(maxlen=0)))
 
 
 def upscale_video(
@@ -137,11 +142,11 @@ def upscale_video(
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
     source, output = Path(source), Path(output)
-    if output.exists() and not overwrite:
+    if os.path.lexists(output) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
     container, stream, enlarge = _begin(source, goal, upscaler, chroma_location)
     others: Packets = deque()
-    frames = _decode(container, stream, others)
+    frames = _decode(source, container, stream, others)
     # The first frame tells what the container may not; from then on the reader has the input to itself.
     first = next(frames, None)
     if first is None:
@@ -161,20 +166,18 @@ def upscale_video(
         chroma_location=enlarge.chroma_location,
     )
     done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
-    try:
-        with (
-            atomic_path(output, output.suffix) as temporary,
-            closing(enlarge.stream(_resume(first, frames))) as results,
-            av.open(str(temporary), "w") as target,
-        ):
-            copies = add_streams(target, container, stream, first, encoding)
-            encoder = copies.pop(stream.index)
-            for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
-                done = done._replace(frames=count, seconds=seconds)
-                if progress:
-                    progress(done)
-    except av.FFmpegError as error:  # those of the input have become an OSError by now
-        raise _os_error(error, f"{output} cannot be written", output) from error
+    with (
+        _as_os_error(f"{output} cannot be written", output),  # what the input raises has become one by now
+        atomic_path(output, output.suffix) as temporary,
+        closing(enlarge.stream(_resume(first, frames))) as results,
+        av.open(_url(temporary), "w") as target,
+    ):
+        copies = add_streams(target, container, stream, first, encoding)
+        encoder = copies.pop(stream.index)
+        for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
+            done = done._replace(frames=count, seconds=seconds)
+            if progress:
+                progress(done)
     if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
         ends = f"{done.seconds:.1f} s of {announced:.1f} s"
         warnings.warn(f"{source} ends after {ends}, and may be truncated or damaged", stacklevel=2)
@@ -252,7 +255,7 @@ def _begin(
 ) -> tuple[InputContainer, VideoStream, _Enlarger]:
     """Open a file, and settle what all its frames share: weights, and the place of chroma."""
     container, stream = _open(path, upscaler.threads)
-    location = chroma_location or _chroma_location(container, stream)
+    location = chroma_location or _chroma_location(path, container, stream)
     return container, stream, _Enlarger(goal, _settled(upscaler, path), location)
 
 
@@ -285,7 +288,7 @@ def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
     stream.codec_context.options = {"export_side_data": "venc_params"}
     seen: set[int | None] = set()
     # Where the file is damaged or cannot be searched, what has come has to do.
-    with container, suppress(av.FFmpegError):
+    with container, suppress(Exception):
         for part in _PLACES:
             if part:
                 container.seek(int(part * (container.duration or 0)))
@@ -339,43 +342,48 @@ def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
 
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise _os_error(error, "is no video that can be read", path) from error
+    check_regular(path)
+    with _as_os_error("is no video that can be read", path):
+        container = av.open(_url(path), metadata_errors="replace", options=_ALONE)
+        try:
+            return container, _find(container, threads)
+        except BaseException:
+            container.close()
+            raise
+
+
+def _find(container: InputContainer, threads: int) -> VideoStream:
+    """Find the video in a file, and have it decoded; ``ValueError`` where that cannot be."""
+    if container.format.name in _LISTS:
+        raise ValueError(f"is a list of other files ({container.format.name}), and no video")
     covers = av.stream.Disposition.attached_pic
     stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
     if stream is None or not stream.codec_context or not stream.codec_context.pix_fmt:
-        container.close()
         raise ValueError("has no video that can be decoded")
     stream.thread_count, stream.thread_type = threads, av.codec.context.ThreadType.AUTO
-    try:
-        _layout(stream.codec_context.pix_fmt, "left")
-    except ValueError:
-        container.close()
-        raise
-    return container, stream
+    _layout(stream.codec_context.pix_fmt, "left")
+    return stream
+
+
+def _url(path: Path) -> str:
+    """Name a file as FFmpeg does; without the protocol, it takes what is before a colon for one."""
+    return f"file:{path}"
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, others: Packets
+    path: Path, container: InputContainer, stream: VideoStream, others: Packets
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
-    try:
-        with container:
-            for packet in container.demux():
-                if packet.stream_index != stream.index:
-                    if packet.size:  # the last, empty ones only flush decoders
-                        others.append(packet)
-                    continue
-                for frame in stream.decode(packet):
-                    if frame.pts is None or frame.time_base is None:
-                        raise ValueError("has a frame without a time")
-                    yield frame
-    except av.EOFError:
-        return
-    except av.FFmpegError as error:
-        raise _os_error(error, "cannot be decoded", Path(container.name)) from error
+    with _as_os_error("cannot be decoded", path), suppress(av.EOFError), container:
+        for packet in container.demux():
+            if packet.stream_index != stream.index:
+                if packet.size:  # the last, empty ones only flush decoders
+                    others.append(packet)
+                continue
+            for frame in stream.decode(packet):
+                if frame.pts is None or frame.time_base is None:
+                    raise ValueError("has a frame without a time")
+                yield frame
 
 
 def _resume(
@@ -405,9 +413,9 @@ def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
         )
 
 
-def _chroma_location(container: InputContainer, stream: VideoStream) -> ChromaLocation:
+def _chroma_location(path: Path, container: InputContainer, stream: VideoStream) -> ChromaLocation:
     if container.format.name == "yuv4mpegpipe":
-        with Path(container.name).open("rb") as file:
+        with path.open("rb") as file:
             return read_header(file).layout.chroma_location
     return "center" if stream.codec_context.codec.canonical_name in _CENTRED else "left"
 
@@ -430,8 +438,19 @@ def _end(frame: av.VideoFrame) -> float:
     return float(((frame.pts or 0) + (frame.duration or 0)) * (frame.time_base or 0))
 
 
-def _os_error(error: av.FFmpegError, what: str, path: Path) -> OSError:
-    """Make an error of the libraries one of ours, of the system's kind where it is the system's."""
-    if isinstance(error, OSError) and error.errno:
-        return OSError(error.errno, error.strerror, str(path))
-    return OSError(f"{what}: {error.strerror or error}")
+@contextmanager
+def _as_os_error(what: str, path: Path) -> Iterator[None]:
+    """Make an ``OSError`` of what the libraries raise, which may be anything; what we raise ourselves passes.
+
+    It is of the system's kind where the error is the system's.
+    """
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(f"{what}: {error.strerror or one_line(error)}") from error
+    except (OSError, ValueError, TypeError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{what}: {one_line(error)}") from error

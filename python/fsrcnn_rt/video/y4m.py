@@ -27,7 +27,11 @@ MAGIC = b"YUV4MPEG2"
 
 _FRAME = b"FRAME"
 _LONGEST_LINE = 4096  # headers are below a hundred bytes; this only stops the search in something else
+_LONGEST_VALUE = 40  # of what is told of a header
 _DEEP = (9, 10, 12, 14, 16)
+
+# Pixels of a frame, in or out: as many as pictures may have. A header alone is no reason to take more memory.
+_MOST_PIXELS = 1 << 30
 
 _SITINGS: dict[str, ChromaLocation] = {"420": "center", "420jpeg": "center", "420paldv": "topleft"}
 
@@ -95,21 +99,23 @@ class Header:
         values = {token[:1].decode("latin-1"): token[1:].decode("latin-1") for token in parameters if token}
         size = [values.get(letter, "") for letter in "WH"]
         if not all(re.fullmatch("0*[1-9][0-9]{0,8}", text) for text in size):
-            raise Y4MError(f"has no size: W is {size[0]!r} and H is {size[1]!r}")
+            raise Y4MError(f"has no size: W is {_shown(size[0])!r} and H is {_shown(size[1])!r}")
+        width, height = map(int, size)
+        _check_size(width, height, "has frames")
         if values.get("I", "?")[:1] in ("t", "b", "m"):
             raise Y4MError(
-                f"is interlaced (I{values['I']}), and upscaling would mix its fields: "
+                f"is interlaced (I{values['I'][0]}), and upscaling would mix its fields: "
                 "deinterlace it first, as by ffmpeg -vf bwdif"
             )
         tag = values.get("C", "420jpeg")
         if tag not in _CHROMA:
-            raise Y4MError(f"has the chroma C{tag}, which is none of {', '.join(_CHROMA)}")
-        rate = re.fullmatch("([0-9]+):([0-9]+)", values.get("F", ""))
+            raise Y4MError(f"has the chroma C{_shown(tag)}, which is none of {', '.join(_CHROMA)}")
+        rate = re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", values.get("F", ""))
         frames, seconds = (int(rate[1]), int(rate[2])) if rate else (0, 0)
         planes, layout = _CHROMA[tag]
         return cls(
-            width=int(size[0]),
-            height=int(size[1]),
+            width=width,
+            height=height,
             parameters=tuple(parameters),
             planes=planes,
             layout=layout,
@@ -195,6 +201,8 @@ def upscale_y4m(
     header = read_header(source)
     layout = header.layout
     target = size_of(goal, header.size, layout.step(header.planes))
+    _check_size(*target, "would become frames")
+    header.allocate(target)  # where there is no room for a frame, nothing is written
 
     def enlarge(frame: Frame) -> tuple[bytes, npt.NDArray[np.uint8]]:
         buffer, out = header.allocate(target)
@@ -220,6 +228,15 @@ def upscale_y4m(
         if progress:
             progress(done)
     return done
+
+
+def _check_size(width: int, height: int, what: str) -> None:
+    if width * height > _MOST_PIXELS:
+        raise Y4MError(f"{what} of {width}x{height}, more than {_MOST_PIXELS} pixels")
+
+
+def _shown(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
 
 
 def _read_into(source: Source, view: memoryview) -> int:
