@@ -103,7 +103,7 @@ check_aarch64() {
   emulate="qemu-aarch64 -L /usr/aarch64-linux-gnu"
   # User-mode emulators do not survive a fork of a process with threads.
   $emulate "$build/aarch64/kernel_check" --isa neon &&
-    $emulate "$build/aarch64/upscaler_check" --isa neon --every 10 --no-fork &&
+    $emulate "$build/aarch64/upscaler_check" --isa neon --every 30 --no-fork &&
     $emulate "$build/aarch64/conformance_check" --isa neon --every 20
 }
 
@@ -128,7 +128,7 @@ check_asan() {
   have asan g++ || return 0
   build asan asan -DCMAKE_CXX_COMPILER=g++ || return 1
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 10 &&
+  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 30 &&
     "$build/asan/conformance_check" --isa "$(newest asan)" --every 20
 }
 
