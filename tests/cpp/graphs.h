@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "model.h"
@@ -12,7 +14,11 @@ namespace fsrcnn {
 
 class GraphMaker {
  public:
-  explicit GraphMaker(unsigned seed) : random_(seed) {}
+  explicit GraphMaker(unsigned seed) : random_(seed), decide_([this] { return random_(); }) {}
+  /// `decide` gives the numbers that the shape follows; those of the weights come by chance.
+  GraphMaker(std::function<unsigned long()> decide, unsigned seed) : random_(seed), decide_(std::move(decide)) {}
+  GraphMaker(const GraphMaker&) = delete;
+  GraphMaker& operator=(const GraphMaker&) = delete;
 
   Model make() {
     model_ = {.nodes = {}, .heads = {}, .padding = chance(2) ? Padding::zeros : Padding::replicate};
@@ -30,7 +36,7 @@ class GraphMaker {
     return std::move(model_);
   }
 
-  int integer(int low, int high) { return low + static_cast<int>(random_() % static_cast<unsigned>(high - low + 1)); }
+  int integer(int low, int high) { return low + static_cast<int>(decide_() % static_cast<unsigned>(high - low + 1)); }
   bool chance(int one_in) { return integer(1, one_in) == 1; }
 
  private:
@@ -116,6 +122,7 @@ class GraphMaker {
   }
 
   std::mt19937 random_;
+  std::function<unsigned long()> decide_;
   Model model_{};
 };
 
