@@ -197,7 +197,7 @@ void fuzz_arguments(Bytes& bytes) {
   }
   const Finish finish{bytes.chance(4) ? bytes.real() : 1.0f, bytes.chance(2), bytes.chance(2)};
   const int threads = bytes.chance(16) ? bytes.any() : bytes.between(1, 3);
-  if (threads > 1024) return;  // it would be given them
+  if (threads > 64) return;  // it would be given them
   const std::ptrdiff_t strip_width = bytes.chance(8) ? bytes.any() : bytes.between(0, 9);
   const Siting siting{bytes.chance(8) ? bytes.real() : 0.5, 0.5};
   accepted([&] {
@@ -268,9 +268,17 @@ double difference(const Picture& one, const Picture& other, SampleType type) {
   return worst / largest;
 }
 
+/// Multiplications for a pixel of the picture that a pass of the largest scale begins with.
+double multiplications(const Model& model) {
+  double sum = 0;
+  for (const Node& node : model.nodes) sum += static_cast<double>(node.conv.weight.size());
+  for (const Head& head : model.heads) sum += static_cast<double>(head.weight.size());
+  return sum * (model.enlarged ? model.heads.back().stride * model.heads.back().stride : 1);
+}
+
 void fuzz_difference(Bytes& bytes) {
   // That of the random graphs: Winograd's algorithm loses a few bits in every layer. Samples are rounded on top.
-  constexpr double kTolerance = 1e-4;
+  constexpr double kTolerance = 1e-4, kMostMultiplications = 3e6;
   const unsigned seed = bytes.byte();
   GraphMaker maker([&] { return bytes.byte(); }, seed);
   const Model model = maker.make();
@@ -282,6 +290,9 @@ void fuzz_difference(Bytes& bytes) {
   for (const Head& head : model.heads) scales.push_back(head.stride);
   const std::vector<int> passes(static_cast<std::size_t>(bytes.between(1, 2)), scales.front());
   const bool resizes = bytes.chance(3);
+  const double pixels =
+      static_cast<double>(g.height * g.width) * (resizes && passes.size() > 1 ? 1 + scales[0] * scales[0] : 1);
+  if (multiplications(model) * pixels > kMostMultiplications) return;  // scalar twins, watched, take seconds
   const Picture src = make_source(g);
   const auto result = [&](const Upscaler& upscaler, int threads, std::ptrdiff_t strip_width) {
     if (!resizes) return run(upscaler, g, scales, threads, strip_width, finish);

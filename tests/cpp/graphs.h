@@ -98,10 +98,14 @@ class GraphMaker {
               .kernel = kKernels[integer(0, 10)],
               .weight = {},
               .bias = {number(0.2)}};
-    do {
-      head.output_padding = integer(1 - stride, stride - 1);
-      head.pad = (head.kernel + head.output_padding - stride) / 2;
-    } while (head.kernel - 2 * head.pad + head.output_padding != stride || head.pad < 0);
+    // Those that give exactly stride times the input.
+    std::vector<int> paddings;
+    for (int padding = 1 - stride; padding < stride; ++padding) {
+      const int pads = head.kernel + padding - stride;
+      if (pads >= 0 && pads % 2 == 0) paddings.push_back(padding);
+    }
+    head.output_padding = paddings[static_cast<std::size_t>(integer(0, static_cast<int>(paddings.size()) - 1))];
+    head.pad = (head.kernel + head.output_padding - stride) / 2;
     const double spread = 1.2 * stride / (head.kernel * std::sqrt(head.ic));
     for (int i = 0; i < head.ic * head.kernel * head.kernel; ++i) head.weight.push_back(number(spread));
     model_.heads.push_back(std::move(head));

@@ -15,7 +15,6 @@ from fsrcnn_rt.engine.streams import Pool
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.errors import one_line
-from fsrcnn_rt.files import check_regular
 from fsrcnn_rt.pictures.budget import Budget, available, memory_of
 from fsrcnn_rt.pictures.encoding import WriteOptions, is_lossless
 
@@ -126,8 +125,6 @@ class _Pipeline:
 
     def carry_out(self, job: Job) -> Outcome:
         try:
-            if job.file is None and job.source.exists():
-                check_regular(job.source)
             return self._carry_out(job)
         except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             return Outcome(job, error=one_line(error))

@@ -15,6 +15,7 @@ import numpy as np
 
 from fsrcnn_rt.engine.sizes import Size
 from fsrcnn_rt.errors import one_line
+from fsrcnn_rt.files import check_regular
 from fsrcnn_rt.pictures import deep, jxl, metadata, plugins, raw
 from fsrcnn_rt.pictures.adjust import Frame
 from fsrcnn_rt.pictures.picture import Frames, Kind, Picture, kind_of, mapped
@@ -97,6 +98,8 @@ def read(
 ) -> Picture:
     """Read what is in a file; ``OSError`` if there is no picture in it that can be upscaled without loss.
 
+    A pipe or a device is refused, too, as it might never end.
+
     Several frames are read one by one here, to see that they are sound, and once more each time that they
     are gone through. ``strip_metadata``: leave EXIF, XMP and resolution out, but not the ICC profile, which
     colours depend on. ``first_frame``: leave out the other frames or pages. ``raw_bits``: 8 or 16 per
@@ -113,6 +116,8 @@ def read(
         except Exception as error:
             raise _RefusedError from error
 
+    if path.exists():
+        check_regular(path)
     try:
         if plugins.is_raw(path):
             picture = _read_raw(path, raw_bits, check)
