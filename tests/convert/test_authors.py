@@ -203,6 +203,10 @@ FAULTS = {
         lambda: save_caffe("x3.caffemodel", change("conv1", weight=lambda w: w * np.float32(np.inf))),
         "conv1: tensor 'node.0.weight' has a value that is not finite",
     ),
+    "a bias of the head that is no number": (
+        lambda: save_caffe("x3.caffemodel", change("upsample", bias=lambda b: b * np.float32(np.nan))),
+        "upsample: tensor 'head.x3.bias' has a value that is not finite: nan",
+    ),
     "another head": (
         lambda: save_caffe("x3.caffemodel", change("upsample", weight=lambda w: w[:6])),
         "upsample: expected a head of 8 channels to 1, got 6 to 1",

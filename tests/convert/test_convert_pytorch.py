@@ -1,5 +1,6 @@
 """PyTorch state dicts: each must compute here what its module computes in PyTorch."""
 
+import pickle
 import struct
 import zipfile
 from collections import OrderedDict
@@ -186,6 +187,22 @@ def test_parts_of_storages_in_old_files():
     numbers = struct.pack("<q9f", 9, *range(9))
     Path("x.pth").write_bytes(bombs.old_pth(bombs.state(part), ["0"], numbers))
     assert_floats("x.pth", [3, 4, 5, 6])
+
+
+def test_old_files_of_the_other_byte_order():
+    data = bombs.old_pth(bombs.state(bombs.tensor()), ["0"], struct.pack(">q4f", 4, *range(4)))
+    little = pickle.dumps({"little_endian": True}, 2)
+    assert little in data
+    Path("x.pth").write_bytes(data.replace(little, pickle.dumps({"little_endian": False}, 2)))
+    assert_floats("x.pth", [0, 1, 2, 3])
+
+
+def test_a_network_without_biases(plane):
+    net = torch_net(3, m=1)
+    for name in "first_part.0", "mid_part.0", "last_part":
+        net.get_submodule(name).bias = None
+    save_state("x3.pth", net.state_dict())
+    assert_same(convert("x3.pth"), plane, run_torch(net, plane))
 
 
 def assert_floats(path, expected):

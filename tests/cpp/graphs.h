@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "model.h"
@@ -12,7 +14,11 @@ namespace fsrcnn {
 
 class GraphMaker {
  public:
-  explicit GraphMaker(unsigned seed) : random_(seed) {}
+  explicit GraphMaker(unsigned seed) : random_(seed), decide_([this] { return random_(); }) {}
+  /// `decide` gives the numbers that the shape follows; those of the weights come by chance.
+  GraphMaker(std::function<unsigned long()> decide, unsigned seed) : random_(seed), decide_(std::move(decide)) {}
+  GraphMaker(const GraphMaker&) = delete;
+  GraphMaker& operator=(const GraphMaker&) = delete;
 
   Model make() {
     model_ = {.nodes = {}, .heads = {}, .padding = chance(2) ? Padding::zeros : Padding::replicate};
@@ -30,7 +36,7 @@ class GraphMaker {
     return std::move(model_);
   }
 
-  int integer(int low, int high) { return low + static_cast<int>(random_() % static_cast<unsigned>(high - low + 1)); }
+  int integer(int low, int high) { return low + static_cast<int>(decide_() % static_cast<unsigned>(high - low + 1)); }
   bool chance(int one_in) { return integer(1, one_in) == 1; }
 
  private:
@@ -92,10 +98,14 @@ class GraphMaker {
               .kernel = kKernels[integer(0, 10)],
               .weight = {},
               .bias = {number(0.2)}};
-    do {
-      head.output_padding = integer(1 - stride, stride - 1);
-      head.pad = (head.kernel + head.output_padding - stride) / 2;
-    } while (head.kernel - 2 * head.pad + head.output_padding != stride || head.pad < 0);
+    // Those that give exactly stride times the input.
+    std::vector<int> paddings;
+    for (int padding = 1 - stride; padding < stride; ++padding) {
+      const int pads = head.kernel + padding - stride;
+      if (pads >= 0 && pads % 2 == 0) paddings.push_back(padding);
+    }
+    head.output_padding = paddings[static_cast<std::size_t>(integer(0, static_cast<int>(paddings.size()) - 1))];
+    head.pad = (head.kernel + head.output_padding - stride) / 2;
     const double spread = 1.2 * stride / (head.kernel * std::sqrt(head.ic));
     for (int i = 0; i < head.ic * head.kernel * head.kernel; ++i) head.weight.push_back(number(spread));
     model_.heads.push_back(std::move(head));
@@ -116,6 +126,7 @@ class GraphMaker {
   }
 
   std::mt19937 random_;
+  std::function<unsigned long()> decide_;
   Model model_{};
 };
 

@@ -7,16 +7,18 @@
 # and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check is quick, and
 # complete everywhere.
 #
-#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan fuzz; python
 #
-# BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time.
+# BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. SECONDS_TO_FUZZ (20).
+# The step python is for who asks: the Python tests in TESTS (those that reach far into the core) against a core that
+# AddressSanitizer watches. It takes pybind11 and what the tests need.
 # Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 set -eu
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build/checks}
 jobs=${JOBS:-$(nproc)}
-steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan}
+steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan fuzz}
 failed=
 
 say() { printf '== %s\n' "$*"; }
@@ -101,7 +103,7 @@ check_aarch64() {
   emulate="qemu-aarch64 -L /usr/aarch64-linux-gnu"
   # User-mode emulators do not survive a fork of a process with threads.
   $emulate "$build/aarch64/kernel_check" --isa neon &&
-    $emulate "$build/aarch64/upscaler_check" --isa neon --every 10 --no-fork &&
+    $emulate "$build/aarch64/upscaler_check" --isa neon --every 30 --no-fork &&
     $emulate "$build/aarch64/conformance_check" --isa neon --every 20
 }
 
@@ -126,7 +128,7 @@ check_asan() {
   have asan g++ || return 0
   build asan asan -DCMAKE_CXX_COMPILER=g++ || return 1
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 10 &&
+  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 30 &&
     "$build/asan/conformance_check" --isa "$(newest asan)" --every 20
 }
 
@@ -136,6 +138,43 @@ check_tsan() {
   # Kernels do not know of threads: one table shows what there is to see.
   "$build/tsan/upscaler_check" --isa "$(newest tsan)" --every 10 &&
     "$build/tsan/conformance_check" --isa "$(newest tsan)" --every 20
+}
+
+# Cases that were found before, then new ones.
+check_fuzz() {
+  have fuzz clang++-14 || return 0
+  build fuzz fuzz || return 1
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  mkdir -p "$build/fuzz/found"
+  (cd "$build/fuzz" && ./fuzz -max_total_time="${SECONDS_TO_FUZZ:-20}" -max_len=512 -timeout=30 -rss_limit_mb=4096 \
+    -print_final_stats=1 found "$source/tests/cpp/corpus") >"$build/fuzz.log" 2>&1 || { tail -n 60 "$build/fuzz.log"; return 1; }
+  grep -E 'INITED|DONE|number_of_executed_units' "$build/fuzz.log"
+}
+
+check_python() {
+  have python g++ python3 || return 0
+  python3 -c 'import pybind11, pytest' || { say "python: SKIPPED, there is no pybind11 or pytest"; return 0; }
+  build asan asan -DCMAKE_CXX_COMPILER=g++ -DFSRCNN_BUILD_PYTHON=ON -DPython_EXECUTABLE="$(command -v python3)" \
+    -Dpybind11_DIR="$(python3 -m pybind11 --cmakedir)" || return 1
+  # An environment in which this core comes before any that is installed, also in processes that the tests start.
+  package=$build/asan/package
+  rm -rf "$package"
+  mkdir "$package"
+  cp -R "$source/python/fsrcnn_rt" "$source/weights" "$package"
+  mv "$package/weights" "$package/fsrcnn_rt/weights"
+  cp "$build"/asan/_core.* "$package/fsrcnn_rt"
+  installed=$(python3 -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")')
+  python3 -m venv --without-pip "$build/asan/venv"
+  python=$build/asan/venv/bin/python
+  printf '%s\n' "$package" "$installed" >"$($python -c 'import site; print(site.getsitepackages()[0])')/asan.pth"
+  (
+    cd "$source"
+    export LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc
+    export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    $python -c 'from fsrcnn_rt import _core; assert "/asan/package/" in _core.__file__, _core.__file__' || exit 1
+    # shellcheck disable=SC2086  # several tests
+    $python -m pytest -q -p no:cacheprovider ${TESTS:-tests/core/test_network.py tests/engine}
+  )
 }
 
 have everything cmake ninja || exit 1

@@ -164,7 +164,7 @@ def call(path: Path) -> None:
         if out is not None:
             options["out"] = out
         if draw.random() < 0.1:
-            options["progress"] = draw.choice([lambda done: None, None, 5, print])
+            options["progress"] = draw.choice([lambda done: None, None, 5])
         result = upscaler.upscale(image, 2 if out is not None else draw.scale(), size=draw.size(), **options)
         if isinstance(image, np.ndarray) and isinstance(result, np.ndarray):
             assert result.dtype == image.dtype and result.ndim == image.ndim

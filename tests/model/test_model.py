@@ -236,6 +236,12 @@ def test_a_path_that_is_not_there(kind, tmp_path):
         load(kind(tmp_path / "nope"))
 
 
+@pytest.mark.parametrize("what", [None, 3, b"fsrcnn", ["fsrcnn"]])
+def test_what_is_neither_a_name_nor_a_path(what):
+    with pytest.raises(TypeError, match="is neither a name nor a path, but"):
+        load(what)
+
+
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "x")
     with pytest.raises(OSError, match="Not a regular file"):

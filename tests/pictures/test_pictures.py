@@ -1,6 +1,7 @@
 """Picture files: what is read from them, what is written, and what is kept on the way."""
 
 import io
+import os
 import struct
 import sys
 import zlib
@@ -513,3 +514,13 @@ def test_nothing_of_a_failed_write_is_left(tmp_path):
     with pytest.raises(OSError, match=r"a\.jpg cannot be written: cannot write mode RGBA as JPEG"):
         pictures.write(picture, tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_or_a_device_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(OSError, match="Not a regular file"):
+            pictures.read(tmp_path / name)
+    with pytest.raises(OSError, match=r"cannot be read: Is a directory"):
+        pictures.read(tmp_path)

@@ -76,8 +76,15 @@ def main(argv: Sequence[str]) -> int:
             summary=[str(job.source) for job in planned.jobs] != [str(Path(name)) for name in inputs],
         )
         to_do = [job for job in planned.jobs if job.outputs]
-        with last_words(), pictures.large_pictures_allowed(), report:
-            outcomes = batch.run(to_do, upscaler, workers, write_options, progress=report.progress)
+        with last_words(), pictures.large_pictures_allowed(options.max_pixels), report:
+            outcomes = batch.run(
+                to_do,
+                upscaler,
+                workers,
+                write_options,
+                max_pixels=options.max_pixels,
+                progress=report.progress,
+            )
             with closing(outcomes):
                 for outcome in outcomes:
                     report.add(outcome)
@@ -128,6 +135,13 @@ def parser() -> ArgumentParser:
     add = parser.add_argument_group("input").add_argument
     add_input_options(add, "INPUT", "picture, folder of pictures, pattern such as '*.png', or - for stdin")
     add("--first-frame", action="store_true", help="of an animation or several pages only the first")
+    add(
+        "--max-pixels",
+        type=_pixels,
+        default=1 << 30,
+        metavar="N",
+        help="refuse what has more, of animations in all frames (default: 2^30)",
+    )
 
     add = parser.add_argument_group("output").add_argument
     add_naming_options(add, ("png", "jpg", "webp", "avif", "bmp", "gif", "tiff"))
@@ -196,6 +210,12 @@ def _quality(text: str) -> int:
 def _effort(text: str) -> int:
     if not text.isdecimal() or int(text) > 10:
         raise argparse.ArgumentTypeError(f"{text!r} is not 0 to 10")
+    return int(text)
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
     return int(text)
 
 

@@ -30,6 +30,7 @@ _READERS = {
     ".onnx": "from_onnx",
 }
 SUFFIXES = tuple(_READERS)
+_MAX_REASON = 800  # characters
 
 
 def convert(
@@ -104,7 +105,9 @@ def convert(
             colour=colour,
         )
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+        reason = str(error)
+        reason = reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}..."
+        raise ModelError(f"{path}: {reason}") from error
 
 
 def _scale_in(name: str) -> int | None:

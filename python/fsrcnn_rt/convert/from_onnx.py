@@ -313,7 +313,7 @@ class _Graph:
             return self._head_signal()
         part = self._enter(source)
         if _ints(attributes, "strides", (1, 1)) != (1, 1):
-            raise ModelError(f"expected strides of 1, got {attributes['strides']}")
+            raise ModelError(f"expected strides of 1, got {brief(attributes['strides'])}")
         kernel = weight.shape[2]
         pads = _conv_pads(attributes, kernel)
         total = tuple(map(sum, zip(pads, source.pads, strict=True)))
@@ -400,7 +400,7 @@ class _Graph:
                 attributes.get("axis", 0) % rank,
             )
             if sizes is None:
-                raise ModelError(f"expected channels to be split, and their numbers, got {attributes}")
+                raise ModelError(f"expected channels to be split, and their numbers, got {brief(attributes)}")
             ends = list(accumulate(listed(sizes)))
             if min(listed(sizes)) < 1 or ends[-1] != whole.count:
                 raise ModelError(f"expected {whole.count} channels to be split, got {ends[-1]}")
@@ -409,7 +409,7 @@ class _Graph:
             raise ModelError("expected channels of one result that is not padded, got something else")
         self._settle(source)
         if any(first >= end for first, end in ranges):
-            raise ModelError(f"expected a range of the {whole.count} channels, got {ranges}")
+            raise ModelError(f"expected a range of the {whole.count} channels, got {brief(ranges)}")
         taken = [Channels(whole.of, whole.first + first, end - first) for first, end in ranges]
         return [self._signal("trunk", part, axes=source.axes) for part in taken]
 
@@ -609,12 +609,14 @@ def _after_head(
         low, high = operands if len(operands) == 2 else (attributes.get("min"), attributes.get("max"))
         if low is not None and high is not None and np.all(low == 0) and np.all(high == 1):
             return source
-        raise ModelError(f"expected the output clipped to 0..1 or not at all, got {low}..{high}")
+        raise ModelError(
+            f"expected the output clipped to 0..1 or not at all, got {brief(low)}..{brief(high)}"
+        )
     raise ModelError("expected nothing after the head")
 
 
 def _ints(attributes: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:
     values = tuple(map(int, attributes.get(key, default)))
     if len(values) != len(default):
-        raise ModelError(f"expected {len(default)} {key}, got {list(values)}")
+        raise ModelError(f"expected {len(default)} {key}, got {brief(list(values))}")
     return values

@@ -60,8 +60,8 @@ def _srcnn(modules: Mapping[str, tuple[Array, Array | None]]) -> ForeignNetwork:
 
 def _idn(modules: Mapping[str, tuple[Array, Array | None]]) -> ForeignNetwork:
     names = layer_names(modules)
-    for differing in {*names, "upsample"} ^ modules.keys():
-        raise ModelError(f"{differing}: expected the modules of an IDN, and no others")
+    if differing := {*names, "upsample"} ^ modules.keys():
+        raise ModelError(f"{min(differing)}: expected the modules of an IDN, and no others")
     nodes = idn_nodes([(name, *_filters(name, *modules[name])) for name in names])
     weight, bias = _filters("upsample", *modules["upsample"], outputs=1)
     head = ForeignHead("upsample", weight, bias, pad=weight.shape[2] // 2)

@@ -189,7 +189,7 @@ def _enlarging(
     if head.weight.shape[:2] != (nodes[-1].out_channels, 1):
         got = f"{head.weight.shape[0]} to {head.weight.shape[1]}"
         raise ModelError(f"{head.name}: expected a head of {nodes[-1].out_channels} channels to 1, got {got}")
-    if (head.bias == head.bias[0]).all():
+    if head.bias.size == 1 or (head.bias == head.bias[0]).all():
         head = replace(head, bias=head.bias[:1])
     else:
         nodes, head = _carry_biases(nodes, head, scale)

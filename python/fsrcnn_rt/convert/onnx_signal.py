@@ -110,7 +110,7 @@ def sliced(operands: Sequence[Any], attributes: Mapping[str, Any], rank: int) ->
     starts, ends, axes, steps = (None if value is None else listed(value) for value in values)
     places = [place % rank for place in (axes or range(len(starts or [])))]
     if len(places) != 1 or not starts or not ends or steps not in (None, [1]):
-        raise ModelError(f"expected a range along one axis, got axes {axes} and steps {steps}")
+        raise ModelError(f"expected a range along one axis, got axes {brief(axes)} and steps {brief(steps)}")
     return places[0], slice(starts[0], ends[0])
 
 
@@ -122,7 +122,9 @@ def pad(source: Signal, operands: Sequence[object], attributes: Mapping[str, Any
     axes = operands[2] if len(operands) > 2 else None
     zeros = mode == "constant" and (value is None or not np.any(np.asarray(value)))
     if not zeros and mode != "edge":
-        raise ModelError(f"expected zeros or the repeated edge, got mode {mode!r} with value {value}")
+        raise ModelError(
+            f"expected zeros or the repeated edge, got mode {brief(mode)} with value {brief(value)}"
+        )
     if any(source.pads):
         raise ModelError("expected one padding before a layer, got two")
     begin, end = np.reshape(listed(pads), (2, -1)).tolist()
@@ -130,7 +132,9 @@ def pad(source: Signal, operands: Sequence[object], attributes: Mapping[str, Any
     padded = zip((source.axes[place] for place in places), begin, end, strict=True)
     around = {axis: (before, after) for axis, before, after in padded if before or after}
     if not around.keys() <= {"h", "w"} or not 0 <= min(begin + end) <= max(begin + end) <= _MAX_PAD:
-        raise ModelError(f"expected padding of height and width by a few pixels, got {begin} and {end}")
+        raise ModelError(
+            f"expected padding of height and width by a few pixels, got {brief(begin)} and {brief(end)}"
+        )
     (top, bottom), (left, right) = (around.get(axis, (0, 0)) for axis in "hw")
     total = top, left, bottom, right
     return replace(source, pads=total, edge=mode == "edge" and any(total))
@@ -152,7 +156,9 @@ def elementwise(
     if any(signal.axes != axes for signal in signals) or not all(
         _is_within(c.shape, shape) for c in constants
     ):
-        raise ModelError(f"expected one number per channel, got constants of {[c.shape for c in constants]}")
+        raise ModelError(
+            f"expected one number per channel, got constants of {brief([c.shape for c in constants])}"
+        )
     if (kind in ("Add", "Sub") and any(map(np.any, constants))) or (kind == "Mul" and len(signals) > 1):
         raise ModelError("expected an activation such as PReLU, got a sum with a constant or a product")
     unknown = attributes.keys() - ({"alpha"} if kind == "LeakyRelu" else set())
@@ -206,7 +212,7 @@ def _reshaped(axes: str, operands: Sequence[Any], _attributes: Mapping[str, Any]
         result = "".join(left.pop(0) if axis == "?" else axis for axis in kept)
         if result.replace("1", "").lstrip("n") == axes.replace("1", "").lstrip("n"):
             return result
-    raise ModelError(f"expected a reshape that moves nothing, got {axes!r} reshaped to {shape}")
+    raise ModelError(f"expected a reshape that moves nothing, got {axes!r} reshaped to {brief(shape)}")
 
 
 AXES_CHANGED = {

@@ -67,16 +67,7 @@ class TorchFile:
         self._order = "<"
         self._file = open_regular(path)
         try:
-            self.content = self._read_zip() if self._file.peek(4)[:4] == b"PK\3\4" else self._read_old()
-            length = self._file.seek(0, 2)
-            if any(place + self._sizes[key] > length for key, place in self._places.items()):
-                raise ModelError("it ends within a tensor")
-        except Exception as error:  # an ill-made pickle or zip makes anything of Python
-            self._file.close()
-            reason = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-            raise ModelError(
-                f"is not a state dict of torch.save(), or a damaged one ({reason[:_MAX_REASON]})"
-            ) from error
+            self.content = self._read()
         except BaseException:
             self._file.close()
             raise
@@ -113,6 +104,19 @@ class TorchFile:
             return (values.astype(np.uint32) << 16).view(np.float32).reshape(shape)
         with np.errstate(over="ignore"):  # infinity is refused later on, by its name
             return np.array(values, np.float32, order="C")
+
+    def _read(self) -> Any:
+        try:
+            content = self._read_zip() if self._file.peek(4)[:4] == b"PK\3\4" else self._read_old()
+            length = self._file.seek(0, 2)
+            if any(place + self._sizes[key] > length for key, place in self._places.items()):
+                raise ModelError("it ends within a tensor")
+            return content
+        except Exception as error:  # an ill-made pickle or zip makes anything of Python
+            reason = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+            raise ModelError(
+                f"is not a state dict of torch.save(), or a damaged one ({reason[:_MAX_REASON]})"
+            ) from error
 
     def _read_zip(self) -> Any:
         directory = ZipFile(_Reader(self._file)).infolist()

@@ -47,6 +47,13 @@ def flattened(frame: Frame, colour: tuple[int, int, int]) -> Frame:
     return result
 
 
+def flattened_mode(mode: str, colour: tuple[int, int, int]) -> str:
+    """Mode of what :func:`flattened` makes of a frame that would become one of ``mode`` when enlarged."""
+    if mode not in ("LA", "RGBA"):
+        return mode
+    return "L" if mode == "LA" and len(set(colour)) == 1 else "RGB"
+
+
 def in_eight_bits(frame: Frame, info: Mapping[str, Any]) -> "PilImage":
     """Round a frame of more than 8 bits per channel to 8; floats are 0..1, values outside are clipped.
 

@@ -4,7 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -15,11 +15,14 @@ from fsrcnn_rt.engine.streams import Pool
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.errors import one_line
-from fsrcnn_rt.files import check_regular
+from fsrcnn_rt.pictures.budget import Budget, available, memory_of
 from fsrcnn_rt.pictures.encoding import WriteOptions, is_lossless
 
-# Upscaled pictures in memory, in bytes; one that is larger is alone there.
+# Upscaled pictures in memory, in bytes, and as much of what they are made of; one that is larger is alone.
 _MEMORY = 1 << 30
+
+# Of an animation: what is being made, what it is compared with, and what waits for that.
+_FRAMES_HELD = 3
 
 # The part of a picture's progress that is the network's; the rest is the encoder's.
 _COMPUTING = 0.4
@@ -77,16 +80,17 @@ def run(
     workers: Workers,
     options: WriteOptions,
     *,
+    max_pixels: int = pictures.MAX_PIXELS,
     progress: Callable[[Job, float], object] = lambda job, part: None,
 ) -> Generator[Outcome, None, None]:
     """Carry out ``jobs`` and give their outcomes in order; any thread tells the part of a job that is done.
 
     Many pictures go through the network on one thread each, ``workers.proc`` at a time; a few, and large
-    ones, on all threads of ``upscaler``. Where the caller is interrupted or closes the iterator, nothing more
-    is begun. What is being written is then finished by its thread, which is not waited for here, but at the
-    end of the process.
+    ones, on all threads of ``upscaler``. ``max_pixels``: as of :func:`~fsrcnn_rt.pictures.read`.
+    Where the caller is interrupted or closes the iterator, nothing more is begun. What is being written is
+    then finished by its thread, which is not waited for here, but at the end of the process.
     """
-    line = _Pipeline(jobs, upscaler, workers, options, progress)
+    line = _Pipeline(jobs, upscaler, workers, options, max_pixels, progress)
     pool = Pool(workers.load + workers.proc + workers.save, "fsrcnn-rt")
     try:
         futures = [pool.submit(line.carry_out, job) for job in jobs]
@@ -106,22 +110,21 @@ class _Pipeline:
         upscaler: Upscaler,
         workers: Workers,
         options: WriteOptions,
+        max_pixels: int,
         progress: Callable[[Job, float], object],
     ) -> None:
         self.stopped = threading.Event()
-        self._options, self._progress = options, progress
+        self._options, self._max_pixels, self._progress = options, max_pixels, progress
         self._upscaler = upscaler
         self._few = len(jobs) < _MANY * workers.proc
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
         self._saving = threading.BoundedSemaphore(workers.save)
-        self._memory = _Memory(_MEMORY)
+        self._sources, self._results = Budget(_MEMORY), Budget(_MEMORY)
 
     def carry_out(self, job: Job) -> Outcome:
         try:
-            if job.file is None and job.source.exists():
-                check_regular(job.source)
             return self._carry_out(job)
         except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
             return Outcome(job, error=one_line(error))
@@ -131,33 +134,32 @@ class _Pipeline:
     def _carry_out(self, job: Job) -> Outcome:
         start = perf_counter()
         options, names = self._options, _formats(job)
-        with self._turn(self._loading):
-            picture = pictures.read(
-                job.file or job.source,
-                strip_metadata=options.strip_metadata,
-                first_frame=options.first_frame,
-                raw_bits=8 if options.depth == 8 or not _DEEP.issuperset(names.values()) else 16,
-            )
-        # By the picture as it came, and one choice for all frames and pages: a change would flicker.
-        upscaler = self._upscaler.choose(picture.frames[0])
-        picture = pictures.adjusted(picture, options)
-        pictures.check(picture, names, options)
-        # Held from before the results exist until they are written, so that memory follows the limit and not
-        # the length of the line.
-        needed = sum(_larger(picture, goal, options.larger) for goal in job.outputs)
-        with self._memory.hold(needed):
-            together = self._few or needed > self._large
-            upscaler = upscaler if together else upscaler.with_threads(1)
-            with self._turn(self._computing):
-                results = pictures.upscale(
-                    picture,
-                    upscaler,
-                    list(job.outputs),
-                    larger=options.larger,
-                    progress=lambda part: self._progress(job, _COMPUTING * part),
+        with ExitStack() as held:
+
+            def admit(header: pictures.Header) -> None:
+                pictures.check_size(header.size, names, options)
+                held.enter_context(self._sources.hold(_checked_memory(header, list(names), options)))
+
+            with self._turn(self._loading):
+                picture = pictures.read(
+                    job.file or job.source,
+                    strip_metadata=options.strip_metadata,
+                    first_frame=options.first_frame,
+                    raw_bits=8 if options.depth == 8 or not _DEEP.issuperset(names.values()) else 16,
+                    max_pixels=self._max_pixels,
+                    admit=admit,
                 )
-            with self._turn(self._saving):
-                self._write(job, picture, results, upscaler.threads)
+            # By the picture as it came, and one choice for all frames and pages: a change would flicker.
+            upscaler = self._upscaler.choose(picture.frames[0])
+            picture = pictures.adjusted(picture, options)
+            pictures.check(picture, names, options)
+            # Held from before the results exist until they are written, so that memory follows the limit and
+            # not the length of the line.
+            needed = sum(_larger(picture, goal, options.larger) for goal in job.outputs)
+            upscaler = upscaler if self._few or needed > self._large else upscaler.with_threads(1)
+            count = len(picture.frames)
+            held.enter_context(self._results.hold(needed * min(count, _FRAMES_HELD) // count))
+            self._upscale(job, picture, upscaler)
         return Outcome(
             job,
             picture.size,
@@ -166,6 +168,24 @@ class _Pipeline:
             lossless=all(is_lossless(name, options, source=picture.lossless) for name in names.values()),
             left_out=sorted({key for name in names.values() for key in pictures.left_out(picture, name)}),
         )
+
+    def _upscale(self, job: Job, picture: pictures.Picture, upscaler: Upscaler) -> None:
+        """Upscale and write; several frames are upscaled while they are written."""
+        in_turn = isinstance(picture.frames, pictures.Frames)
+        computing = 1.0 if in_turn else _COMPUTING
+        with ExitStack() as turn:
+            turn.enter_context(self._turn(self._computing))
+            results = pictures.upscale(
+                picture,
+                upscaler,
+                list(job.outputs),
+                larger=self._options.larger,
+                progress=lambda part: self._progress(job, computing * part),
+            )
+            if not in_turn:
+                turn.close()
+            with self._turn(self._saving):
+                self._write(job, picture, results, upscaler.threads)
 
     def _is_copied(self, job: Job, goal: Goal, picture: pictures.Picture) -> bool:
         """Whether a file stays as it is, to the byte: nothing is asked for that would change it."""
@@ -194,7 +214,7 @@ class _Pipeline:
                 pictures.write(picture, job.outputs[goal], self._options, threads=threads, progress=tell)
 
         goals = list(results)
-        if threads == 1 or len(goals) == 1:
+        if threads == 1 or len(goals) == 1 or isinstance(source.frames, pictures.Frames):
             for goal in goals:
                 write(goal)
         else:
@@ -230,21 +250,15 @@ def _larger(picture: pictures.Picture, goal: Goal, larger: Larger) -> int:
     return picture.nbytes * w * h // (width * height)
 
 
-class _Memory:
-    """An amount of memory that several threads share; a thread waits until what it needs is free."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._change = threading.Condition()
-
-    @contextmanager
-    def hold(self, needed: int) -> Iterator[None]:
-        with self._change:
-            self._change.wait_for(lambda: self._held == 0 or self._held + needed <= self._limit)
-            self._held += needed
-        try:
-            yield
-        finally:
-            with self._change:
-                self._held -= needed
-                self._change.notify_all()
+def _checked_memory(header: pictures.Header, goals: Sequence[Goal], options: WriteOptions) -> int:
+    """Memory that it takes to read a picture; ``ValueError`` where there is not enough for its results."""
+    frames = min(header.frames, _FRAMES_HELD)
+    sizes = [result_size(goal, header.size, options.larger) for goal in goals]
+    source = frames * memory_of(header.mode, header.size)
+    needed = source + frames * sum(memory_of(header.mode, size) for size in sizes)
+    if needed > _MEMORY and needed > (free := available()):
+        width, height = max(sizes)
+        raise ValueError(
+            f"takes {needed / 1e9:.1f} GB of memory to become {width}x{height}, and {free / 1e9:.1f} are free"
+        )
+    return source

@@ -158,17 +158,23 @@ def check(layers: Sequence[Layer], name: str, *, animated: bool) -> None:
             raise ValueError(
                 f"cannot write mode {mode} with an ICC profile as {name}, which holds none ({_others(mode)})"
             )
-        width, height = layer.size
-        result = f"and the result has {width}x{height}"
-        if limits.squares and not (width == height and width in limits.squares):
-            sides = ", ".join(map(str, sorted(limits.squares)))
-            raise ValueError(f"{name} holds squares of {sides} pixels, {result} (-f png holds it)")
-        if max(layer.size) > limits.side:
-            raise ValueError(f"{name} holds up to {limits.side} pixels a side, {result} (-f png holds it)")
-        if width * height > limits.pixels:
-            raise ValueError(f"{name} holds up to {limits.pixels} pixels, {result} (-f png holds it)")
-        if width * height * _BYTES.get(mode, 0) > limits.bytes:
-            raise ValueError(f"{name} holds up to 4 GB of pixels, {result} (-f png holds it)")
+        check_size(layer.size, name, _BYTES.get(mode, 0))
+
+
+def check_size(size: Size, name: str, pixel: int = 1) -> None:
+    """``ValueError`` where the format ``name`` holds no picture of this size; ``pixel``: bytes of one."""
+    limits = FORMATS[name]
+    width, height = size
+    result = f"and the result has {width}x{height}"
+    if limits.squares and not (width == height and width in limits.squares):
+        sides = ", ".join(map(str, sorted(limits.squares)))
+        raise ValueError(f"{name} holds squares of {sides} pixels, {result} (-f png holds it)")
+    if max(size) > limits.side:
+        raise ValueError(f"{name} holds up to {limits.side} pixels a side, {result} (-f png holds it)")
+    if width * height > limits.pixels:
+        raise ValueError(f"{name} holds up to {limits.pixels} pixels, {result} (-f png holds it)")
+    if width * height * pixel > limits.bytes:
+        raise ValueError(f"{name} holds up to 4 GB of pixels, {result} (-f png holds it)")
 
 
 def _check_holds_several(count: int, name: str, animated: bool) -> None:

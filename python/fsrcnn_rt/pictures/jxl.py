@@ -1,9 +1,25 @@
-"""The one thing about a JPEG XL that its plugin does not tell: bits per channel, of which it gives 8."""
+"""What a JPEG XL says of itself that its plugin does not tell: bits per channel, and its size in time."""
 
-from collections.abc import Iterator
+import io
+from typing import BinaryIO
+
+from fsrcnn_rt.engine.sizes import Size
+
+#: Bytes in which a file shows that it is one.
+HEAD = 12
 
 _CODESTREAM = b"\xff\x0a"
+_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _BOX_HEADER, _PART_NUMBER = 8, 4
+
+# Bytes that the size takes at most.
+_LEAST = 10
+
+# Bytes that what is read here lies in; boxes before them are passed over, up to so many.
+_HEADER, _MOST_BOXES = 64, 1000
+
+# Width over height, by its number.
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 # A number of one of four kinds, which two bits choose: (offset, bits).
 _Choices = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -32,24 +48,42 @@ class _Bits:
         offset, count = choices[self.take(2)]
         return offset + self.take(count)
 
-    def size(self, eighths: _Choices | None, sides: _Choices) -> None:
-        """Pass over a height, and a width where it is no ratio of it; in eighths where a bit says so."""
+    def size(self, eighths: _Choices | None, sides: _Choices) -> Size:
+        """Take a height, and a width where it is no ratio of it; in eighths where a bit says so."""
         in_eighths = self.take()
-        for side in range(2):
-            if side and self.take(3):
-                return
-            if in_eighths:
-                self.take(5) if eighths is None else self.choose(eighths)
-            else:
-                self.choose(sides)
+
+        def side() -> int:
+            if not in_eighths:
+                return self.choose(sides)
+            return 8 * (1 + self.take(5) if eighths is None else self.choose(eighths))
+
+        height = side()
+        if ratio := self.take(3):
+            over, under = _RATIOS[ratio - 1]
+            return height * over // under, height
+        return side(), height
+
+
+def is_begin(head: bytes) -> bool:
+    """Whether a file that begins so is a JPEG XL."""
+    return head.startswith((_CODESTREAM, _CONTAINER))
+
+
+def size(file: BinaryIO) -> Size:
+    """(width, height) by the header of a file; ``ValueError`` where it does not say."""
+    header = _codestream(file)
+    if len(header) < _LEAST:
+        raise ValueError("the header of a JPEG XL is missing")
+    return _Bits(header).size(None, _SIDE)
 
 
 def bits(head: bytes) -> int:
     """Bits per channel, by the first bytes of a file (ISO/IEC 18181-1, annex D); 8 where they do not say."""
-    start = next((part for part in _codestreams(head) if part.startswith(_CODESTREAM)), None)
-    if start is None:
+    with io.BytesIO(head) as file:
+        start = _codestream(file)
+    if not start:
         return 8
-    header = _Bits(start[len(_CODESTREAM) :][:64])
+    header = _Bits(start)
     header.size(None, _SIDE)
     if header.take():  # all as by default
         return 8
@@ -66,17 +100,28 @@ def bits(head: bytes) -> int:
     return header.choose(_FLOAT_BITS if header.take() else _INTEGER_BITS)
 
 
-def _codestreams(head: bytes) -> Iterator[bytes]:
-    """Yield what may be the beginning of the codestream: of the file, or of boxes of a container."""
-    yield head
+def _codestream(file: BinaryIO) -> bytes:
+    """Read the header of the codestream, of the file or of boxes of a container; empty if there is none."""
+    file.seek(0)
+    start = file.read(len(_CODESTREAM) + _HEADER)
     at = 0
-    while at + _BOX_HEADER <= len(head):
-        size, name = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
-        content = at + _BOX_HEADER + (8 if size == 1 else 0)
-        if size == 1:
-            size = int.from_bytes(head[at + 8 : at + 16], "big")
-        if name in (b"jxlc", b"jxlp"):
-            yield head[content + (_PART_NUMBER if name == b"jxlp" else 0) :]
-        if size < _BOX_HEADER:  # up to the end of the file
-            return
-        at += size
+    if not start.startswith(_CODESTREAM):
+        start = b""
+        for _ in range(_MOST_BOXES):
+            file.seek(at)
+            head = file.read(_BOX_HEADER + 8)
+            if len(head) < _BOX_HEADER or len(start) >= len(_CODESTREAM) + _HEADER:
+                break
+            size, name = int.from_bytes(head[:4], "big"), head[4:8]
+            content = at + _BOX_HEADER + (8 if size == 1 else 0)
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            end = at + size if size >= _BOX_HEADER else 1 << 62
+            if name in (b"jxlc", b"jxlp"):
+                content += _PART_NUMBER if name == b"jxlp" else 0
+                file.seek(content)
+                start += file.read(max(0, min(end - content, _HEADER)))
+            at = end
+            if at >= 1 << 62:
+                break
+    return start.removeprefix(_CODESTREAM)[:_HEADER] if start.startswith(_CODESTREAM) else b""

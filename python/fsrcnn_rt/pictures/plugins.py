@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsrcnn_rt.errors import what_is_missing
+from fsrcnn_rt.pictures import jxl
 
 #: Camera raw, as dcraw and LibRaw read it.
 RAW_SUFFIXES = frozenset(
@@ -34,11 +35,7 @@ _PLUGINS = (
         lambda head: head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"msf"),
         "register_heif_opener",
     ),
-    _Plugin(
-        "pillow_jxl",
-        frozenset((".jxl",)),
-        lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")),
-    ),
+    _Plugin("pillow_jxl", frozenset((".jxl",)), jxl.is_begin),
 )
 
 # What the longest magic number takes, in bytes.

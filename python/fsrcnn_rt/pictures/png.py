@@ -5,11 +5,14 @@ a whole byte, so that the stripes behind each other are one stream, and each is 
 photographs have next to nothing for zlib's search of repetitions, drawings have a lot.
 """
 
+import os
 import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,6 +23,8 @@ from fsrcnn_rt.engine.streams import Pool
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
+
+    from fsrcnn_rt.pictures.animation import Step
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
@@ -84,22 +89,56 @@ def write(
     bytes do not depend on ``threads``.
     """
     rows = _Rows(image)
-    file.write(_SIGNATURE)
-    kind = (rows.depth, _COLOUR_TYPES[rows.channels], 0, 0, 0)
-    _add(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, *kind))
-    file.write(chunks)
-    adler = 1
-    data = b"\x78\x01"  # deflate, window of 32 KB
-    for end, stripe in _stripes(rows, effort, threads):
-        data += stripe.data
-        adler = _combined(adler, stripe.adler, stripe.length)
-        if end == rows.height:
-            data += struct.pack(">I", adler)
+    _begin(file, rows, chunks)
+    for part, data in _deflated_parts(rows, effort, threads):
         _add(file, b"IDAT", data)
-        data = b""
         if progress:
-            progress(end / rows.height)
+            progress(part)
     _add(file, b"IEND", b"")
+
+
+def write_animation(
+    file: BinaryIO,
+    steps: "Iterator[Step]",
+    chunks: bytes = b"",
+    *,
+    plays: int,
+    still: "PilImage | None" = None,
+    effort: int | None = None,
+    threads: int = 1,
+) -> None:
+    """Write an animated PNG, frame by frame; a single step is written as a picture.
+
+    ``steps``: frames of one size and mode, of those that :func:`write` takes. ``plays``: how often it is
+    shown, 0 for ever. ``still``: what viewers show that show no animation, where it is no part of it. The
+    other arguments are those of :func:`write`. ``ValueError`` for a duration beyond what the format holds.
+    """
+    first, second = next(steps), next(steps, None)
+    if second is None and still is None:
+        write(file, first.image, chunks, effort=effort, threads=threads)
+        return
+    _begin(file, _Rows(first.image), chunks)
+    counts = file.tell()
+    _add(file, b"acTL", bytes(8))
+    numbers = iter(range(1 << 31))  # frames and their parts are numbered alike
+    if still is not None:
+        for _, data in _deflated_parts(_Rows(still), effort, threads):
+            _add(file, b"IDAT", data)
+    frames = 0
+    for step in chain((first,), () if second is None else (second,), steps):
+        left, upper, right, lower = step.box
+        place = (next(numbers), right - left, lower - upper, left, upper)
+        _add(file, b"fcTL", struct.pack(">IIIIIHHBB", *place, *_delay(step.duration), 0, 0))
+        for _, data in _deflated_parts(_Rows(step.changed()), effort, threads):
+            if frames == 0 and still is None:
+                _add(file, b"IDAT", data)
+            else:
+                _add(file, b"fdAT", struct.pack(">I", next(numbers)) + data)
+        frames += 1
+    _add(file, b"IEND", b"")
+    file.seek(counts)
+    _add(file, b"acTL", struct.pack(">II", frames, plays))
+    file.seek(0, os.SEEK_END)
 
 
 def repeats(image: "AnyArray | PilImage") -> bool:
@@ -109,6 +148,34 @@ def repeats(image: "AnyArray | PilImage") -> bool:
     """
     rows = _Rows(image)
     return _best(rows.read(0, rows.height), rows.pixel) is not _RUN_LENGTHS
+
+
+def _begin(file: BinaryIO, rows: "_Rows", chunks: bytes) -> None:
+    file.write(_SIGNATURE)
+    kind = (rows.depth, _COLOUR_TYPES[rows.channels], 0, 0, 0)
+    _add(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, *kind))
+    file.write(chunks)
+
+
+def _delay(duration: float) -> tuple[int, int]:
+    """Return ms as a fraction of seconds."""
+    delay = Fraction(duration / 1000).limit_denominator(65535)
+    if delay.numerator > 65535:
+        raise ValueError(f"PNG holds no frame that is shown for {duration:g} ms")
+    return delay.numerator, delay.denominator
+
+
+def _deflated_parts(rows: "_Rows", effort: int | None, threads: int) -> Iterator[tuple[float, bytes]]:
+    """Deflate all rows in parts, each with how much is done."""
+    adler = 1
+    data = b"\x78\x01"  # deflate, window of 32 KB
+    for end, stripe in _stripes(rows, effort, threads):
+        data += stripe.data
+        adler = _combined(adler, stripe.adler, stripe.length)
+        if end == rows.height:
+            data += struct.pack(">I", adler)
+        yield end / rows.height, data
+        data = b""
 
 
 class _Rows:

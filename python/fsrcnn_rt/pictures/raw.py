@@ -1,9 +1,11 @@
 """Camera raw through LibRaw (the package rawpy), developed as the camera would, to sRGB."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 from fsrcnn_rt.engine.arrays import AnyArray
+from fsrcnn_rt.engine.sizes import Size
 from fsrcnn_rt.pictures import metadata
 from fsrcnn_rt.pictures.plugins import load
 
@@ -11,12 +13,13 @@ _SRGB = (2.4, 12.92)  # power and slope of its curve
 _TIFF = (b"II*\0", b"MM\0*")
 
 
-def read(path: Path, bits: int) -> AnyArray:
+def read(path: Path, bits: int, check: Callable[[Size], object]) -> AnyArray:
     """Develop a file to RGB of ``bits``, 8 or 16, (H, W, 3), upright: the camera's white balance, sRGB.
 
-    ``ModuleNotFoundError`` without the extra ``raw``.
+    ``check`` is told the size before that. ``ModuleNotFoundError`` without the extra ``raw``.
     """
     with load("rawpy").imread(str(path)) as raw:
+        check((raw.sizes.iwidth, raw.sizes.iheight))
         array: AnyArray = raw.postprocess(use_camera_wb=True, gamma=_SRGB, output_bps=bits)
     return array
 

@@ -3,21 +3,21 @@
 import io
 import shutil
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from fsrcnn_rt.engine.arrays import KEPT_INFO, result_mode
+from fsrcnn_rt.engine.arrays import KEPT_INFO
 from fsrcnn_rt.engine.sizes import Goal, Size, result_size
 from fsrcnn_rt.errors import one_line
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.pictures import adjust, deep, formats, metadata, png, profiles
+from fsrcnn_rt.pictures import deep, formats, metadata, png, profiles
 from fsrcnn_rt.pictures.adjust import Frame
 from fsrcnn_rt.pictures.encoding import WriteOptions, encoder_options, is_lossless, tiff_tags
-from fsrcnn_rt.pictures.picture import Picture, frame_size
+from fsrcnn_rt.pictures.picture import Frames, Kind, Picture, in_eight_bits, kind_of, kinds_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -32,14 +32,30 @@ _ICNS = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512:
 
 def check(picture: Picture, names: Mapping[Goal, str], options: WriteOptions) -> None:
     """``ValueError`` where a result would not fit into a file of the format that is to hold it."""
+    kinds = kinds_of(picture.frames)
     for goal, name in names.items():
         layers = []
-        for frame in picture.frames:
-            mode = _mode(frame) if isinstance(frame, np.ndarray) else result_mode(frame)
-            if options.depth == 8:
-                mode = formats.IN_EIGHT_BITS.get(mode, mode)
-            layers.append(_layer(frame, result_size(goal, frame_size(frame), options.larger), mode, name))
+        for i, kind in enumerate(kinds):
+            mode = formats.IN_EIGHT_BITS.get(kind.mode, kind.mode) if options.depth == 8 else kind.mode
+            size = result_size(goal, kind.size, options.larger)
+            layers.append(_layer(picture.frames, i, kind._replace(mode=mode, size=size), name))
         formats.check(layers, name, animated=bool(picture.durations))
+
+
+def check_size(size: Size, names: Mapping[Goal, str], options: WriteOptions) -> None:
+    """``ValueError`` where results of a picture of this size would not fit into files of these formats.
+
+    It is what :func:`check` can tell before a picture is decoded, and so before it is known to be upright.
+    """
+    for goal, name in names.items():
+        errors = []
+        for one in (size, size[::-1]):
+            try:
+                formats.check_size(result_size(goal, one, options.larger), name)
+            except ValueError as error:
+                errors.append(error)
+        if len(errors) == 2:
+            raise errors[0]
 
 
 def write(
@@ -91,20 +107,22 @@ def writable_format(path: Path) -> str:
     return name
 
 
-def _layer(frame: Frame, size: Size, mode: str, name: str) -> formats.Layer:
-    """Describe a frame, whose result has this size and mode, as the format ``name`` sees it."""
+def _layer(frames: Sequence[Frame], i: int, kind: Kind, name: str) -> formats.Layer:
+    """Describe a frame, whose result is of this kind, as the format ``name`` sees it."""
+    alpha_is_lost = kind.mode in ("LA", "RGBA") and kind.mode not in formats.FORMATS[name].modes
+    # Formats that hold several frames hold alpha, too.
+    opaque = alpha_is_lost and not isinstance(frames, Frames) and _hides_nothing(frames[i])
+    return formats.Layer(kind.mode, kind.size, opaque, kind.profiled)
+
+
+def _as_it_is(frame: Frame) -> Kind:
+    """Describe a frame that is to be written and not to be enlarged."""
     if isinstance(frame, np.ndarray):
-        return formats.Layer(mode, size, opaque=False, profiled=False)
-    alpha_is_lost = mode in ("LA", "RGBA") and mode not in formats.FORMATS[name].modes
-    opaque = alpha_is_lost and _hides_nothing(frame)
-    return formats.Layer(mode, size, opaque, "icc_profile" in frame.info)
+        return kind_of(frame)
+    return Kind(frame.mode, frame.size, "icc_profile" in frame.info)
 
 
-def _mode(frame: Frame) -> str:
-    return formats.DEEP_COLOUR[frame.shape[2] - 2] if isinstance(frame, np.ndarray) else frame.mode
-
-
-def _hides_nothing(frame: "PilImage") -> bool:
+def _hides_nothing(frame: Any) -> bool:
     """Whether alpha is opaque everywhere."""
     with_alpha = frame if frame.mode in ("LA", "RGBA") else frame.convert("RGBA")
     return bool(with_alpha.getextrema()[-1] == (255, 255))
@@ -119,54 +137,107 @@ def _write(
     progress: Callable[[float], object] | None,
 ) -> None:
     if write_options.depth == 8:
-        picture = replace(
-            picture, frames=[adjust.in_eight_bits(frame, picture.info) for frame in picture.frames]
-        )
-    layers = [_layer(frame, frame_size(frame), _mode(frame), name) for frame in picture.frames]
+        picture = in_eight_bits(picture)
+    frames = picture.frames
+    kinds = frames.kinds if isinstance(frames, Frames) else [_as_it_is(frame) for frame in frames]
+    layers = [_layer(frames, i, kind, name) for i, kind in enumerate(kinds)]
     formats.check(layers, name, animated=bool(picture.durations))
-    frames = [frame for frame in picture.frames if not isinstance(frame, np.ndarray)]
-    if len(frames) < len(picture.frames):
-        (array,) = (frame for frame in picture.frames if isinstance(frame, np.ndarray))
+    if not isinstance(frames, Frames) and isinstance(array := frames[0], np.ndarray):
         info = metadata.held(picture.info, name)
         deep.write(file, name, array, info, write_options, threads=threads, progress=progress)
         return
     # A page has its own, and none of inks that became RGB the profile of these.
     shared = {key: value for key, value in picture.info.items() if key not in KEPT_INFO}
-    infos = [shared | {str(key): value for key, value in frame.info.items()} for frame in frames]
-    for i, frame in enumerate(frames):
-        frames[i] = _fitted(frame, layers[i], name, infos[i])
-    if picture.durations and len({frame.mode for frame in frames}) > 1:
-        common = "RGBA" if any(frame.mode.endswith("A") for frame in frames) else "RGB"
-        frames = [frame.convert(common) for frame in frames]
-    if name == "GIF":
-        frames = [_for_gif(frame) for frame in frames]
-    first, *others = frames
-    options = metadata.options(infos[0], name)
-    if name == "PNG" and not others and first.mode in _OWN_PNG_MODES:
-        chunks = _png_chunks(first.mode, options)
-        png.write(file, first, chunks, effort=write_options.effort, threads=threads, progress=progress)
+
+    def fitted() -> Iterator[_Page]:
+        frame: Any
+        for frame, layer in zip(frames, layers, strict=True):
+            info = shared | {str(key): value for key, value in frame.info.items()}
+            yield _Page(_fitted(frame, layer, name, info), info)
+
+    if len(layers) > 1:
+        _write_several(picture, file, name, write_options, fitted(), layers, threads)
+        return
+    ((frame, info),) = fitted()
+    options = metadata.options(info, name)
+    if name == "PNG" and frame.mode in _OWN_PNG_MODES:
+        chunks = _png_chunks(frame.mode, options)
+        png.write(file, frame, chunks, effort=write_options.effort, threads=threads, progress=progress)
         return
     lossless = is_lossless(name, write_options, source=picture.lossless)
-    encoder = encoder_options(first, name, write_options, lossless=lossless)
+    options.update(encoder_options(frame, name, write_options, lossless=lossless))
     if name == "TIFF":
-        pages = [{**metadata.options(info, name), **encoder} for info in infos]
-        for frame, page in zip(frames, pages, strict=True):
-            page["tiffinfo"].update(tiff_tags(frame.mode, write_options))
-        _write_pages(file, frames, pages)
-        return
-    options.update(encoder)
-    if name == "ICO":
-        options["sizes"] = [first.size]
+        options["tiffinfo"].update(tiff_tags(frame.mode, write_options))
+    elif name == "GIF":
+        frame = _for_gif(frame)
+    elif name == "ICO":
+        options["sizes"] = [frame.size]
     elif name == "ICNS":
-        _write_icns(file, first)
+        _write_icns(file, frame)
         return
-    if others:
+    frame.save(file, name, **options)
+
+
+class _Page(NamedTuple):
+    """A frame in a mode that its format holds, and its metadata."""
+
+    frame: "PilImage"
+    info: dict[str, Any]
+
+
+def _write_several(
+    picture: Picture,
+    file: BinaryIO,
+    name: str,
+    write_options: WriteOptions,
+    pages: Iterator[_Page],
+    layers: Sequence[formats.Layer],
+    threads: int,
+) -> None:
+    """Write several frames or pages, each when it comes."""
+    from fsrcnn_rt.pictures import animation
+
+    modes = [formats.written_mode(layer, name) for layer in layers]
+    if picture.durations and len(set(modes)) > 1:
+        common = "RGBA" if any(mode.endswith("A") for mode in modes) else "RGB"
+        modes = len(modes) * [common]
+        pages = (_Page(page.frame.convert(common), page.info) for page in pages)
+    first = next(pages)
+    pages = chain([first], pages)
+    options = metadata.options(first.info, name)
+    lossless = is_lossless(name, write_options, source=picture.lossless)
+    encoder = encoder_options(first.frame, name, write_options, lossless=lossless)
+    if name == "TIFF":
+        _write_pages(file, pages, encoder, write_options)
+        return
+    frames = (page.frame for page in pages)
+    if name == "PNG":
+        still, durations = None, picture.durations
+        if picture.still_first:
+            still, durations = next(frames), durations[1:]
+        png.write_animation(
+            file,
+            animation.steps(frames, durations),
+            _png_chunks(modes[0], options),
+            plays=picture.plays,
+            still=still,
+            effort=write_options.effort,
+            threads=threads,
+        )
+    elif name == "GIF":
+        if picture.plays != 1:
+            options["loop"] = max(0, picture.plays - 1)
+        transparent = modes[0].endswith("A")
+        animation.write_gif(file, map(_for_gif, frames), picture.durations, options, transparent=transparent)
+    else:
+        options |= encoder
         if picture.durations:
-            options.update(_animation_options(picture, name))
-        if name == "GIF" and any("transparency" in frame.info for frame in frames):
-            options["disposal"] = 2  # a frame must not show through the holes of the next
-        options.update(save_all=True, append_images=others)
-    first.save(file, name, **options)
+            options["duration"] = list(picture.durations)
+        if name == "WEBP":
+            options["loop"] = picture.plays
+        sizes = [layer.size for layer in layers]
+        reel = animation.Reel(frames, list(zip(modes, sizes, strict=True)))
+        reel.save(file, name, save_all=True, **options)
 
 
 def _fitted(frame: "PilImage", layer: formats.Layer, name: str, info: dict[str, Any]) -> "PilImage":
@@ -185,16 +256,17 @@ def _fitted(frame: "PilImage", layer: formats.Layer, name: str, info: dict[str, 
     return _to_sixteen_bits(frame) if mode == "I;16" else frame.convert(mode)
 
 
-def _write_pages(file: BinaryIO, pages: Sequence["PilImage"], options: Sequence[Mapping[str, Any]]) -> None:
+def _write_pages(
+    file: BinaryIO, pages: Iterable[_Page], encoder: Mapping[str, Any], write_options: WriteOptions
+) -> None:
     """Write a TIFF, each page with options of its own, which Pillow's save_all has for all pages alike."""
     from PIL import TiffImagePlugin
 
-    if len(pages) == 1:
-        pages[0].save(file, "TIFF", **options[0])
-        return
     with TiffImagePlugin.AppendingTiffWriter(file) as pages_of_file:
-        for page, own in zip(pages, options, strict=True):
-            page.save(pages_of_file, "TIFF", **own)
+        for page, info in pages:
+            options = {**metadata.options(info, "TIFF"), **encoder}
+            options["tiffinfo"].update(tiff_tags(page.mode, write_options))
+            page.save(pages_of_file, "TIFF", **options)
             pages_of_file.newFrame()
 
 
@@ -217,17 +289,6 @@ def _png_chunks(mode: str, options: Mapping[str, Any]) -> bytes:
     while data[at + 4 : at + 8] != b"IDAT":
         at += 12 + int.from_bytes(data[at : at + 4], "big")
     return data[_PNG_HEADER:at]
-
-
-def _animation_options(picture: Picture, name: str) -> dict[str, Any]:
-    options: dict[str, Any] = {"duration": list(picture.durations)}
-    if name == "GIF" and picture.plays != 1:
-        options["loop"] = max(0, picture.plays - 1)
-    elif name in ("WEBP", "PNG"):
-        options["loop"] = picture.plays
-    if name == "PNG" and picture.still_first:
-        options["default_image"] = True
-    return options
 
 
 def _for_gif(frame: "PilImage") -> "PilImage":
