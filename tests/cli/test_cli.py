@@ -423,10 +423,10 @@ def test_names_do_nothing_to_the_terminal(run, folder, capsys):
 
 def test_what_a_model_says_does_nothing_to_the_terminal(model, folder, capsys):
     made = {"converted_from": f"{ODD}.pth", "data": [ODD], "figures": {ODD: {ODD: 1}}}
-    save_model(replace(model, provenance=made), "odd.safetensors")
+    save_model(replace(model, name="odd", provenance=made), "odd.safetensors")
     assert cli.main(["info", "./odd.safetensors"]) == 0
     lines = capsys.readouterr().out.split("\n")
-    assert any(QUOTED in line for line in lines)
+    assert f"provenance  trained on {QUOTED}" in lines
     assert not any(character in "".join(lines) for character in "\x1b\r\x07\x9b\u202e\u2028")
     assert cli.main(["info", "./odd.safetensors", "--json"]) == 0
     out = capsys.readouterr().out

@@ -293,6 +293,8 @@ def test_the_still_of_an_animation(convert, tmp_path):
     with Image.open(source) as image, Image.open(convert(source, "large.png")) as result:
         assert result.default_image == image.default_image is True
         assert result.n_frames == image.n_frames == 3
+        shown = [frame.info.get("duration") for frame in ImageSequence.Iterator(result)]
+        assert shown == [None, 30, 40]
 
 
 @pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow has no AVIF")
@@ -524,3 +526,62 @@ def test_a_pipe_or_a_device_is_no_picture(tmp_path):
             pictures.read(tmp_path / name)
     with pytest.raises(OSError, match=r"cannot be read: Is a directory"):
         pictures.read(tmp_path)
+
+
+def test_what_a_frame_removes_does_not_show_in_the_next(convert, upscaler, tmp_path):
+    """Frames that hide nothing within their box, or anywhere; and one of holes alone."""
+    frames = []
+    for box in [
+        (2, 2, 18, 19),
+        (7, 2, 9, 5),
+        (0, 0, 40, 30),
+        None,
+        (0, 5, 40, 20),
+        (0, 0, 10, 30),
+        (30, 0, 40, 30),
+    ]:
+        frame = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
+        if box:
+            frame.paste("gold", box)
+        frames.append(frame)
+    options = {"save_all": True, "append_images": frames[1:], "duration": 50, "lossless": True}
+    frames[0].save(tmp_path / "small.webp", **options)
+    shown, _ = frames_of(convert(tmp_path / "small.webp", "large.gif"))
+    for (frame, _), small in zip(shown, frames, strict=True):
+        expected = np.asarray(upscaler.upscale(small, 2))[..., 3] >= 128
+        np.testing.assert_array_equal(frame[..., 3], 255 * expected)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_frames_that_are_the_same_are_one(convert, tmp_path, suffix):
+    colours = ["red", "red", "blue", "blue", "red"]
+    frames = [Image.new("RGB", (8, 8), colour) for colour in colours]
+    frames[2].putpixel((3, 3), (255, 255, 255))
+    frames[3].putpixel((3, 3), (255, 255, 255))
+    options = {
+        "save_all": True,
+        "append_images": frames[1:],
+        "duration": [30, 40, 50, 60, 70],
+        "lossless": True,
+    }
+    frames[0].save(tmp_path / "small.webp", **options)
+    shown, _ = frames_of(convert(tmp_path / "small.webp", f"large.{suffix}"))
+    assert [duration for _, duration in shown] == [70, 110, 70]
+    assert [frame[0, 0, :3].argmax() for frame, _ in shown] == [0, 2, 0]
+
+
+def test_an_animation_of_one_frame_is_a_picture(tmp_path):
+    still = Image.new("RGB", (8, 8), "red")
+    picture = pictures.Picture([still, still.copy()], {}, [40, 50], 0)
+    for suffix in ("png", "gif"):
+        pictures.write(picture, tmp_path / f"a.{suffix}")
+        with Image.open(tmp_path / f"a.{suffix}") as image:
+            assert getattr(image, "n_frames", 1) == 1
+
+
+def test_a_frame_that_png_cannot_show_for_so_long(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    picture = pictures.Picture(frames, {}, [40, 65536000], 0)
+    with pytest.raises(OSError, match=r"PNG holds no frame that is shown for 6\.5536e\+07 ms"):
+        pictures.write(picture, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()

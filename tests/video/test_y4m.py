@@ -545,7 +545,7 @@ def test_other_video_without_pyav(run_silent, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "fsrcnn_rt.video.files", raising=False)
     monkeypatch.delattr(fsrcnn_rt.video, "files", raising=False)
-    monkeypatch.delitem(vars(fsrcnn_rt), "upscale_video", raising=False)  # as before it was first asked for
+    monkeypatch.delitem(vars(fsrcnn_rt), "upscale_video", raising=False)
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     words = "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'"
     assert run_silent("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])

@@ -21,15 +21,22 @@ from fsrcnn_rt.engine.sizes import Size
 _Box = tuple[int, int, int, int]
 
 
+_Mask = npt.NDArray[np.bool_]
+
+
 class Step(NamedTuple):
-    """A frame that differs from the one before: the box in which it does, and the ms that it is shown."""
+    """A frame that differs from the one before: the box in which it does, and the ms that it is shown.
+
+    ``changed``: of each pixel whether it differs; None for the first frame.
+    """
 
     image: Image.Image
     box: _Box
     duration: float
+    changed: _Mask | None = None
 
-    def changed(self) -> Image.Image:
-        """Cut out what differs."""
+    def cut(self) -> Image.Image:
+        """Cut out the box."""
         return self.image if self.box == (0, 0, *self.image.size) else self.image.crop(self.box)
 
 
@@ -71,14 +78,20 @@ class Reel(Image.Image):
 def steps(frames: Iterable[Image.Image], durations: Iterable[float]) -> Iterator[Step]:
     """Compare each frame with the one before; those that are the same are one, which is shown for longer."""
     waiting: Step | None = None
+    before: AnyArray | None = None
     for frame, duration in zip(frames, durations, strict=True):
-        if waiting is None:
-            waiting = Step(frame, (0, 0, *frame.size), duration)
-        elif (box := _box(_differing(waiting.image, frame))) is None:
+        colours = _colours(frame)
+        if waiting is None or before is None:
+            waiting, before = Step(frame, (0, 0, *frame.size), duration), colours
+            continue
+        differs = np.not_equal(before, colours)
+        changed: _Mask = differs if differs.ndim == 2 else np.any(differs, axis=2)
+        box = _box(changed)
+        if box is None:
             waiting = waiting._replace(duration=waiting.duration + duration)
         else:
             yield waiting
-            waiting = Step(frame, box, duration)
+            waiting, before = Step(frame, box, duration, changed), colours
     if waiting is not None:
         yield waiting
 
@@ -96,16 +109,16 @@ def write_gif(
     ``options``: of Pillow for the whole file: comment, loop. ``transparent``: some frames have holes; each is
     removed before the next then, which must not show through the holes.
     """
-    before: Image.Image | None = None
     for step in steps(map(_in_palette, frames), durations):
-        part = step
-        if before is not None and transparent:
+        if step.changed is None:
+            first = _one_gif(step, options, transparent)
+            file.write(_GIF_VERSION + first[len(_GIF_VERSION) : -1])
+            continue
+        if transparent:
             part = step._replace(box=_visible(step.image))
-        elif before is not None:
-            part = step._replace(image=_unchanged_left_out(before, step.image))
-        one = _one_gif(part, options if before is None else {}, disposal=2 if transparent else 0)
-        file.write(_GIF_VERSION + one[len(_GIF_VERSION) : -1] if before is None else _placed(one, part.box))
-        before = step.image
+        else:
+            part = step._replace(image=_unchanged_left_out(step.image, step.changed))
+        file.write(_placed(_one_gif(part, {}, transparent), part.box))
     file.write(b";")
 
 
@@ -113,15 +126,16 @@ _GIF_VERSION = b"GIF89a"
 _SCREEN = 7  # bytes of the description of the screen, the fifth of which says whether a palette follows
 _EXTENSION, _CONTROL, _IMAGE, _DESCRIPTOR = 0x21, 0xF9, 0x2C, 10
 _HAS_PALETTE, _PALETTE_SIZE = 0x80, 0x07
+_TO_BACKGROUND = 2  # what is done to a frame before the next
 
 
 def _in_palette(frame: Image.Image) -> Image.Image:
     return frame.convert("P", palette=Image.Palette.ADAPTIVE) if frame.mode == "RGB" else frame
 
 
-def _one_gif(step: Step, options: Mapping[str, Any], *, disposal: int) -> bytes:
+def _one_gif(step: Step, options: Mapping[str, Any], transparent: bool) -> bytes:
     """Return a GIF of one frame, by Pillow."""
-    image = step.changed()
+    image, disposal = step.cut(), _TO_BACKGROUND if transparent else 0
     own = {key: step.image.info[key] for key in ("transparency",) if key in step.image.info}
     with io.BytesIO() as file:
         image.save(file, "GIF", **options, **own, duration=step.duration, disposal=disposal, interlace=False)
@@ -150,14 +164,8 @@ def _placed(gif: bytes, box: _Box) -> bytes:
     return control + place + size + own + palette + gif[at + _DESCRIPTOR : -1]
 
 
-def _differing(before: Image.Image, after: Image.Image) -> npt.NDArray[np.bool_]:
-    """Say of each pixel whether it differs between two frames of the same mode."""
-    differs: npt.NDArray[np.bool_] = np.not_equal(_colours(before), _colours(after))
-    return np.any(differs, axis=2) if differs.ndim == 3 else differs
-
-
 def _colours(frame: Image.Image) -> AnyArray:
-    """Return the samples of a frame, those of its palette where it has one."""
+    """Return the samples of a frame, the colours of its palette as a number each where it has one."""
     samples = np.asarray(frame)
     if frame.mode != "P":
         return samples
@@ -167,31 +175,38 @@ def _colours(frame: Image.Image) -> AnyArray:
     colours[: len(palette), :3] = palette
     colours[:, 3] = 255
     colours[frame.info.get("transparency", []), :] = 0
-    seen: AnyArray = colours[samples]
+    seen: AnyArray = colours.view(np.uint32)[:, 0].take(samples)
     return seen
 
 
 def _visible(frame: Image.Image) -> _Box:
-    """Find the box of what is no hole; a pixel where all is."""
+    """Find the box of what is no hole, and with it a hole beside, if there is one.
+
+    A frame that has none is filled with the background by some viewers, where it is to be removed.
+    """
     hole = frame.info.get("transparency")
     box = _box(np.asarray(frame) != hole) if hole is not None else (0, 0, *frame.size)
-    return box or (0, 0, 1, 1)
+    if box is None:
+        return 0, 0, 1, 1
+    left, upper, right, lower = box
+    if right - left < frame.width:
+        return (left, upper, right + 1, lower) if right < frame.width else (left - 1, upper, right, lower)
+    return left, max(0, upper - 1), right, min(frame.height, lower + 1)
 
 
-def _box(mask: npt.NDArray[np.bool_]) -> _Box | None:
+def _box(mask: _Mask) -> _Box | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _unchanged_left_out(before: Image.Image, frame: Image.Image) -> Image.Image:
+def _unchanged_left_out(frame: Image.Image, changed: _Mask) -> Image.Image:
     """Make a hole of what is as before, which takes next to no bytes, where a colour is left for that."""
     indices = np.asarray(frame)
-    free = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256) == 0)
+    free = np.flatnonzero(np.asarray(frame.histogram()) == 0)
     if not len(free):
         return frame
-    changed = _differing(before, frame)
     result = Image.fromarray(np.where(changed, indices, np.uint8(free[0])))
     palette = frame.getpalette() if frame.mode == "P" else None
     palette = palette or [value for value in range(256) for _ in "RGB"]

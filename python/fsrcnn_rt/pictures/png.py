@@ -129,7 +129,7 @@ def write_animation(
         left, upper, right, lower = step.box
         place = (next(numbers), right - left, lower - upper, left, upper)
         _add(file, b"fcTL", struct.pack(">IIIIIHHBB", *place, *_delay(step.duration), 0, 0))
-        for _, data in _deflated_parts(_Rows(step.changed()), effort, threads):
+        for _, data in _deflated_parts(_Rows(step.cut()), effort, threads):
             if frames == 0 and still is None:
                 _add(file, b"IDAT", data)
             else:
