@@ -7,6 +7,7 @@ import limits
 import numpy as np
 import pytest
 from fsrcnn_rt import ModelError, load
+from fsrcnn_rt.errors import brief
 from fsrcnn_rt.model import Architecture, Channels, HeadShape, NodeShape, fsrcnn, save_model
 from fsrcnn_rt.model.file import MAX_HEADER
 from fsrcnn_rt.model.network import MAX_NAME, MAX_WEIGHTS, chain
@@ -189,3 +190,17 @@ def test_a_network_reads_a_result_of_its_own():
     """A channel range that is huge is refused by arithmetic alone."""
     with pytest.raises(ModelError, match="is not within the 1 channels"):
         Architecture((NodeShape(1, 1, 1, Channels(0, 1 << 80, 1 << 80)),), {2: HeadShape(3, 1, 1)})
+
+
+def test_values_are_shown_in_brief():
+    deep_list: list = []
+    for _ in range(100_000):
+        deep_list = [deep_list]
+    shown = {
+        "'a'": "a",
+        "[1, 2]": [1, 2],
+        "a list": deep_list,
+        "a int": 10**5000,
+        f"'{'x' * 199}...": 999 * "x",
+    }
+    assert {brief(value) for value in shown.values()} == shown.keys()
