@@ -2,13 +2,14 @@ import io
 import json
 import sys
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import pytest
 import tqdm
 from fsrcnn_rt import Upscaler, cli
 from fsrcnn_rt.cli import eval as evaluate_command
-from fsrcnn_rt.evaluation import sheet
+from fsrcnn_rt.evaluation import robustness, sheet
 from fsrcnn_rt.evaluation.metrics import imresize, psnr
 from fsrcnn_rt.evaluation.protocol import bicubic, evaluate, list_images, load_luma, make_pair, mean, to_8bit
 from fsrcnn_rt.evaluation.robustness import drawing_cases, figures_of, shown_cases
@@ -347,6 +348,14 @@ def test_suite_of_photographs(photographs, model_file, only_x2, run, tmp_path):
     assert sum(line.startswith("  noise, sigma 8: ") for line in out) == 2
 
 
+@pytest.fixture
+def few_drawings(monkeypatch):
+    """The first drawings alone, where what matters is what else is measured."""
+    every = robustness.drawing_cases
+    monkeypatch.setattr(robustness, "drawing_cases", lambda scales: islice(every(scales), 5))
+
+
+@pytest.mark.usefixtures("few_drawings")
 def test_suite_without_data_or_pyav(photographs, model_file, run, monkeypatch, tmp_path):
     """What is missing is told, and what is there is measured."""
     monkeypatch.setenv("FSRCNN_RT_DATA", str(tmp_path))
@@ -391,8 +400,10 @@ def test_suite_refuses(photographs, model_file, run, tmp_path):
         assert message in err[0]
 
 
-def test_suite_draws_a_sheet(photographs, model_file, run, tmp_path):
+def test_suite_draws_a_sheet(photographs, model_file, run, monkeypatch, tmp_path):
     """A row for every case worth looking at; its columns are the input, bicubic and the models."""
+    measure = robustness.measure  # what is in the table is shown above
+    monkeypatch.setattr(robustness, "measure", lambda cases, methods: measure(islice(cases, 5), methods))
     path = tmp_path / "sheet.png"
     code, _, _ = run("--suite", "robust", photographs, "-s", "2", "-m", model_file, "-o", path)
     assert code == 0

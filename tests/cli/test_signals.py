@@ -162,5 +162,5 @@ def test_the_terminal_is_gone(model_file, folder):
 
 
 def test_random_moments(model_file):
-    seen = signals.strike_all(6, os.getpid(), model_file)
-    assert sum(seen.values()) == 6
+    seen = signals.strike_all(3, os.getpid(), model_file)
+    assert sum(seen.values()) == 3

@@ -369,9 +369,12 @@ def test_a_reader_that_goes_away(model_file, stalled):
     """The one behind us ends early; that is told in one line, even if the one before us is silent by then."""
     size = (40, 30)
     data = stream(frames_of(size=size, count=30), size=size)
-    assert len(data) < 65536 < 2 * len(data)  # fits a pipe, and the result does not
+    assert len(data) < 65536 < 1 << 20 < 8 * 8 * len(data)  # fits a pipe, and the result does not
     with subprocess.Popen(
-        command(model_file, "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(model_file, "-", "-s", "8"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         process.stdin.write(data)
         process.stdin.flush()
@@ -381,6 +384,30 @@ def test_a_reader_that_goes_away(model_file, stalled):
         process.stdout.close()
         assert process.wait(60) == 1
         assert process.stderr.read() == b"fsrcnn-rt: -: nobody reads the output - any more\n"
+
+
+def test_a_reader_that_waits_does_not_hold_up_the_exit(model_file):
+    """The interpreter closes stdin then, which must not need what the thread has that reads from it."""
+    code = """
+import atexit, sys
+from fsrcnn_rt.cli import command
+atexit.register(lambda: sys.stdin.buffer.close())
+command()
+"""
+    ours = [sys.executable, "-c", code, *command(model_file, "-", "-s", "8", "-j", "1")[3:]]
+    # With one thread four frames are read before the first is written. 64 times as much fills a pipe.
+    data = stream(frames_of(size=(200, 150), count=4), size=(200, 150))
+    with subprocess.Popen(
+        ours, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(data)
+        process.stdin.flush()
+        assert process.stdout.read(20)  # they have been read by now, and the next one is waited for
+        process.stdout.close()
+        try:
+            assert process.wait(60) == 1
+        finally:
+            process.kill()
 
 
 def test_interrupted_while_it_waits(model_file):
@@ -518,7 +545,7 @@ def test_other_video_without_pyav(run_silent, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.delitem(sys.modules, "fsrcnn_rt.video.files", raising=False)
     monkeypatch.delattr(fsrcnn_rt.video, "files", raising=False)
-    monkeypatch.delitem(vars(fsrcnn_rt), "upscale_video", raising=False)  # as before it was first asked for
+    monkeypatch.delitem(vars(fsrcnn_rt), "upscale_video", raising=False)
     (folder / "a.y4m").write_bytes(stream(frames_of()))
     words = "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'"
     assert run_silent("a.y4m", "b.mp4", "-o", "new") == (2, [f"fsrcnn-rt: video: {words}"])

@@ -208,15 +208,35 @@ def _widen_pipe(number: int) -> None:
         pass
 
 
+class _Stdin:
+    """Stdin, of which the first bytes may be in its buffer by now.
+
+    The rest is read without that: a reader that waits would hold its lock, and the end of the interpreter
+    takes that lock or aborts.
+    """
+
+    def __init__(self) -> None:
+        buffer: Any = sys.stdin.buffer
+        self._head, self._rest = memoryview(buffer.peek()), buffer.raw
+
+    def readinto(self, view: memoryview) -> int | None:
+        """Read what has come, as a file does."""
+        if not self._head:
+            count: int | None = self._rest.readinto(view)
+            return count
+        part, self._head = self._head[: len(view)], self._head[len(view) :]
+        view[: len(part)] = part
+        return len(part)
+
+
 def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     # Without buffers: a frame is far larger, and nothing is left to flush when a pipe breaks.
     for number, name in enumerate(job):
         if name == PIPE:
             _widen_pipe(number)
-    # But of stdin, whose first bytes may be in its buffer by now: large reads go past that.
     if job.source != PIPE:
         check_regular(Path(job.source))
-    source: Any = nullcontext(sys.stdin.buffer) if job.source == PIPE else io.FileIO(job.source)
+    source: Any = nullcontext(_Stdin()) if job.source == PIPE else io.FileIO(job.source)
     with source as frames:
         if job.output == PIPE:
             return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
