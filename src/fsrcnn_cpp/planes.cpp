@@ -95,6 +95,12 @@ void check_plane(const ImageView& src) {
   if (src.channels != 1) refuse("src has " + std::to_string(src.channels) + " channels, and a plane has one");
 }
 
+void check_siting(const Siting& siting) {
+  const auto is_inside = [](double at) { return at >= 0 && at <= 1; };
+  if (is_inside(siting.x) && is_inside(siting.y)) return;
+  refuse("siting=(" + std::to_string(siting.x) + ", " + std::to_string(siting.y) + ") is not 0 to 1");
+}
+
 }  // namespace
 
 struct PlaneUpscaler::Context {
@@ -117,6 +123,7 @@ void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, i
                             int threads) const {
   check_threads(threads);
   if (scale < 1 || scale > kMaxStride) refuse("scale=" + std::to_string(scale) + " is not 1 to 4");
+  check_siting(siting);
   check_plane(src);
   check_destination(dst, "dst", src);
   const auto fits = [&](std::ptrdiff_t size, std::ptrdiff_t of) {
@@ -141,6 +148,7 @@ void PlaneUpscaler::enlarge(const ImageView& src, const MutableImageView& dst, i
 void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, const Lengths& from, const Lengths& to,
                            Siting siting, int threads) const {
   check_threads(threads);
+  check_siting(siting);
   check_plane(src);
   const auto grows = [](double of, double size) { return of > 0 && size >= of && size < 1e15; };
   if (!grows(from.x, to.x) || !grows(from.y, to.y)) {

@@ -13,8 +13,8 @@ struct Lengths {
 };
 
 /// Immutable once made: any number of threads may call it at the same time, on up to `threads` threads each. The
-/// pictures have one channel. Arguments are checked (std::invalid_argument). Allocates only at the first call of a
-/// size.
+/// pictures have one channel, and a siting is 0 to 1. Arguments are checked (std::invalid_argument). Allocates only at
+/// the first call of a size.
 class PlaneUpscaler {
  public:
   explicit PlaneUpscaler(const KernelTable& kernels);

@@ -17,6 +17,7 @@ struct Call {
   Finish finish{};
   std::ptrdiff_t begin = 0, end = 8, strip_width = 0;
   Lengths from{12, 8}, to{36, 24};
+  Siting siting{};
 };
 using Break = std::function<void(Call&)>;
 
@@ -46,9 +47,11 @@ void check_arguments(const KernelTable& table) {
   const auto resize = [&](Call& call) {
     upscaler.run_resized(call.source, call.target, call.finish, call.scales, call.threads, call.strip_width);
   };
-  const auto enlarge = [&](Call& call) { planes.enlarge(call.source, call.target, call.scale, {}, call.threads); };
+  const auto enlarge = [&](Call& call) {
+    planes.enlarge(call.source, call.target, call.scale, call.siting, call.threads);
+  };
   const auto resize_plane = [&](Call& call) {
-    planes.resize(call.source, call.target, call.from, call.to, {}, call.threads);
+    planes.resize(call.source, call.target, call.from, call.to, call.siting, call.threads);
   };
   long cases = 0, failures = 0;
   const auto check = [&](const auto& driver, const Break& spoil, const char* text) {
@@ -115,6 +118,12 @@ void check_arguments(const KernelTable& table) {
       resize_plane, [](Call& c) { c.to.x = 11; }, "result_size");
   check(
       resize_plane, [](Call& c) { c.from.y = std::nan(""); }, "source_size");
+  for (const double at : {std::nan(""), -0.1, 1e38}) {
+    check(
+        enlarge, [=](Call& c) { c.siting.x = at; }, "siting=");
+    check(
+        resize_plane, [=](Call& c) { c.siting.y = at; }, "siting=");
+  }
   report(table.isa, "wrong arguments are refused", cases, failures);
 }
 
