@@ -119,7 +119,7 @@ Model any_model(Bytes& bytes) {
               .weight = {},
               .bias = {},
               .enlarges = bytes.chance(16) ? model.enlarged : !model.enlarged};
-    if (!bytes.chance(8)) head.output_padding = head.stride + 2 * (head.pad % 32) - head.kernel % 32;
+    if (!bytes.chance(8)) head.output_padding = head.stride % 32 + 2 * (head.pad % 32) - head.kernel % 32;
     const int planes = plane_count(model.colour);
     head.weight = numbers(bytes, static_cast<double>(planes) * head.ic * head.kernel * head.kernel);
     head.bias = numbers(bytes, planes);

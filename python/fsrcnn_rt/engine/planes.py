@@ -54,6 +54,7 @@ class Layout:
 
     def check(self, planes: Sequence[Plane], shapes: Sequence[tuple[int, int]], name: str) -> None:
         """Refuse planes that are not arrays of this layout and these shapes."""
+        _check_sequence(planes, name)
         if len(planes) != len(shapes):
             raise ValueError(f"{name} has {len(planes)} planes, not {len(shapes)}")
         for i, (plane, shape) in enumerate(zip(planes, shapes, strict=True)):
@@ -69,9 +70,15 @@ class Layout:
 
 def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:
     """(height, width) of a frame; ``ValueError`` unless it is one luma plane, or one with two of chroma."""
+    _check_sequence(planes, "planes")
     if len(planes) not in (1, 3):
         raise ValueError(f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma)")
     shape = np.shape(planes[0])
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"planes[0] has shape {shape}, not (height, width)")
     return shape[0], shape[1]
+
+
+def _check_sequence(planes: Sequence[Plane], name: str) -> None:
+    if isinstance(planes, range) or not isinstance(planes, (Sequence, np.ndarray)):  # a range's len() may fail
+        raise TypeError(f"{name} is {type(planes).__name__}, not a sequence of planes")
