@@ -80,5 +80,6 @@ def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:
 
 
 def _check_sequence(planes: Sequence[Plane], name: str) -> None:
-    if isinstance(planes, range) or not isinstance(planes, (Sequence, np.ndarray)):  # a range's len() may fail
+    # A range may be longer than len() can tell.
+    if isinstance(planes, range) or not isinstance(planes, (Sequence, np.ndarray)):
         raise TypeError(f"{name} is {type(planes).__name__}, not a sequence of planes")
