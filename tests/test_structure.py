@@ -12,14 +12,15 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
-    **dict.fromkeys(["common", "aligned_buffer", "arena", "ring", "spin", "team", "thread_pool", "tiles"], 0),
-    **dict.fromkeys(["model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
+    **dict.fromkeys(["aligned_buffer", "arena", "common", "json", "ring", "spin", "team", "thread_pool", "tiles"], 0),
+    **dict.fromkeys(["alpha", "model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
     **{
         "planes": 3,
         "fixed": 3,
         "packing": 3,
         "packing_fixed": 3,
         "plan": 3,
+        "model_file": 3,
         "gradient": 4,
         "network": 4,
         "phases": 5,
@@ -27,7 +28,7 @@ FLOORS = {
         "enlarged": 6,
         "finisher": 6,
     },
-    **{"strip": 7, "upscaler": 8, "bindings": 9},
+    **{"strip": 7, "upscaler": 8, "bindings": 9, "fsrcnn": 9},
 }
 
 # Heights of the package's rooms: a room may import only what is below it.

@@ -1,7 +1,9 @@
 // An owning, zero-filled, cache-line aligned block of floats.
 #pragma once
 
+#if defined(__linux__)
 #include <sys/mman.h>
+#endif
 
 #include <algorithm>
 #include <cstddef>
@@ -40,10 +42,7 @@ class AlignedBuffer {
   explicit AlignedBuffer(std::size_t size) : size_(size) {
     if (size == 0) return;
     if (is_mapped()) {
-      void* const block =
-          mmap(nullptr, size * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      if (block == MAP_FAILED) throw std::bad_alloc();
-      data_ = static_cast<float*>(block);
+      data_ = static_cast<float*>(map(size * sizeof(float)));
     } else {
       data_ = static_cast<float*>(::operator new (size * sizeof(float), std::align_val_t{kAlignment}));
       fill(0);
@@ -60,7 +59,7 @@ class AlignedBuffer {
     if (!data_) return;
     unpoison(data_, size_);
     if (is_mapped()) {
-      munmap(data_, size_ * sizeof(float));
+      unmap(data_, size_ * sizeof(float));
     } else {
       ::operator delete (data_, std::align_val_t{kAlignment});
     }
@@ -79,8 +78,22 @@ class AlignedBuffer {
  private:
   /// Whether it comes straight from the system, which gives zeros and takes all of it back. malloc keeps what threads
   /// have freed, each on its own. AddressSanitizer watches the ends of what operator new gives.
-  bool is_mapped() const { return !kAddressSanitizer && size_ * sizeof(float) >= kMappedBytes; }
+  bool is_mapped() const { return kMaps && !kAddressSanitizer && size_ * sizeof(float) >= kMappedBytes; }
   static constexpr std::size_t kMappedBytes = 256 * 1024;
+
+#if defined(__linux__)
+  static constexpr bool kMaps = true;
+  static void* map(std::size_t bytes) {
+    void* const block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) throw std::bad_alloc();
+    return block;
+  }
+  static void unmap(void* block, std::size_t bytes) { munmap(block, bytes); }
+#else
+  static constexpr bool kMaps = false;
+  static void* map(std::size_t) { return nullptr; }
+  static void unmap(void*, std::size_t) {}
+#endif
 
   float* data_ = nullptr;
   std::size_t size_ = 0;

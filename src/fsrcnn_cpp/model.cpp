@@ -1,9 +1,11 @@
 #include "model.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "bicubic.h"
 #include "kernels/kernels.h"
 
 namespace fsrcnn {
@@ -98,6 +100,42 @@ void validate(const Model& model) {
     require(head.stride > previous_stride, "heads: strides do not ascend");
     previous_stride = head.stride;
   }
+}
+
+int reach(const Model& model) {
+  int farthest = 0;
+  for (const Head& head : model.heads) {
+    std::vector<int> radius(model.nodes.size() + 1, 0);  // by result
+    radius.back() = head.reach();
+    for (std::size_t i = model.nodes.size(); i-- > 0;) {
+      const Node& node = model.nodes[i];
+      const auto raise = [&](const Channels& read, int around) {
+        int& of = radius[static_cast<std::size_t>(read.of)];
+        of = std::max(of, radius[i + 1] + around);
+      };
+      raise(node.source, node.conv.kernel / 2);
+      for (const Channels& add : node.adds) raise(add, 0);
+    }
+    int pixels = radius[0];
+    if (model.enlarged) {
+      // The filter's taps lie around (o + 1/2) / stride - 1/2, where o is the farthest enlarged pixel.
+      pixels = (2 * pixels - 1 + head.stride) / (2 * head.stride) + kBicubicReach;
+    } else if (model.plus_bicubic) {
+      pixels = std::max(pixels, kBicubicReach);
+    }
+    farthest = std::max(farthest, pixels);
+  }
+  return farthest;
+}
+
+double multiplications(const Model& model) {
+  double trunk = 0, most = 0;
+  for (const Node& node : model.nodes) trunk += static_cast<double>(node.conv.weight.size());
+  for (const Head& head : model.heads) {
+    const double all = trunk + static_cast<double>(head.weight.size());
+    most = std::max(most, model.enlarged ? all * head.stride * head.stride : all);
+  }
+  return most;
 }
 
 }  // namespace fsrcnn

@@ -77,4 +77,11 @@ std::vector<Node> chain(std::vector<ConvLayer> layers);
 /// More than luma takes a network that is.
 void validate(const Model& model);
 
+// Of a valid model:
+
+/// Pixels on each side of its own that a pixel of the result depends on, by the head that reaches farthest.
+int reach(const Model& model);
+/// Multiplications for each pixel of the picture, by the head that takes most; the bicubic filter is not counted.
+double multiplications(const Model& model);
+
 }  // namespace fsrcnn

@@ -1,6 +1,9 @@
 #include "thread_pool.h"
 
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__EMSCRIPTEN__)
 #include <pthread.h>
+#define FSRCNN_FORKS 1
+#endif
 
 #include <exception>
 
@@ -13,11 +16,13 @@ std::atomic<ThreadPool*> g_pool{nullptr};
 std::atomic<unsigned> g_generation{0};
 
 void watch_forks() {
+#if defined(FSRCNN_FORKS)
   static const int registered = pthread_atfork(nullptr, nullptr, [] {
     g_pool.store(nullptr);
     g_generation.fetch_add(1);
   });
   static_cast<void>(registered);
+#endif
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #elif defined(FSRCNN_FIXED) && defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(FSRCNN_FIXED) && defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 namespace fsrcnn {
@@ -54,7 +56,7 @@ inline Ints broadcast_cell(const float* p) {
   return Ints{} + bits;
 }
 
-// ---- what has no operator: of x86, of NEON, and in plain vectors of 32 bits for every other processor --------------
+// ---- what has no operator: of x86, NEON and WebAssembly, and in plain vectors of 32 bits for all else ---------------
 //
 // Operand: cells as `dot` takes them, and `operand` makes one.
 // dot: sum + a.low * b.low + a.high * b.high in each lane. `b` is the same cell in all lanes.
@@ -149,6 +151,28 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
   return (Ints)vqrdmulhq_s16(halves, factor);
 }
 
+#elif defined(__wasm_simd128__)
+
+inline Ints dot(Ints sum, Ints a, Ints b) { return sum + (Ints)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
+inline Ints shift(Ints v, const float* bits) {
+  int32_t count;
+  __builtin_memcpy(&count, bits, sizeof count);
+  return (Ints)wasm_i32x4_shr((v128_t)v, static_cast<uint32_t>(count));
+}
+typedef v128_t Register;
+inline Register pack32(Register a, Register b) { return wasm_i16x8_narrow_i32x4(a, b); }
+inline Register interleave_low(Register a, Register b) {
+  return wasm_i16x8_shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+inline Register interleave_high(Register a, Register b) {
+  return wasm_i16x8_shuffle(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+inline Ints activate(Ints v, Ints positive, Ints negative) {
+  const v128_t halves = (v128_t)v, above = wasm_i16x8_gt(halves, wasm_i16x8_const_splat(0));
+  // As factors are small, it saturates nothing.
+  return (Ints)wasm_i16x8_q15mulr_sat(halves, wasm_v128_bitselect((v128_t)positive, (v128_t)negative, above));
+}
+
 #else
 
 inline Ints low_half(Ints v) { return v << 16 >> 16; }
@@ -167,7 +191,7 @@ inline Ints activate(Ints v, Ints positive, Ints negative) {
 
 #endif
 
-#if !defined(__SSE2__)
+#if !defined(__SSE2__) && !defined(__wasm_simd128__)
 inline Ints shift(Ints v, const float* bits) { return v >> broadcast_cell(bits); }
 #endif
 
@@ -182,7 +206,7 @@ inline Operand operand(Ints cells) {
 }
 #endif
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) || defined(__wasm_simd128__)
 // Packing and interleaving stay within 128 bits each, and undo each other's order. Two vectors at a time share both.
 inline Ints pack_cells(Ints even, Ints odd) {
   return (Ints)interleave_low(pack32((Register)even, (Register)even), pack32((Register)odd, (Register)odd));

@@ -15,6 +15,8 @@ extern const KernelTable kAvx2Table, kAvx2FixedTable, kAvxVnniFixedTable;
 extern const KernelTable kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable, kNeonFixedTable;
+#elif defined(__wasm__)
+extern const KernelTable kSimd128Table, kSimd128FixedTable;
 #endif
 
 #if defined(__x86_64__)
@@ -50,6 +52,9 @@ std::vector<KernelSet> available_sets() {
   }
 #elif defined(__aarch64__)
   sets.push_back({"neon", &kNeonTable, &kNeonFixedTable});
+#elif defined(__wasm__)
+  // A module with these instructions is not even loaded where they are missing.
+  sets.push_back({"simd128", &kSimd128Table, &kSimd128FixedTable});
 #endif
   return sets;
 }
