@@ -153,29 +153,50 @@ def upscaler(name, isa, options):
     )
 
 
-def checksum(case, isa, threads):
-    """SHA-256 of the samples that a case makes."""
+def made(case, upscale, upscale_planes):
+    """Samples that a case makes, as bytes.
+
+    By ``upscale(image, width, height)`` and ``upscale_planes(planes, width, height, bits, subsampling,
+    location)``.
+    """
     width, height = case.size
-    engine = upscaler(case.network, isa, case.options).with_threads(threads)
-    options = dict(case.options)
     if case.target.startswith("x"):
-        goal = {"scale": int(case.target[1:])}
+        scale = int(case.target[1:])
+        size = scale * width, scale * height
     else:
-        goal = {"size": pair(case.target)}
-        chosen = passes(case.size, goal["size"], engine.scales)
-        assert options["passes"] == ",".join(map(str, chosen)), case.line
+        size = pair(case.target)
     if case.layout == "yuv420":
         planes = [picture(case.picture, width, height, 3)[..., 0]]
         planes += [picture(case.picture, -(-width // 2), -(-height // 2), 3)[..., c] for c in (1, 2)]
-        planes = list(map(np.ascontiguousarray, planes))
-        made = engine.upscale_planes(planes, **goal, chroma_location=options["chroma"])
+        location = dict(case.options)["chroma"]
+        results = upscale_planes(list(map(np.ascontiguousarray, planes)), *size, 8, (2, 2), location)
     else:
-        channels = CHANNELS[case.layout]
-        image = picture(case.picture, width, height, channels)
-        if channels % 2 == 0:
-            image[..., -1] = np.maximum(image[..., -1], 1)
-        made = [engine.upscale(image, **goal)]
-    return hashlib.sha256(b"".join(array.tobytes() for array in made)).hexdigest()
+        results = [upscale(image_of(case), *size)]
+    return b"".join(array.tobytes() for array in results)
+
+
+def image_of(case):
+    """What goes in, of all layouts but planes."""
+    channels = CHANNELS[case.layout]
+    image = picture(case.picture, *case.size, channels)
+    if channels % 2 == 0:
+        image[..., -1] = np.maximum(image[..., -1], 1)
+    return image
+
+
+def checksum(case, isa, threads):
+    """SHA-256 of the samples that a case makes."""
+    engine = upscaler(case.network, isa, case.options).with_threads(threads)
+    if not case.target.startswith("x"):
+        chosen = passes(case.size, pair(case.target), engine.scales)
+        assert dict(case.options)["passes"] == ",".join(map(str, chosen)), case.line
+
+    def upscale_planes(planes, width, height, bits, subsampling, location):
+        layout = {"bits": bits, "subsampling": subsampling, "chroma_location": location}
+        return engine.upscale_planes(planes, size=(width, height), **layout)
+
+    samples = made(case, lambda image, *size: engine.upscale(image, size=size), upscale_planes)
+    return hashlib.sha256(samples).hexdigest()
 
 
 def main():

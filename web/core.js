@@ -57,7 +57,8 @@ export class Core {
     return this.#text(this.instance.exports.fsrcnn_version());
   }
 
-  /** Opens a model file and makes an upscaler of it; options as fsrcnn_options has them. */
+  /** Opens a model file and makes an upscaler of it; options as fsrcnn_options has them. `reach`: how many pixels
+   * around its own a pixel of the result may depend on. */
   open(bytes, { precision = "auto", colour = "guided", strength = 1, guard = true } = {}) {
     choose(PRECISIONS, "precision", precision);
     choose(COLOURS, "colour", colour);
@@ -77,7 +78,7 @@ export class Core {
           view.setInt32(options + 16, guard ? 1 : 0, true);
           view.setInt32(options + 20, 1, true); // threads
           this.#check(api.fsrcnn_upscaler_create(model, options, out));
-          return this.#view().getUint32(out, true);
+          return { handle: this.#view().getUint32(out, true), reach: api.fsrcnn_model_reach(model) };
         });
       } finally {
         api.fsrcnn_model_close(model);
@@ -86,7 +87,7 @@ export class Core {
   }
 
   close(upscaler) {
-    this.instance.exports.fsrcnn_upscaler_close(upscaler);
+    this.instance.exports.fsrcnn_upscaler_close(upscaler.handle);
   }
 
   /** Upscales interleaved samples of 8 bits, without gaps: {data, width, height, channels} to {width, height}. */
@@ -100,7 +101,7 @@ export class Core {
       this.#bytes(source, data.length).set(data);
       this.#words(at, [source, width, height, channels, 8, width * channels]);
       this.#words(at + 24, [result, size.width, size.height, channels, 8, size.width * channels]);
-      this.#check(this.instance.exports.fsrcnn_upscale(upscaler, at, at + 24));
+      this.#check(this.instance.exports.fsrcnn_upscale(upscaler.handle, at, at + 24));
       return this.#bytes(result, made).slice();
     });
   }
@@ -122,7 +123,7 @@ export class Core {
       this.#bytes(at + 96, count).set(data);
       frame(at, at + 96, width, height);
       frame(at + 48, at + 96 + count, size.width, size.height);
-      this.#check(this.instance.exports.fsrcnn_upscale_frame(upscaler, at, at + 48));
+      this.#check(this.instance.exports.fsrcnn_upscale_frame(upscaler.handle, at, at + 48));
       return this.#bytes(at + 96 + count, made).slice();
     });
   }

@@ -312,7 +312,7 @@ class Engine {
     return view;
   }
   bool is_exact(const ImageView& source, const MutableImageView& result) const {
-    return std::ranges::any_of(scales_, [&](int scale) {
+    return std::any_of(scales_.begin(), scales_.end(), [&](int scale) {
       return result.width == scale * source.width && result.height == scale * source.height;
     });
   }
@@ -401,7 +401,14 @@ void fsrcnn_model_close(fsrcnn_model* model) { delete model; }
 const char* fsrcnn_model_name(const fsrcnn_model* model) { return model ? model->named->name.c_str() : ""; }
 
 int fsrcnn_model_has_scale(const fsrcnn_model* model, int scale) {
-  return model && std::ranges::any_of(model->named->model.heads, [&](const Head& head) { return head.stride == scale; });
+  if (!model) return 0;
+  const std::vector<Head>& heads = model->named->model.heads;
+  return std::any_of(heads.begin(), heads.end(), [&](const Head& head) { return head.stride == scale; });
+}
+
+// Hidden colour comes from as far away as it can be seen from.
+int fsrcnn_model_reach(const fsrcnn_model* model) {
+  return model ? 2 * (reach(model->named->model) + kBicubicReach) : 0;
 }
 
 void fsrcnn_options_init(fsrcnn_options* options) {

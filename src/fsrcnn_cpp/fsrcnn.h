@@ -64,6 +64,9 @@ FSRCNN_API void fsrcnn_model_close(fsrcnn_model *model);
 FSRCNN_API const char *fsrcnn_model_name(const fsrcnn_model *model);
 /* Whether the model has a head for a scale, 2 to 4. Any other size takes several passes. */
 FSRCNN_API int fsrcnn_model_has_scale(const fsrcnn_model *model, int scale);
+/* Pixels of the picture on each side of its own that a pixel of a result may depend on, by a scale of the model. So
+ * large pictures can be upscaled in parts, which overlap by that; in int16 they fit together to the bit. */
+FSRCNN_API int fsrcnn_model_reach(const fsrcnn_model *model);
 
 /* ---- upscalers -------------------------------------------------------------------------------------------------- */
 

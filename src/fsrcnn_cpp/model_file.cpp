@@ -213,7 +213,7 @@ constexpr int kMany = 1 << 20;  // more than any number of a network
 
 Channels channels_of(const Json& json, const std::string& what) {
   const std::vector<long long> values = naturals(&json, what);
-  require(values.size() == 3 && std::ranges::all_of(values, [](long long value) { return value < kMany; }),
+  require(values.size() == 3 && *std::max_element(values.begin(), values.end()) < kMany,
           what + " is not [result, first channel, count of channels]");
   return {static_cast<int>(values[0]), static_cast<int>(values[1]), static_cast<int>(values[2])};
 }
@@ -407,10 +407,13 @@ const Json& json_of(const Metadata& metadata, const std::string& key, Json::Kind
 }
 
 void check_name(const std::string& name) {
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  const auto characters = std::ranges::count_if(name, [](char c) { return (c & 0xc0) != 0x80; });
-  require(characters >= 1 && characters <= static_cast<std::ptrdiff_t>(kMaxName) &&
-              std::ranges::none_of(name, is_control),
+  std::size_t characters = 0;
+  bool is_printable = true;
+  for (const char c : name) {
+    characters += (c & 0xc0) != 0x80;
+    is_printable = is_printable && static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+  }
+  require(characters >= 1 && characters <= kMaxName && is_printable,
           "name=" + brief(name) + " is not of 1 to " + std::to_string(kMaxName) + " printable characters");
 }
 
@@ -449,7 +452,9 @@ NamedModel read_model(const void* data, std::size_t size) {
   json_of(metadata, "provenance", Json::Kind::object, json);
   check_name(metadata.at("name"));
   fill(network, file.tensors);
-  std::ranges::sort(network.model.heads, {}, &Head::stride);
+  std::vector<Head>& by_scale = network.model.heads;
+  std::sort(by_scale.begin(), by_scale.end(),
+            [](const Head& one, const Head& other) { return one.stride < other.stride; });
   validate(network.model);
   check_readers(network.model);
   return {metadata.at("name"), std::move(network.model)};
