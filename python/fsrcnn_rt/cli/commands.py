@@ -18,6 +18,7 @@ COMMANDS = {
     "eval": Command("fsrcnn_rt.cli.eval", "measure PSNR and SSIM on folders of pictures"),
     "bench": Command("fsrcnn_rt.cli.bench", "measure frames per second here"),
     "info": Command("fsrcnn_rt.cli.info", "print what is installed and what this machine offers"),
+    "web": Command("fsrcnn_rt.cli.web", "serve a page that upscales in the browser"),
     "convert": Command("fsrcnn_rt.cli.convert", "make a model file of a network in another format"),
     "export": Command("fsrcnn_rt.cli.export", "write a model as an ONNX graph"),
     "train": Command("fsrcnn_rt.cli.train", "train a model by a recipe"),
