@@ -28,7 +28,10 @@ export interface Options {
   size?: Size;
   /** Default "fsrcnn". */
   model?: Model;
-  /** "auto" (the default) and "int16" give the same picture to the bit as the command line does. */
+  /**
+   * "auto" (the default) and "int16" give the same picture to the bit as the command line does. "float32" is computed
+   * by scalar code, unless the module was built with FSRCNN_WASM_FLOAT, and takes minutes.
+   */
   precision?: "auto" | "float32" | "int16";
   /** How chroma is made; default "guided". Frames in YUV have bicubic chroma. */
   colour?: "guided" | "bicubic" | "rgb";

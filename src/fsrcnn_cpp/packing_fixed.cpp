@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
@@ -161,7 +160,8 @@ PackedConv pack_fixed(const FixedConv& conv, int before, int phases, const Kerne
   // Twice modulo 2^32, as the sums are: what is halved fits.
   const uint32_t times = packed.in_blocks() ? 2 : 1;
   for (std::size_t o = 0; o < conv.bias.size(); ++o) {
-    packed.bias.data()[o] = std::bit_cast<float>(times * static_cast<uint32_t>(conv.bias[o]));
+    const uint32_t bias = times * static_cast<uint32_t>(conv.bias[o]);
+    std::memcpy(packed.bias.data() + o, &bias, sizeof bias);
   }
   for (int plane = 0; plane < oc; ++plane) {
     if (planes) {

@@ -16,7 +16,13 @@ extern const KernelTable kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable, kNeonFixedTable;
 #elif defined(__wasm__)
-extern const KernelTable kSimd128Table, kSimd128FixedTable;
+extern const KernelTable kSimd128FixedTable;
+#if defined(FSRCNN_WASM_FLOAT)
+extern const KernelTable kSimd128Table;
+#else
+// Floats are a third of a module, and those who load it for pictures of 8 bits have no use for them.
+static const KernelTable& kSimd128Table = kReferenceTable;
+#endif
 #endif
 
 #if defined(__x86_64__)
