@@ -28,8 +28,15 @@ WAIT = 120  # seconds, for machines that are busy
 
 
 @pytest.fixture(scope="module")
-def address():
+def asked():
+    """Paths that the server was asked for, by the page and by its workers."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def address(asked):
     server = make_server(PAGE, 0)
+    server.RequestHandlerClass.log_request = lambda self, *_: asked.append(self.path)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -82,6 +89,8 @@ def requests(driver):
 class Page:
     def __init__(self, driver, address, downloads):
         self.driver, self.downloads = driver, downloads
+        driver.get("about:blank")
+        driver.get_log("performance")
         driver.get(address)
         until(lambda: driver.execute_script("return 'ready' in document.documentElement.dataset"))
 
@@ -109,10 +118,12 @@ class Page:
 
 
 @pytest.fixture
-def page(driver, address, downloads):
+def page(driver, address, downloads, asked):
     page = Page(driver, address, downloads)
     assert all(url.startswith(address) for url in requests(driver))
-    return page
+    yield page
+    page.driver.get("about:blank")
+    asked.clear()
 
 
 def made_by_command(path, scale, folder):
@@ -149,7 +160,9 @@ def pictures(folder):
     return [*images, "transparent"]
 
 
-def test_pictures_are_those_of_the_command_line_and_nothing_is_asked_for(page, tmp_path):
+def test_pictures_are_those_of_the_command_line_and_nothing_is_asked_for(page, asked, tmp_path):
+    assert {"/", "/fsrcnn.wasm", "/worker.js", "/core.js", "/weights/fsrcnn-graphics.safetensors"} <= set(asked)
+    asked.clear()
     for i, name in enumerate(pictures(tmp_path)):
         path, scale = tmp_path / f"{name}.png", 2 + i % 3
         page.choose(path, str(scale))
@@ -158,7 +171,7 @@ def test_pictures_are_those_of_the_command_line_and_nothing_is_asked_for(page, t
             Image.open(made_by_command(path, scale, tmp_path)) as theirs,
         ):
             assert np.array_equal(np.asarray(ours.convert("RGBA")), np.asarray(theirs.convert("RGBA"))), name
-    assert requests(page.driver) == []
+    assert requests(page.driver) == asked == []
 
 
 def test_a_large_picture_is_shared_out_among_workers_and_comes_back_whole(page, tmp_path):
