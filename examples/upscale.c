@@ -9,6 +9,8 @@ static void check(int is_fine, const char *problem) {
   exit(1);
 }
 
+static void check_call(fsrcnn_status status) { check(status == FSRCNN_OK, fsrcnn_error()); }
+
 int main(int argc, char **argv) {
   static unsigned char bytes[1 << 23];
   fsrcnn_model *model;
@@ -19,8 +21,8 @@ int main(int argc, char **argv) {
 
   FILE *file = fopen(argv[1], "rb");
   check(file != NULL, "the model cannot be read");
-  check(fsrcnn_model_open(bytes, fread(bytes, 1, sizeof bytes, file), &model) == FSRCNN_OK, fsrcnn_error());
-  check(fsrcnn_upscaler_create(model, NULL, &upscaler) == FSRCNN_OK, fsrcnn_error());
+  check_call(fsrcnn_model_open(bytes, fread(bytes, 1, sizeof bytes, file), &model));
+  check_call(fsrcnn_upscaler_create(model, NULL, &upscaler));
 
   check((file = freopen(argv[2], "rb", file)) != NULL, "the picture cannot be read");
   check(fscanf(file, "P%c %d %d 255", &kind, &small.width, &small.height) == 3 && fgetc(file) != EOF &&
@@ -34,7 +36,7 @@ int main(int argc, char **argv) {
   large = small;
   large.width *= 3, large.height *= 3, large.stride *= 3;
   check((large.data = malloc((size_t)large.stride * large.height)) != NULL, "there is not enough memory");
-  check(fsrcnn_upscale(upscaler, &small, &large) == FSRCNN_OK, fsrcnn_error());
+  check_call(fsrcnn_upscale(upscaler, &small, &large));
 
   check((file = freopen(argv[3], "wb", file)) != NULL, "the result cannot be written");
   fprintf(file, "P%c\n%d %d\n255\n", kind, large.width, large.height);

@@ -12,8 +12,12 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "fsrcnn_cpp"
 PACKAGE = ROOT / "python" / "fsrcnn_rt"
 FLOORS = {
-    **dict.fromkeys(["aligned_buffer", "arena", "common", "json", "ring", "spin", "team", "thread_pool", "tiles"], 0),
-    **dict.fromkeys(["alpha", "model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2),
+    **dict.fromkeys(
+        ["aligned_buffer", "arena", "common", "json", "ring", "spin", "team", "thread_pool", "tiles"], 0
+    ),
+    **dict.fromkeys(
+        ["alpha", "model", "bicubic", "pixel_io", "finish", "resize", "arguments", "fma_peak"], 2
+    ),
     **{
         "planes": 3,
         "fixed": 3,

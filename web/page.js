@@ -125,7 +125,7 @@ save.addEventListener("click", async () => {
 
 async function openVideo(blob, name) {
   const video = document.createElement("video");
-  Object.assign(video, { src: URL.createObjectURL(blob), muted: true, loop: true, playsInline: true });
+  Object.assign(video, { src: URL.createObjectURL(blob), muted: true, loop: true, playsInline: true, preload: "auto" });
   await new Promise((resolve, reject) => {
     video.addEventListener("loadeddata", resolve, { once: true });
     video.addEventListener("error", () => reject(new Error("the browser cannot play this video")), { once: true });

@@ -49,7 +49,8 @@ typedef enum fsrcnn_status {
 /* Version of the library, as "0.1.0". */
 FSRCNN_API const char *fsrcnn_version(void);
 
-/* Why the last call of this thread that was refused was: one line of UTF-8, valid until the next such call. */
+/* Why the last call of this thread that was refused was: one line of UTF-8, valid until the next such call. Ask for it behind the
+ * call, not in the arguments of the same expression: C may ask first. */
 FSRCNN_API const char *fsrcnn_error(void);
 
 /* ---- models ----------------------------------------------------------------------------------------------------- */

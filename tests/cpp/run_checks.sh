@@ -7,18 +7,20 @@
 # and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check is quick, and
 # complete everywhere.
 #
-#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan fuzz; python
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols library aarch64 old-cpu asan tsan fuzz; python web
 #
 # BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. SECONDS_TO_FUZZ (20).
 # The step python is for who asks: the Python tests in TESTS (those that reach far into the core) against a core that
-# AddressSanitizer watches. It takes pybind11 and what the tests need.
-# Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+# AddressSanitizer watches. It takes pybind11 and what the tests need. The step web, too: it makes the page, and tries it
+# in Node and in Chromium.
+# Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user pkg-config
+# emscripten chromium chromium-driver nodejs
 set -eu
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build/checks}
 jobs=${JOBS:-$(nproc)}
-steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan fuzz}
+steps=${*:-gcc clang symbols library aarch64 old-cpu asan tsan fuzz}
 failed=
 
 say() { printf '== %s\n' "$*"; }
@@ -95,6 +97,34 @@ check_symbols() {
     check_objects nm "$build/$name" || return 1
   done
   [ -n "$found_build" ] || say "symbols: SKIPPED, neither gcc nor clang was built"
+}
+
+# libfsrcnn as who embeds it has it: installed, found by CMake and by pkg-config, and its example run. A case of the
+# conformance list says what that makes of a picture.
+check_library() {
+  have library g++ cc pkg-config python3 || return 0
+  prefix=$build/prefix
+  rm -rf "$prefix" "$build/example"
+  build library dev -DCMAKE_CXX_COMPILER=g++ -DFSRCNN_BUILD_CHECKS=OFF -DFSRCNN_BUILD_LIBRARY=ON \
+    -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib && cmake --install "$build/library" >/dev/null || return 1
+  cmake -S "$source/examples" -B "$build/example" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null &&
+    cmake --build "$build/example" >/dev/null || return 1
+  PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+  export PKG_CONFIG_PATH
+  # shellcheck disable=SC2046  # several options
+  cc -std=c99 -Wall -Wextra -pedantic -Werror "$source/examples/upscale.c" -o "$build/example/upscale_pc" \
+    $(pkg-config --cflags --libs fsrcnn) -Wl,-rpath,"$prefix/lib" || return 1
+  (cd "$source/tests" && python3 example.py picture "$build/example/small.ppm") || return 1
+  for program in upscale upscale_pc; do
+    "$build/example/$program" "$(pkg-config --variable=weights fsrcnn)/fsrcnn.safetensors" "$build/example/small.ppm" \
+      "$build/example/large.ppm" && (cd "$source/tests" && python3 example.py check "$build/example/large.ppm") || return 1
+  done
+}
+
+check_web() {
+  have web emcc node python3 || return 0
+  JOBS=$jobs sh "$source/web/build.sh" "$build/web" >"$build/web.log" 2>&1 || { cat "$build/web.log"; return 1; }
+  (cd "$source" && FSRCNN_RT_PAGE=$build/web python3 -m pytest -q -p no:cacheprovider tests/web)
 }
 
 check_aarch64() {

@@ -76,7 +76,9 @@ def address(array):
 class Engine:
     """A model opened from bytes, and an upscaler of it; the model is closed first, as it may be."""
 
-    def __init__(self, file, precision="auto", colour="guided", strength=1.0, guard=True, threads=2, isa=None):
+    def __init__(
+        self, file, precision="auto", colour="guided", strength=1.0, guard=True, threads=2, isa=None
+    ):
         model = ctypes.c_void_p()
         check(library.fsrcnn_model_open(file, ctypes.c_size_t(len(file)), ctypes.byref(model)))
         self.name = library.fsrcnn_model_name(model).decode()
@@ -298,7 +300,10 @@ def damaged(file):
         ("data_offsets", [8, 4], "data_offsets"),
     ):
         yield joined({**header, name: {**header[name], key: value}}, data), said
-    yield joined({key: header[key] for key in header if key != name}, data), "do not follow|missing|more follows"
+    yield (
+        joined({key: header[key] for key in header if key != name}, data),
+        "do not follow|missing|more follows",
+    )
     for key, value, said in (
         ("format_version", "3", "format_version|not supported"),
         ("name", "", "printable"),
@@ -361,7 +366,9 @@ def test_nothing_but_the_api_is_exported():
         pytest.skip("exported symbols are read by nm")
     import subprocess
 
-    names = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True)
+    names = subprocess.run(
+        ["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True
+    )
     symbols = {line.split()[-1].partition("@")[0] for line in names.stdout.splitlines() if " A " not in line}
     declared = (ROOT / "src" / "fsrcnn_cpp" / "fsrcnn.h").read_text()
     assert symbols and all(name.startswith("fsrcnn_") and f"{name}(" in declared for name in symbols)

@@ -59,8 +59,20 @@ def parser() -> ArgumentParser:
         "Pictures stay in the browser.",
     )
     add = parser.add_argument
-    add("folder", nargs="?", metavar="FOLDER", type=Path, help="what web/build.sh has made (default: build/web)")
-    add("--port", type=int, default=0, metavar="N", help="of 127.0.0.1, 0 to 65535 (default: any that is free)")
+    add(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        type=Path,
+        help="what web/build.sh has made (default: build/web)",
+    )
+    add(
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of 127.0.0.1, 0 to 65535 (default: any that is free)",
+    )
     add("--open", action="store_true", help="open it in the browser")
     return parser
 
@@ -85,17 +97,21 @@ def make_server(folder: Path, port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self._answer(body=True)
 
-        def do_HEAD(self) -> None:  # noqa: N802
+        def do_HEAD(self) -> None:
             self._answer(body=False)
 
         def _answer(self, *, body: bool) -> None:
             found = files.get(self.path.partition("?")[0])
             kind, content = found or ("text/plain; charset=utf-8", b"There is no such file.\n")
             self.send_response(200 if found else 404)
-            for name, value in {**_HEADERS, "Content-Type": kind, "Content-Length": str(len(content))}.items():
+            for name, value in {
+                **_HEADERS,
+                "Content-Type": kind,
+                "Content-Length": str(len(content)),
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             if body:
