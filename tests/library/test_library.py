@@ -58,7 +58,7 @@ library.fsrcnn_error.restype = library.fsrcnn_version.restype = ctypes.c_char_p
 library.fsrcnn_model_name.restype = ctypes.c_char_p
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     def __init__(self, status):
         super().__init__(library.fsrcnn_error().decode())
         self.status = status
@@ -66,7 +66,7 @@ class Refused(Exception):
 
 def check(status):
     if status != OK:
-        raise Refused(status)
+        raise RefusedError(status)
 
 
 def address(array):
@@ -219,7 +219,7 @@ def refused(change, **of_result):
         for name, value in changes.items():
             setattr(which, name, value)
     engine = Engine(weights("fsrcnn-s"))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedError) as caught:
         check(library.fsrcnn_upscale(engine.handle, *map(ctypes.byref, pictures)))
     assert caught.value.status == BAD_ARGUMENT and not result.any()
     return str(caught.value)
@@ -260,10 +260,10 @@ def test_what_else_is_refused():
         ({"strength": float("nan")}, "strength=nan is not 0 to 1.5"),
         ({"isa": "abacus"}, "isa='abacus' is not available on this processor"),
     ):
-        with pytest.raises(Refused, match="") as caught:
+        with pytest.raises(RefusedError, match="") as caught:
             Engine(weights("fsrcnn"), **options)
         assert str(caught.value).startswith(said) and caught.value.status == BAD_ARGUMENT
-    with pytest.raises(Refused, match="fixed point") as caught:
+    with pytest.raises(RefusedError, match="fixed point") as caught:
         Engine(weights("srcnn"), precision="int16")
     assert caught.value.status == BAD_MODEL
     library.fsrcnn_model_close(None)
@@ -324,7 +324,7 @@ def damaged(file):
 
 def test_damaged_models_are_refused_as_python_refuses_them(tmp_path):
     for file, said in damaged(weights("fsrcnn")):
-        with pytest.raises(Refused, match=said) as caught:
+        with pytest.raises(RefusedError, match=said) as caught:
             Engine(file)
         assert caught.value.status == BAD_MODEL
         path = tmp_path / "damaged"
@@ -349,7 +349,7 @@ def test_any_change_of_a_byte_is_refused_or_read_as_python_reads_it(tmp_path):
             expected = None
         try:
             name = Engine(bytes(changed)).name
-        except Refused as error:
+        except RefusedError as error:
             assert error.status == BAD_MODEL
             assert expected is None or "twice" in str(error), error
         else:

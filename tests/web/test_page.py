@@ -1,4 +1,4 @@
-"""The page in Chromium: pictures of every mode as the command line makes them, and no request once it is loaded."""
+"""The page in Chromium: pictures as the command line makes them, and no request once it is loaded."""
 
 import json
 import os
