@@ -1,0 +1,86 @@
+"""``fsrcnn-rt cluster``: pictures and video of a folder, on many machines."""
+
+from collections.abc import Sequence
+
+from fsrcnn_rt.cli.arguments import (
+    FILES,
+    ArgumentParser,
+    add_engine_options,
+    add_goal_options,
+    add_naming_options,
+    engine_of,
+    goals_asked,
+    naming_asked,
+)
+from fsrcnn_rt.cli.process import last_words
+from fsrcnn_rt.cli.upscale import (
+    add_reading_options,
+    add_report_options,
+    add_writing_options,
+    write_options_asked,
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns 0, or 1 where some input failed.
+
+    Raises ``UsageError`` or ``ValueError`` for what is wrong with the arguments, before any work.
+    """
+    options = parser().parse_args(argv)
+    naming = naming_asked(options)
+    upscaler = engine_of(options, threads=None)
+    goals = goals_asked(options, 3)
+
+    from fsrcnn_rt.cli.report import Report
+    from fsrcnn_rt.cluster import nodes, pictures
+    from fsrcnn_rt.plan import PICTURES
+
+    plan, stores = pictures.planned(
+        options.source, options.output, goals, naming, recursive=options.recursive, kind=PICTURES
+    )
+    with last_words(), nodes.nodes(options.address, options.cpus) as cluster:
+        report = Report(
+            plan,
+            quiet=options.quiet,
+            verbose=options.verbose,
+            json_lines=options.json,
+            summary=True,
+            name=stores.name,
+        )
+        with report:
+            outcomes = pictures.run(
+                plan, stores, upscaler, write_options_asked(options), options.max_pixels, cluster
+            )
+            for outcome in outcomes:
+                report.progress(outcome.job, 1.0)
+                report.add(outcome)
+    return 1 if report.failed else 0
+
+
+def parser() -> ArgumentParser:
+    """Make the parser of ``fsrcnn-rt cluster``."""
+    parser = ArgumentParser(
+        prog="fsrcnn-rt cluster",
+        usage="fsrcnn-rt cluster [options] SOURCE TARGET",
+        description="Upscale the pictures of a folder into another, on the machines of a Ray cluster. Both "
+        "are folders that all machines see, or URLs such as s3://bucket/folder.",
+        epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
+    )
+    add = parser.add_argument
+    add("source", metavar="SOURCE", complete=[FILES], help="folder or URL that is read")
+    add("output", metavar="TARGET", complete=[FILES], help="folder or URL that gets a mirrored tree")
+    add("-r", "--recursive", action="store_true", help="what is in all folders below, too")
+    add(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster, or auto (default: this machine alone)",
+    )
+    add("--cpus", type=int, metavar="N", help="CPUs of a task (default: what shares out the nodes, up to 8)")
+    add_goal_options(add, 3, several=True)
+    add_engine_options(add, but=["threads"])
+    add_report_options(add)
+    add = parser.add_argument_group("pictures").add_argument
+    add_naming_options(add, ("png", "jpg", "webp", "avif", "bmp", "gif", "tiff"), but=["output"])
+    add_reading_options(add)
+    add_writing_options(add)
+    return parser

@@ -1,0 +1,158 @@
+"""Ray: a cluster that is there or is started here, and what is to be done on its nodes. Needs Ray.
+
+Ray places tasks, moves them from a node that dies, and calls for nodes where a cluster can grow. What is here
+says how large a task is, and what becomes of one that kills its process each time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fsrcnn_rt.engine.runtime import resolve_threads
+from fsrcnn_rt.errors import CommandError, one_line
+
+try:
+    import ray
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "a cluster needs ray, which is not installed: pip install 'fsrcnn-rt[cluster]'", name="ray"
+    ) from error
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# CPUs of a task at most. A task is a process that upscales so many pictures side by side.
+_MOST_CPUS = 8
+
+# How often Ray begins a task again whose node or process has died.
+RETRIES = 3
+
+# Tasks that are handed to Ray ahead, for each that can run; so many at least that a cluster sees it should
+# grow.
+_AHEAD, _AT_LEAST = 3, 100
+
+# Memory for objects of a Ray that is started here, in bytes: reports, and parts of video, which may spill.
+_OBJECT_STORE = 256 << 20
+
+# How long to collect reports that come at about the same time, in seconds.
+_TOGETHER = 0.05
+
+#: What Ray raises where a task has died with its process or node, more often than it was to be begun again.
+DEATHS = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.ObjectLostError,
+)
+
+
+class Nodes(NamedTuple):
+    """A cluster: CPUs of each task, and how many tasks its nodes take at a time."""
+
+    cpus: int
+    tasks: int
+
+
+@contextmanager
+def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
+    """Connect to the cluster at ``address``, and let go of it at the end.
+
+    None: the one that this process is connected to; where there is none, Ray is started on this machine, and
+    ended. ``cpus``: of a task; by default up to 8, such that no node has CPUs left over.
+    ``CommandError`` where there is no such cluster; ``ValueError`` where no node has so many CPUs.
+    """
+    connected = ray.is_initialized()
+    if not connected:
+        # Reports of use that Ray sends are its user's decision, who has not been asked here.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        here: dict[str, Any] = {
+            "num_cpus": resolve_threads(None),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE,
+        }
+        try:
+            ray.init(
+                address or "local", log_to_driver=False, logging_level="error", **({} if address else here)
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise CommandError(f"no Ray at {address or 'this machine'}: {one_line(error)}") from error
+    elif address is not None:
+        raise ValueError(f"address={address!r}, but this process is connected to a Ray cluster already")
+    try:
+        yield _shared_out(cpus)
+    finally:
+        if not connected:
+            ray.shutdown()
+
+
+def remote(function: Callable[..., Result], cpus: int) -> Callable[..., Any]:
+    """Make a function one that runs on some node, on so many of its CPUs; it returns a reference."""
+    task: Any = ray.remote(num_cpus=cpus, max_retries=RETRIES, scheduling_strategy="SPREAD")(function)
+    return task.remote  # type: ignore[no-any-return]
+
+
+def _shared_out(cpus: int | None) -> Nodes:
+    counts = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    counts = [count for count in counts if count] or [1]
+    if cpus is None:
+        together = math.gcd(*counts)
+        cpus = max(share for share in range(1, _MOST_CPUS + 1) if together % share == 0)
+    elif not 1 <= cpus <= max(counts):
+        raise ValueError(f"cpus={cpus} is not 1 to {max(counts)}, the CPUs of the largest node")
+    return Nodes(cpus, sum(count // cpus for count in counts))
+
+
+class Chunk(NamedTuple, Generic[Item]):
+    """Items that one task takes, and the reference of what it will return."""
+
+    items: Sequence[Item]
+    result: Any
+
+
+def carry_out(
+    chunks: Iterable[Sequence[Item]],
+    begin: Callable[[Sequence[Item]], Any],
+    tasks: int,
+) -> Iterator[tuple[Sequence[Item], Any | None, str]]:
+    """Have chunks of items carried out, ``begin`` giving a reference; give each with its result, as they end.
+
+    A chunk whose task has died too often is begun again item by item; an item whose task dies so, too, has no
+    result but an error. What a task raises is raised.
+    """
+    waiting, more = iter(chunks), deque[Sequence[Item]]()
+    running: dict[Any, Sequence[Item]] = {}
+    most = max(_AHEAD * tasks, _AT_LEAST)
+    try:
+        while True:
+            while len(running) < most:
+                chunk = more.popleft() if more else next(waiting, None)
+                if chunk is None:
+                    break
+                running[begin(chunk)] = chunk
+            if not running:
+                return
+            ray.wait(list(running))
+            ready, _ = ray.wait(list(running), num_returns=len(running), timeout=_TOGETHER)
+            for reference in ready:
+                chunk = running.pop(reference)
+                try:
+                    result, error = ray.get(reference), ""
+                except DEATHS as death:
+                    result, error = None, _told(death)
+                    if len(chunk) > 1:
+                        more.extend([item] for item in chunk)
+                        continue
+                yield chunk, result, error
+    finally:
+        for reference in running:
+            ray.cancel(reference)
+
+
+def _told(death: BaseException) -> str:
+    return f"its process has died {RETRIES + 1} times on the cluster ({type(death).__name__})"

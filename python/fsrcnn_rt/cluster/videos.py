@@ -1,0 +1,5 @@
+"""Video on a cluster."""
+
+
+def upscale_videos() -> None:
+    raise NotImplementedError
