@@ -33,14 +33,15 @@ from fsrcnn_rt.engine.sizes import Box
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, Y4M_SUFFIX, atomic_write, check_regular, is_video
+from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, Y4M_SUFFIX, check_regular, is_video
 from fsrcnn_rt.plan import VIDEOS, make_folders, make_plan
-from fsrcnn_rt.video.y4m import TruncatedError, upscale_y4m
+from fsrcnn_rt.video.y4m import upscale_y4m, upscale_y4m_to
 
 # What an ordinary user may have a pipe hold; by default it is 64 KB.
 _PIPE_BYTES = 1 << 20
 
-_FILE_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
+#: Options of :func:`add_encoder_options`.
+ENCODER_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
 
 
 class _Stream(NamedTuple):
@@ -146,7 +147,7 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
 def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> None:
     """Refuse options that some of them have no use for, and video files where nothing reads them."""
     if any(stream.is_y4m for stream in streams):
-        for name in _FILE_OPTIONS:
+        for name in ENCODER_OPTIONS:
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
     if not all(stream.is_y4m for stream in streams):
@@ -217,21 +218,13 @@ def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> 
     with source as frames:
         if job.output == PIPE:
             return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
-        truncated = None
-        with atomic_write(Path(job.output)) as sink:
-            try:
-                done = upscale_y4m(frames, sink, **keywords)
-            except TruncatedError as error:  # what has come is delivered
-                truncated = error
-        if truncated is not None:
-            raise truncated
-        return done
+        return upscale_y4m_to(Path(job.output), frames, **keywords)
 
 
 def _upscale_file(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     from fsrcnn_rt.video.files import upscale_video
 
-    keywords.update({name: getattr(options, name) for name in _FILE_OPTIONS})
+    keywords.update({name: getattr(options, name) for name in ENCODER_OPTIONS})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_, **__: complain(message)

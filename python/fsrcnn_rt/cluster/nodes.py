@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.errors import CommandError, one_line
@@ -24,7 +24,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # CPUs of a task at most. A task is a process that upscales so many pictures side by side.
 _MOST_CPUS = 8
@@ -91,9 +90,13 @@ def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
             ray.shutdown()
 
 
-def remote(function: Callable[..., Result], cpus: int) -> Callable[..., Any]:
-    """Make a function one that runs on some node, on so many of its CPUs; it returns a reference."""
-    task: Any = ray.remote(num_cpus=cpus, max_retries=RETRIES, scheduling_strategy="SPREAD")(function)
+def remote(function: Callable[..., object], cpus: int, *, returns: int = 1) -> Callable[..., Any]:
+    """Make a function one that runs on some node, on so many of its CPUs.
+
+    It returns a reference, and several where the function ``returns`` several values.
+    """
+    options = {"num_cpus": cpus, "max_retries": RETRIES, "num_returns": returns}
+    task: Any = ray.remote(**options, scheduling_strategy="SPREAD")(function)
     return task.remote  # type: ignore[no-any-return]
 
 
@@ -106,13 +109,6 @@ def _shared_out(cpus: int | None) -> Nodes:
     elif not 1 <= cpus <= max(counts):
         raise ValueError(f"cpus={cpus} is not 1 to {max(counts)}, the CPUs of the largest node")
     return Nodes(cpus, sum(count // cpus for count in counts))
-
-
-class Chunk(NamedTuple, Generic[Item]):
-    """Items that one task takes, and the reference of what it will return."""
-
-    items: Sequence[Item]
-    result: Any
 
 
 def carry_out(
@@ -144,15 +140,18 @@ def carry_out(
                 try:
                     result, error = ray.get(reference), ""
                 except DEATHS as death:
-                    result, error = None, _told(death)
+                    result, error = None, told_of_death(death)
                     if len(chunk) > 1:
                         more.extend([item] for item in chunk)
                         continue
+                except ray.exceptions.RayTaskError as failure:
+                    raise failure.cause from failure
                 yield chunk, result, error
     finally:
         for reference in running:
             ray.cancel(reference)
 
 
-def _told(death: BaseException) -> str:
+def told_of_death(death: BaseException) -> str:
+    """Say what has become of a task."""
     return f"its process has died {RETRIES + 1} times on the cluster ({type(death).__name__})"

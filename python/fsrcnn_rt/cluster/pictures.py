@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -86,7 +86,7 @@ def upscale_pictures(
     goals, _ = goals_of(scale, size, PICTURE_SCALE)
     plan, stores = planned(source, target, goals, naming, recursive=recursive, kind=PICTURES)
     summary = Summary(skipped=sum(not job.outputs for job in plan.jobs))
-    with _nodes(address, cpus) as nodes:
+    with connected(address, cpus) as nodes:
         for outcome in run(plan, stores, upscaler, write or WriteOptions(), max_pixels, nodes):
             summary.add(outcome, stores)
             if progress is not None:
@@ -120,7 +120,7 @@ def run(
     options: WriteOptions,
     max_pixels: int,
     nodes: Nodes,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Carry out a plan on the nodes, and give the outcomes as they come."""
     import ray
 
@@ -135,7 +135,7 @@ def run(
 
     def begin(chunk: Sequence[Job]) -> Any:
         names = [
-            (stores.name(job.source), {goal: stores.name(path) for goal, path in job.outputs.items()})
+            (stores.location(job.source), {goal: stores.location(path) for goal, path in job.outputs.items()})
             for job in chunk
         ]
         return task([settings], names)
@@ -145,7 +145,7 @@ def run(
             yield Outcome(chunk[0], error=error)
         else:
             for job, outcome in zip(chunk, outcomes, strict=True):
-                yield replace(outcome, job=job)
+                yield replace(outcome, job=job, error=outcome.error and as_named(outcome.error, job, stores))
 
 
 @dataclass(frozen=True)
@@ -168,16 +168,21 @@ def _carry_out(settings: Sequence[Any], names: Sequence[tuple[str, dict[Goal, st
 
 
 def _carry_out_one(line: Pipeline, names: tuple[str, dict[Goal, str]]) -> Outcome:
-    source, outputs = names
-    try:
-        with AtHand(source, list(outputs.values())) as at_hand:
-            job = Job(at_hand.source, dict(zip(outputs, at_hand.outputs, strict=True)))
+    with ExitStack() as stack:
+        source = stack.enter_context(AtHand(names[0]))
+        outputs = {goal: stack.enter_context(AtHand(name)) for goal, name in names[1].items()}
+        try:
+            source.fetch()
+            job = Job(source.path, {goal: output.path for goal, output in outputs.items()})
             outcome = line.carry_out(job)
-            at_hand.deliver()
-    except OSError as error:
-        return Outcome(_NAMELESS, error=one_line(error))
-    told = outcome.error and at_hand.told(outcome.error)
-    return replace(outcome, job=_NAMELESS, error=told)
+            for output in outputs.values():
+                output.deliver()
+        except OSError as error:
+            outcome = Outcome(_NAMELESS, error=one_line(error))
+        error = outcome.error
+        for each in (source, *outputs.values()):
+            error = error and each.told(error)
+    return replace(outcome, job=_NAMELESS, error=error)
 
 
 @lru_cache(maxsize=1)
@@ -186,11 +191,7 @@ def _line(reference: Any) -> tuple[Pipeline, int, int]:
     import ray
 
     settings: _Settings = ray.get(reference)
-    if settings.version != fsrcnn_rt.__version__:
-        raise CommandError(
-            f"the node {ray.util.get_node_ip_address()} has fsrcnn-rt {fsrcnn_rt.__version__}, "
-            f"and the command is {settings.version}"
-        )
+    check_version(settings.version)
     cpus = settings.cpus
     workers = Workers(-(-cpus // 4), cpus, cpus)
     upscaler = settings.upscaler.with_threads(cpus)
@@ -202,7 +203,24 @@ def _chunks(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:
     return (jobs[i : i + size] for i in range(0, len(jobs), size))
 
 
-def _nodes(address: str | None, cpus: int | None) -> AbstractContextManager[Nodes]:
+def as_named(error: str, job: Job, stores: Stores) -> str:
+    """Have an error from a node call files as they are called here."""
+    for path in (job.source, *job.outputs.values()):
+        error = error.replace(stores.location(path), stores.name(path))
+    return error
+
+
+def connected(address: str | None, cpus: int | None) -> AbstractContextManager[Nodes]:
+    """Connect to a cluster, as :func:`fsrcnn_rt.cluster.nodes.nodes` does."""
     from fsrcnn_rt.cluster.nodes import nodes
 
     return nodes(address, cpus)
+
+
+def check_version(version: str) -> None:
+    """``CommandError`` on a node whose results may differ from those of a command of this version."""
+    import ray
+
+    if version != fsrcnn_rt.__version__:
+        node, own = ray.util.get_node_ip_address(), fsrcnn_rt.__version__
+        raise CommandError(f"the node {node} has fsrcnn-rt {own}, and the command is of {version}")

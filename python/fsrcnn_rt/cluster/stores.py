@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -61,6 +61,10 @@ class Stores(Disk):
             return str(path)
         inside = path.relative_to(store.folder).as_posix()
         return store.url if inside == "." else f"{store.url}/{inside}"
+
+    def location(self, path: Path) -> str:
+        """Return what any node knows a file by: a URL, or a path from the root."""
+        return str(path.absolute()) if self._store(path) is None else self.name(path)
 
     def is_folder(self, path: Path) -> bool:
         """Whether it is a folder; of a store, whether anything lies below."""
@@ -175,51 +179,44 @@ def _is_of_objects(system: Any) -> bool:
 
 
 class AtHand:
-    """A file and its outputs as files of this machine; ``source`` and ``outputs`` are where they lie.
+    """A file as one of this machine: where it lies is ``path``.
 
-    What is a URL is fetched to a temporary folder, which goes with the block. :meth:`deliver` brings there
-    what has been made of the outputs, each whole or not at all. What is no URL stays where it is, and who
-    writes it has to do it so. Raises ``OSError`` for what cannot be fetched or delivered.
+    What is a URL has a place in a temporary folder: :meth:`fetch` brings it there, and :meth:`deliver` brings
+    what has been made there to where it belongs, whole or not at all. The folder goes with the block, or with
+    the object. What is no URL stays where it is, and who writes it has to do it so.
     """
 
-    def __init__(self, source: str, outputs: Sequence[str]) -> None:
-        self._names = [source, *outputs]
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._folder: TemporaryDirectory[str] | None = None
+        if _SEPARATOR not in name:
+            self.path = Path(name)
+            return
+        # Not by its own name, which may be longer than this machine takes.
+        self._folder = TemporaryDirectory(prefix="fsrcnn-rt-")
+        self.path = Path(self._folder.name, f"file{PurePosixPath(name).suffix}")
 
     def __enter__(self) -> AtHand:
-        if any(_SEPARATOR in name for name in self._names):
-            self._folder = TemporaryDirectory(prefix="fsrcnn-rt-")
-        # Not by their own names, which may be longer than this machine takes.
-        self.source, *self.outputs = (self._local(name, i) for i, name in enumerate(self._names))
-        if _SEPARATOR in self._names[0]:
-            try:
-                _transfer(self._names[0], "read", lambda system, key: system.get_file(key, str(self.source)))
-            except BaseException:
-                self.__exit__()
-                raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
 
+    def fetch(self) -> AtHand:
+        """Fetch the file; ``OSError`` where that fails."""
+        if self._folder is not None:
+            _transfer(self._name, "read", lambda system, key: system.get_file(key, str(self.path)))
+        return self
+
     def deliver(self) -> None:
-        """Deliver the outputs that have been made."""
-        for path, name in zip(self.outputs, self._names[1:], strict=True):
-            if _SEPARATOR in name and path.exists():
-                _transfer(name, "written", partial(_deliver, path))
+        """Deliver the file, where one has been made; ``OSError`` where that fails."""
+        if self._folder is not None and self.path.exists():
+            _transfer(self._name, "written", partial(_deliver, self.path))
 
     def told(self, error: str) -> str:
-        """Make an error speak of the files that it is about, and not of the temporary ones."""
-        for path, name in zip([self.source, *self.outputs], self._names, strict=True):
-            error = error.replace(str(path), name)
-        return error
-
-    def _local(self, name: str, number: int) -> Path:
-        if _SEPARATOR not in name:
-            return Path(name)
-        assert self._folder is not None
-        return Path(self._folder.name, f"{number}{PurePosixPath(name).suffix}")
+        """Make an error speak of the file, and not of a temporary one."""
+        return error.replace(str(self.path), self._name)
 
 
 def _transfer(name: str, what: str, transfer: Callable[[Any, str], object]) -> None:
