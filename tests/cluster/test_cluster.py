@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,8 @@ def environment(request):
     """What nodes are to have in their environment."""
     keys = {"RAY_USAGE_STATS_ENABLED": "0", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     keys |= {"AWS_DEFAULT_REGION": "us-east-1"}
-    try:
+    with suppress(pytest.skip.Exception):
         keys["AWS_ENDPOINT_URL"] = request.getfixturevalue("s3")
-    except pytest.skip.Exception:
-        pass
     with pytest.MonkeyPatch.context() as patch:
         for name, value in keys.items():
             patch.setenv(name, value)
@@ -89,15 +88,15 @@ def test_pictures_are_those_of_the_local_batch(pictures, model_file, capsys):
     common = ["-r", "-m", str(model_file), "-s", "2,3", "--json", "-q"]
     assert cli.main([*common, "in", "-o", "local"]) == 1
     local = lines(capsys, "local")
-    assert cli.main(["cluster", *common, "in", "out"]) == 1
-    assert lines(capsys, "out") == local
+    assert cli.main(["cluster", *common, "in", "far"]) == 1
+    assert lines(capsys, "far") == local
     assert sum('"failed", "outputs": {}, "error"' in line for line in local) == 1
-    assert tree("out") == tree("local") and len(tree("out")) == 24
+    assert tree("far") == tree("local") and len(tree("far")) == 24
 
-    assert cli.main(["cluster", *common, "--skip-existing", "in", "out"]) == 1
+    assert cli.main(["cluster", *common, "--skip-existing", "in", "far"]) == 1
     again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert Counter(line.get("status") for line in again) == {"skipped": 12, "failed": 1, None: 1}
-    assert cli.main(["cluster", *common, "in", "out"]) == 2  # as the outputs exist
+    assert cli.main(["cluster", *common, "in", "far"]) == 2  # as the outputs exist
 
 
 def test_a_node_dies_half_way(two_nodes, folder, model):
@@ -128,19 +127,19 @@ def test_a_store_by_url(s3, pictures, model):
     import fsspec
 
     store = fsspec.filesystem("s3")
-    for bucket in ("from", "to"):
+    for bucket in ("small", "large"):
         store.mkdir(bucket)
-    store.put("in/", "from/pictures/", recursive=True)
+    store.put("in/", "small/pictures/", recursive=True)
     upscaler = Upscaler(model, threads=1)
-    done = upscale_pictures("s3://from/pictures", "s3://to/large", 2, model=upscaler, recursive=True)
+    done = upscale_pictures("s3://small/pictures", "s3://large/pictures", 2, model=upscaler, recursive=True)
     local = upscale_pictures("in", "local", 2, model=upscaler, recursive=True)
-    assert (done.done, list(done.failed)) == (12, ["s3://from/pictures/0/bad.png"])
-    assert done.failed["s3://from/pictures/0/bad.png"] == local.failed["in/0/bad.png"]
-    store.get("to/large/", "fetched/", recursive=True)
+    assert (done.done, list(done.failed)) == (12, ["s3://small/pictures/0/bad.png"])
+    assert done.failed["s3://small/pictures/0/bad.png"] == local.failed["in/0/bad.png"]
+    store.get("large/pictures/", "fetched/", recursive=True)
     assert tree("fetched") == tree("local") and len(tree("local")) == 12
     skip = Naming(existing="skip")
     again = upscale_pictures(
-        "s3://from/pictures", "s3://to/large", 2, model=upscaler, recursive=True, naming=skip
+        "s3://small/pictures", "s3://large/pictures", 2, model=upscaler, recursive=True, naming=skip
     )
     assert (again.done, again.skipped, len(again.failed)) == (0, 12, 1)
     with pytest.raises(UsageError, match="s3://nowhere: does not exist"):
@@ -179,28 +178,28 @@ def test_a_film_in_parts_is_the_film(folder, model, s3):
             assert all(map(np.array_equal, planes_of(left), planes_of(right)))
 
 
-class _Enlarge:
-    """As docs/cluster.md has it, for a user's own job."""
-
-    def __init__(self, upscaler):
-        self.upscaler = upscaler
-
-    def __call__(self, batch):
-        return {"large": np.stack([self.upscaler.upscale(image, 2) for image in batch["image"]])}
-
-
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray Data's own
 @pytest.mark.usefixtures("two_nodes")
 def test_in_a_job_of_the_users_own(model):
     pytest.importorskip("pyarrow", reason="Ray Data needs pyarrow")
     pytest.importorskip("pandas", reason="Ray Data needs pandas")
     import ray.data
 
+    class Enlarge:
+        """As docs/cluster.md has it."""
+
+        def __init__(self, upscaler):
+            self.upscaler = upscaler
+
+        def __call__(self, batch):
+            return {"large": np.stack([self.upscaler.upscale(image, 2) for image in batch["image"]])}
+
     ray.data.DataContext.get_current().enable_progress_bars = False
     upscaler = Upscaler(model, threads=1)
     images = np.random.default_rng(5).integers(0, 256, (6, 12, 10, 3), np.uint8)
     rows = [{"number": i, "image": image} for i, image in enumerate(images)]
     made = ray.data.from_items(rows).map_batches(
-        _Enlarge, fn_constructor_args=(upscaler,), batch_size=2, concurrency=1, num_cpus=1
+        Enlarge, fn_constructor_args=(upscaler,), batch_size=2, concurrency=1, num_cpus=1
     )
     large = {row["large"].tobytes() for row in made.take_all()}
     assert large == {upscaler.upscale(image, 2).tobytes() for image in images}

@@ -110,7 +110,7 @@ def run(
     nodes: Nodes,
     warn: Callable[[str], object],
 ) -> Generator[Outcome, None, None]:
-    """Carry out a plan on the nodes, and give the outcomes in order; what there is to tell is told ``warn``."""
+    """Carry out a plan on the nodes, and give the outcomes in order; ``warn`` is told of what is odd."""
     import ray
 
     jobs = [job for job in plan.jobs if job.outputs]
