@@ -21,7 +21,9 @@ pytest.importorskip("fsspec", reason="a cluster needs fsspec")
 
 from fsrcnn_rt.cluster import nodes  # noqa: E402
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+# A head that looks more often whether nodes are alive than every few seconds.
+HEAD = {**NODE, "include_dashboard": False, "_system_config": {"health_check_period_ms": 500}}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,8 @@ def environment(request):
 def two_nodes(environment):
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args=NODE)
-    made.add_node(**NODE)
+    made = Cluster(initialize_head=True, head_node_args=HEAD)
+    made.doomed = made.add_node(**NODE)
     ray.init(address=made.address, log_to_driver=False, logging_level="error")
     yield made
     ray.shutdown()
@@ -99,29 +101,6 @@ def test_pictures_are_those_of_the_local_batch(pictures, model_file, capsys):
     assert cli.main(["cluster", *common, "in", "far"]) == 2  # as the outputs exist
 
 
-def test_a_node_dies_half_way(two_nodes, folder, model):
-    (folder / "in").mkdir()
-    rng = np.random.default_rng(4)
-    for i in range(96):
-        Image.fromarray(rng.integers(0, 256, (120, 160), np.uint8)).save(folder / "in" / f"{i}.png")
-    upscaler = Upscaler(model, threads=1)
-    doomed = two_nodes.add_node(**NODE)
-    told = []
-
-    def progress(outcome):
-        told.append(outcome.job.source.name)
-        if len(told) == 1:  # two tasks of several pictures each are under way elsewhere
-            two_nodes.remove_node(doomed, allow_graceful=False)
-
-    done = upscale_pictures("in", "out", 2, model=upscaler, progress=progress)
-    assert (done.done, done.skipped, done.failed) == (96, 0, {})
-    assert Counter(told) == Counter(f"{i}.png" for i in range(96))
-    assert sorted(path.name for path in Path("out").iterdir()) == sorted(f"{i}_x2.png" for i in range(96))
-    for i in range(96):
-        with Image.open(f"in/{i}.png") as small, Image.open(f"out/{i}_x2.png") as large:
-            assert large == upscaler.upscale(small.copy(), 2)
-
-
 @pytest.mark.usefixtures("two_nodes")
 def test_a_store_by_url(s3, pictures, model):
     import fsspec
@@ -143,7 +122,7 @@ def test_a_store_by_url(s3, pictures, model):
     )
     assert (again.done, again.skipped, len(again.failed)) == (0, 12, 1)
     with pytest.raises(UsageError, match="s3://nowhere: does not exist"):
-        upscale_pictures("in", "s3://nowhere", 2, model=upscaler)
+        upscale_pictures("in", "s3://nowhere", 2, model=upscaler, recursive=True)
 
 
 @pytest.mark.usefixtures("two_nodes")
@@ -226,6 +205,28 @@ def test_shares_of_the_nodes(folder):
         pass
     with pytest.raises(ValueError, match="connected to a Ray cluster already"), nodes.nodes("auto", None):
         pass
+
+
+def test_a_node_dies_half_way(two_nodes, folder, model):
+    (folder / "in").mkdir()
+    rng = np.random.default_rng(4)
+    for i in range(96):
+        Image.fromarray(rng.integers(0, 256, (120, 160), np.uint8)).save(folder / "in" / f"{i}.png")
+    upscaler = Upscaler(model, threads=1)
+    told = []
+
+    def progress(outcome):
+        told.append(outcome.job.source.name)
+        if len(told) == 1:  # a task of several pictures is under way there
+            two_nodes.remove_node(two_nodes.doomed, allow_graceful=False)
+
+    done = upscale_pictures("in", "out", 2, model=upscaler, progress=progress)
+    assert (done.done, done.skipped, done.failed) == (96, 0, {})
+    assert Counter(told) == Counter(f"{i}.png" for i in range(96))
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(f"{i}_x2.png" for i in range(96))
+    for i in range(96):
+        with Image.open(f"in/{i}.png") as small, Image.open(f"out/{i}_x2.png") as large:
+            assert np.array_equal(large, upscaler.upscale(small.copy(), 2))
 
 
 def test_ray_is_imported_by_the_command_alone(folder, model_file):
