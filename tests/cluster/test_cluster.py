@@ -42,7 +42,7 @@ def s3():
 def environment(request):
     """What nodes are to have in their environment."""
     keys = {"RAY_USAGE_STATS_ENABLED": "0", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-    keys |= {"AWS_DEFAULT_REGION": "us-east-1"}
+    keys |= {"AWS_DEFAULT_REGION": "us-east-1", "RAY_worker_niceness": "0"}
     with suppress(pytest.skip.Exception):
         keys["AWS_ENDPOINT_URL"] = request.getfixturevalue("s3")
     with pytest.MonkeyPatch.context() as patch:

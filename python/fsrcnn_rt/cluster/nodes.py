@@ -38,6 +38,10 @@ _AHEAD, _AT_LEAST = 3, 100
 # Memory for objects of a Ray that is started here, in bytes: reports, and parts of video, which may spill.
 _OBJECT_STORE = 256 << 20
 
+# What a Ray that is started here is told, unless the environment says else: to send no reports of use, which
+# nobody has been asked about, and to run tasks at the priority of this process and not below all others.
+_HERE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+
 # How long to collect reports that come at about the same time, in seconds.
 _TOGETHER = 0.05
 
@@ -68,8 +72,8 @@ def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
     """
     connected = ray.is_initialized()
     if not connected:
-        # Reports of use that Ray sends are its user's decision, who has not been asked here.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in _HERE.items():
+            os.environ.setdefault(name, value)
         here: dict[str, Any] = {
             "num_cpus": resolve_threads(None),
             "include_dashboard": False,
