@@ -2,6 +2,7 @@
 
 python benchmarks/cluster.py --pictures 2000 [--nodes 2 [--kill]] [--s3]
 python benchmarks/cluster.py --frames 2000 [--nodes 2]
+python benchmarks/cluster.py --tasks 1000      what Ray takes for a task, and what travels with one
 
 Results are compared with those of the local batch, to the byte; of video frame by frame. Seconds are told by
 the clock, and of CPUs, of this process and all that it has started, which a busy machine disturbs less.
@@ -44,7 +45,9 @@ def main():
             nodes.nodes(None, None) as shares,
         ):
             print(f"Ray is up in {perf_counter() - start:.1f} s, {shares}", flush=True)
-            if options.frames:
+            if options.tasks:
+                measure_tasks(work, upscaler, shares, options)
+            elif options.frames:
                 measure_video(work, upscaler, shares, options)
             else:
                 measure_pictures(work, upscaler, shares, options, place, made)
@@ -55,6 +58,7 @@ def parser():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--tasks", type=int, help="that do nothing: what Ray itself takes")
     parser.add_argument("--frames", type=int, help="of a video, in place of pictures")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=0, help="of one CPU each; 0: this machine as one node")
@@ -112,6 +116,34 @@ def measure_pictures(work, upscaler, shares, options, place, made):
         if not options.kill:
             tell(local, ray, options.pictures)
         check_pictures(work / f"local{i}", target, options.pictures)
+
+
+def measure_tasks(work, upscaler, shares, options):
+    from ray import cloudpickle
+
+    make_pictures(work / "in", DIFFERENT)
+    plan, stores = cluster.planned(work / "in", work / "out", [2], None, recursive=False, kind=PICTURES)
+    settings = cluster.Settings(upscaler, WriteOptions(), pictures.MAX_PIXELS, False, shares.cpus, "0")
+    line = batch.Pipeline(upscaler, batch.Workers(1, 1, 1), WriteOptions(), few=False, max_pixels=1 << 30)
+    names = [cluster.names_of(job, stores) for job in plan.jobs]
+    reports = [cluster.carry_out_one(line, each) for each in names]
+    for what, each in (("names", names), ("reports", reports)):
+        print(f"{what}: {len(cloudpickle.dumps(each)) / DIFFERENT:.0f} bytes a picture")
+    print(f"settings: {len(cloudpickle.dumps(settings))} bytes a node")
+    names = names * 12  # about as many as a task has
+    task = nodes.remote(nothing, shares.cpus)
+    for count in (2 * shares.tasks, options.tasks):  # the first start processes
+        before = os.times()
+        with Stopwatch() as ray:
+            for _ in nodes.carry_out([names] * count, task, shares.tasks):
+                pass
+        after = os.times()
+    own = sum(after[:2]) - sum(before[:2])
+    print(f"{1e3 * ray.cpu / count:.2f} ms of CPU a task, of which the command takes {1e3 * own / count:.2f}")
+
+
+def nothing(names):
+    return names
 
 
 def tell(local, ray, count):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -79,10 +81,13 @@ def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE,
         }
+        before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
                 address or "local", log_to_driver=False, logging_level="error", **({} if address else here)
             )
+            if threading.current_thread() is threading.main_thread():  # Ray would end the process in its way
+                signal.signal(signal.SIGTERM, before)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise CommandError(f"no Ray at {address or 'this machine'}: {one_line(error)}") from error
     elif address is not None:

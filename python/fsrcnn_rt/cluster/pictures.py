@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import fsrcnn_rt
 from fsrcnn_rt import pictures
@@ -17,7 +17,7 @@ from fsrcnn_rt.cluster.summary import Summary
 from fsrcnn_rt.engine.sizes import PICTURE_SCALE, Box, Goal, Size, goals_of
 from fsrcnn_rt.engine.streams import Pool
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
-from fsrcnn_rt.errors import CommandError, one_line
+from fsrcnn_rt.errors import CommandError, UsageError, one_line
 from fsrcnn_rt.pictures.batch import Job, Outcome, Pipeline, Workers
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from fsrcnn_rt.plan import PICTURES, Kind, Naming, Plan, make_folders, make_plan
@@ -37,6 +37,9 @@ _FEW = 4
 # Pictures that are fetched or delivered at a time, for each CPU, beside those that are upscaled: a store
 # answers after the time that several pictures take.
 _TRANSFERS = 8
+
+# Of a job, its source and its outputs by what any node knows them by.
+Names: TypeAlias = "tuple[str, dict[Goal, str]]"
 
 # Reports come without the names, which are known where they go.
 _NAMELESS = Job(Path(), {})
@@ -108,8 +111,11 @@ def planned(
     inside, outside = stores.add(os.fspath(source)), stores.add(os.fspath(target))
     stores.check(inside)
     naming = replace(naming or Naming(), output=f"{outside}{os.sep}")
-    plan = make_plan([str(inside)], goals, naming, recursive=recursive, kind=kind, disk=stores)
-    make_folders(plan, stores)
+    try:
+        plan = make_plan([str(inside)], goals, naming, recursive=recursive, kind=kind, disk=stores)
+        make_folders(plan, stores)
+    except UsageError as error:
+        raise UsageError(stores.told(str(error))) from error
     return plan, stores
 
 
@@ -129,16 +135,12 @@ def run(
     jobs = [job for job in plan.jobs if job.outputs]
     threads = nodes.tasks * nodes.cpus
     few = len(jobs) < _FEW * threads
-    settings = ray.put(_Settings(upscaler, options, max_pixels, few, nodes.cpus, fsrcnn_rt.__version__))
+    settings = ray.put(Settings(upscaler, options, max_pixels, few, nodes.cpus, fsrcnn_rt.__version__))
     size = 1 if few else max(1, min(_MOST, len(jobs) // (nodes.tasks * _TASKS)))
     task = remote(_carry_out, nodes.cpus)
 
     def begin(chunk: Sequence[Job]) -> Any:
-        names = [
-            (stores.location(job.source), {goal: stores.location(path) for goal, path in job.outputs.items()})
-            for job in chunk
-        ]
-        return task([settings], names)
+        return task([settings], [names_of(job, stores) for job in chunk])
 
     for chunk, outcomes, error in carry_out(_chunks(jobs, size), begin, nodes.tasks):
         if outcomes is None:
@@ -148,8 +150,13 @@ def run(
                 yield replace(outcome, job=job, error=outcome.error and as_named(outcome.error, job, stores))
 
 
+def names_of(job: Job, stores: Stores) -> Names:
+    """Return what of a job goes to a node."""
+    return stores.location(job.source), {goal: stores.location(path) for goal, path in job.outputs.items()}
+
+
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """What all tasks share; it goes to each node once."""
 
     upscaler: Upscaler
@@ -160,14 +167,15 @@ class _Settings:
     version: str
 
 
-def _carry_out(settings: Sequence[Any], names: Sequence[tuple[str, dict[Goal, str]]]) -> list[Outcome]:
+def _carry_out(settings: Sequence[Any], names: Sequence[Names]) -> list[Outcome]:
     """Carry out a chunk, on some node."""
     line, threads, max_pixels = _line(settings[0])
     with pictures.large_pictures_allowed(max_pixels), Pool(threads, "fsrcnn-rt") as pool:
-        return list(pool.map(partial(_carry_out_one, line), names))
+        return list(pool.map(partial(carry_out_one, line), names))
 
 
-def _carry_out_one(line: Pipeline, names: tuple[str, dict[Goal, str]]) -> Outcome:
+def carry_out_one(line: Pipeline, names: Names) -> Outcome:
+    """Carry out a job, on some node; files by URL are fetched before and delivered then."""
     with ExitStack() as stack:
         source = stack.enter_context(AtHand(names[0]))
         outputs = {goal: stack.enter_context(AtHand(name)) for goal, name in names[1].items()}
@@ -190,7 +198,7 @@ def _line(reference: Any) -> tuple[Pipeline, int, int]:
     """Make ready what upscales, once in a process; and say how many threads it feeds."""
     import ray
 
-    settings: _Settings = ray.get(reference)
+    settings: Settings = ray.get(reference)
     check_version(settings.version)
     cpus = settings.cpus
     workers = Workers(-(-cpus // 4), cpus, cpus)

@@ -62,6 +62,12 @@ class Stores(Disk):
         inside = path.relative_to(store.folder).as_posix()
         return store.url if inside == "." else f"{store.url}/{inside}"
 
+    def told(self, text: str) -> str:
+        """Make a message of a plan call files as :meth:`name` does."""
+        for store in self._stores:
+            text = text.replace(str(store.folder), store.url)
+        return text
+
     def location(self, path: Path) -> str:
         """Return what any node knows a file by: a URL, or a path from the root."""
         return str(path.absolute()) if self._store(path) is None else self.name(path)

@@ -115,17 +115,20 @@ def run(
 
     jobs = [job for job in plan.jobs if job.outputs]
     settings = ray.put(_Settings(upscaler, encoding, frames, nodes.cpus, fsrcnn_rt.__version__))
-    with Pool(min(_MOST, max(2 * nodes.tasks, 1)), "fsrcnn-rt-film") as pool:
-        films = [pool.submit(_film, job, stores, settings, nodes) for job in jobs]
-        try:
-            for film in films:
-                outcome, told = film.result()
-                for message in told:
-                    warn(message)
-                yield outcome
-        finally:
-            for film in films:
-                film.cancel()
+    begun: list[list[Any]] = [[] for _ in jobs]  # references of the tasks of each film that is under way
+    pool = Pool(min(_MOST, 2 * nodes.tasks), "fsrcnn-rt-film")
+    try:
+        each = zip(jobs, begun, strict=True)
+        films = [pool.submit(_film, job, stores, settings, nodes, tasks) for job, tasks in each]
+        for film in films:
+            outcome, told = film.result()
+            for message in told:
+                warn(message)
+            yield outcome
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for reference in [reference for tasks in begun for reference in tasks]:
+            ray.cancel(reference)
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,13 @@ class _Film:
         return all(PurePosixPath(name).suffix.lower() == Y4M_SUFFIX for name in (self.source, self.output))
 
 
-def _film(job: Job, stores: Stores, settings: Any, nodes: Nodes) -> tuple[Outcome, Sequence[str]]:
-    """See a film through all tasks; a thread of this process does, and waits most of the time."""
+def _film(
+    job: Job, stores: Stores, settings: Any, nodes: Nodes, begun: list[Any]
+) -> tuple[Outcome, Sequence[str]]:
+    """See a film through all tasks; a thread of this process does, and waits most of the time.
+
+    ``begun``: gets the references of the tasks, until all are done.
+    """
     import ray
 
     from fsrcnn_rt.cluster.nodes import DEATHS, remote, told_of_death
@@ -164,7 +172,9 @@ def _film(job: Job, stores: Stores, settings: Any, nodes: Nodes) -> tuple[Outcom
     start = perf_counter()
 
     def begin(function: Callable[..., Any], *arguments: Any, returns: int = 1) -> Any:
-        return remote(function, nodes.cpus, returns=returns)([settings], film, *arguments)
+        references = remote(function, nodes.cpus, returns=returns)([settings], film, *arguments)
+        begun.append(references if returns == 1 else references[0])
+        return references
 
     try:
         cut, size = ray.get(begin(_cut))
@@ -183,6 +193,8 @@ def _film(job: Job, stores: Stores, settings: Any, nodes: Nodes) -> tuple[Outcom
         if not isinstance(error.cause, _ERRORS):
             raise error.cause from error
         return Outcome(job, error=as_named(one_line(error.cause), job, stores)), ()
+    finally:
+        begun.clear()  # and with them the parts
     weights = cut.upscaler.weights if cut is not None else None
     told = [as_named(message, job, stores) for message in told]
     return Outcome(job, size, perf_counter() - start, weights), told
