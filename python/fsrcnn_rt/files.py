@@ -181,6 +181,11 @@ def _sweep(folder: Path) -> None:
         if folder in _swept:
             return
         _swept.add(folder)
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporaries in a folder of processes that were killed."""
     with suppress(OSError), os.scandir(folder) as entries:
         for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
             with suppress(OSError):  # it is in use, gone by now, or another user's

@@ -148,6 +148,7 @@ def run(
         else:
             for job, outcome in zip(chunk, outcomes, strict=True):
                 yield replace(outcome, job=job, error=outcome.error and as_named(outcome.error, job, stores))
+    stores.sweep(plan)
 
 
 def names_of(job: Job, stores: Stores) -> Names:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.plan import Disk
+from fsrcnn_rt.files import sweep
+from fsrcnn_rt.plan import Disk, Plan
 
 # Stores of objects: what is put there appears when it is whole. Elsewhere a file is renamed when it is.
 _OF_OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2"}
@@ -123,6 +124,12 @@ class Stores(Disk):
         elif not _is_of_objects(store.system):
             store.system.makedirs(f"{store.root}/{path.relative_to(store.folder).as_posix()}", exist_ok=True)
 
+    def sweep(self, plan: Plan) -> None:
+        """Delete what processes have left in folders whose node was killed while they wrote."""
+        for folder in {path.parent for job in plan.jobs for path in job.outputs.values()}:
+            if self._store(folder) is None:
+                sweep(folder)
+
     def check(self, path: Path) -> None:
         """``UsageError`` for a source that is not there."""
         if not self.exists(path) and not any(character in path.name for character in "*?["):
@@ -182,6 +189,30 @@ def is_local(system: Any) -> bool:
 def _is_of_objects(system: Any) -> bool:
     protocol = system.protocol
     return not _OF_OBJECTS.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
+
+
+class Remote:
+    """A file by URL that is read where it lies, piece by piece; as text it is the URL."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Open it; ``OSError`` where that fails."""
+        system, key = file_system(self._name)
+        try:
+            file: BinaryIO = system.open(key, mode)
+        except Exception as error:  # whatever the package of a store has for it
+            raise OSError(f"{self._name} cannot be read: {one_line(error)}") from error
+        return file
+
+
+def readable(name: str) -> Path | Remote:
+    """Return a file by its name or URL, to be read where it lies."""
+    return Remote(name) if _SEPARATOR in name else Path(name)
 
 
 class AtHand:

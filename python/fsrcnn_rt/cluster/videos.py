@@ -8,13 +8,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import fsrcnn_rt
 from fsrcnn_rt.cluster.pictures import as_named, check_version, connected, planned
-from fsrcnn_rt.cluster.stores import AtHand, Stores
+from fsrcnn_rt.cluster.stores import AtHand, Stores, readable
 from fsrcnn_rt.cluster.summary import Summary
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of
@@ -66,7 +66,7 @@ def upscale_videos(
     :func:`~fsrcnn_rt.upscale_video`. An encoder that loses something loses it anew in each part, as it begins
     each with a key frame. A film that cannot be cut so is upscaled in one piece.
 
-    Encoded parts travel by Ray's object store. A node that reads a film by URL fetches it whole.
+    Encoded parts travel by Ray's object store. Of a film by URL each task reads what it needs.
 
     ``scale`` (default 2) or ``size``, and ``encoding``: as in :func:`~fsrcnn_rt.upscale_video`. The others:
     as in :func:`upscale_pictures`, which also says what is raised.
@@ -125,6 +125,7 @@ def run(
             for message in told:
                 warn(message)
             yield outcome
+        stores.sweep(plan)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for reference in [reference for tasks in begun for reference in tasks]:
@@ -207,10 +208,8 @@ def _cut(settings: Sequence[Any], film: _Film) -> tuple[Cut | None, Size | None]
         return None, None
     from fsrcnn_rt.video import parts
 
-    path = _fetched(settings[0], film)
-    with _about(film, path):
-        location = shared.encoding.chroma_location
-        cut = parts.cut(path, film.goal, shared.upscaler, frames=shared.frames, chroma_location=location)
+    location, source = shared.encoding.chroma_location, readable(film.source)
+    cut = parts.cut(source, film.goal, shared.upscaler, frames=shared.frames, chroma_location=location)
     return cut, cut.size
 
 
@@ -222,13 +221,12 @@ def _part(
 
     from fsrcnn_rt.video import parts
 
-    shared, path = _shared(settings[0]), _fetched(settings[0], film)
+    shared, source = _shared(settings[0]), readable(film.source)
     whole: Cut = ray.get(cut[0])
     suffix = PurePosixPath(film.output).suffix
     asked = shared.encoding.of_encoder
     try:
-        with _about(film, path):
-            made = parts.encode_part(path, suffix, whole.parts[number], film.goal, whole, asked, shared.cpus)
+        made = parts.encode_part(source, suffix, whole.parts[number], film.goal, whole, asked, shared.cpus)
     except parts.PartsError:
         return (), None
     return made.times, made
@@ -246,25 +244,26 @@ def _join(
 
     from fsrcnn_rt.video import parts
 
-    shared, path = _shared(settings[0]), _fetched(settings[0], film)
+    shared, source = _shared(settings[0]), readable(film.source)
     whole: Cut = ray.get(cut[0])
     asked = shared.encoding.of_encoder
-    with AtHand(film.output) as output, _about(film, path, output.path):
+    with AtHand(film.output) as output, _about(output):
         each = (ray.get(part) for part in encoded)  # one at a time, however long the film is
         try:
-            _, told = parts.join(path, output.path, film.goal, whole, asked, shared.cpus, times, each)
+            _, told = parts.join(source, output.path, film.goal, whole, asked, shared.cpus, times, each)
         except parts.PartsError:
             return None
         output.deliver()
-    return [message.replace(str(path), film.source) for message in told]
+    return told
 
 
 def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> list[str]:
     """Upscale a film in one piece."""
-    shared, path = _shared(settings[0]), _fetched(settings[0], film)
+    shared = _shared(settings[0])
     settled = (upscaler or shared.upscaler).with_threads(shared.cpus)
-    with AtHand(film.output) as output, _about(film, path, output.path):
+    with AtHand(film.source) as source, AtHand(film.output) as output, _about(source, output):
         told: list[str] = []
+        path = source.fetch().path
         if film.is_y4m:
             with open_regular(path) as frames:
                 upscale_y4m_to(output.path, frames, **size_or_scale(film.goal), model=settled)
@@ -282,7 +281,7 @@ def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> l
                     chroma_location=shared.encoding.chroma_location,
                     **shared.encoding.of_encoder,
                 )
-            told = [str(warning.message).replace(str(path), film.source) for warning in caught]
+            told = [source.told(str(warning.message)) for warning in caught]
         output.deliver()
     return told
 
@@ -297,24 +296,16 @@ def _shared(reference: Any) -> _Settings:
     return settings
 
 
-@lru_cache(maxsize=1)
-def _at_hand(reference: Any, source: str) -> AtHand:
-    """Fetch a film, and keep it for the next task of this process, which mostly is of the same film."""
-    return AtHand(source).fetch()
-
-
-def _fetched(reference: Any, film: _Film) -> Path:
-    return _at_hand(reference, film.source).path
-
-
 @contextmanager
-def _about(film: _Film, path: Path, output: Path | None = None) -> Iterator[None]:
-    """Have errors speak of the film, and not of temporary files."""
+def _about(*files: AtHand) -> Iterator[None]:
+    """Have errors speak of files, and not of temporary ones."""
     try:
         yield
     except OSError as error:
-        text = one_line(error).replace(str(path), film.source)
-        raise OSError(text.replace(str(output), film.output) if output else text) from error
+        text = one_line(error)
+        for file in files:
+            text = file.told(text)
+        raise OSError(text) from error
 
 
 def size_or_scale(goal: Goal) -> dict[str, Any]:

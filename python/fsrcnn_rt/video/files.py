@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     from fsrcnn_rt.engine.options import EngineOptions
 
 __all__ = ["upscale_frames", "upscale_video"]
+
+
+class Remote(Protocol):
+    """A file that is not on this machine, and can be read in pieces; as text it is its name."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Open it to be read at any place."""
+
 
 Packets: TypeAlias = "deque[av.Packet[Any]]"
 
@@ -176,7 +184,7 @@ def upscale_video(
     return done
 
 
-def cut_short(source: Path, seconds: float, announced: float) -> str:
+def cut_short(source: Path | Remote, seconds: float, announced: float) -> str:
     """Say that a video ends long before its time; nothing where it does not."""
     if announced - seconds <= max(_MISSING[0], _MISSING[1] * announced):
         return ""
@@ -271,7 +279,7 @@ class Enlarger:
 
 
 def prepare(
-    path: Path, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
+    path: Path | Remote, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
 ) -> tuple[InputContainer, VideoStream, Enlarger]:
     """Open a file, and settle what all its frames share: weights, and the place of chroma."""
     container, stream = open_video(path, upscaler.threads)
@@ -279,7 +287,7 @@ def prepare(
     return container, stream, Enlarger(goal, _settled(upscaler, path), location)
 
 
-def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
+def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
     """Choose the weights for a whole file by frames all over it."""
     if upscaler.weights is not None:
         return upscaler
@@ -302,7 +310,7 @@ def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
     return upscaler.choose_by(loss, lambda: 2 * sum(votes) > len(votes))
 
 
-def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
+def _samples(path: Path | Remote) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a few frames at some places of a file, and tell the last one of each place."""
     container, stream = open_video(path, 1)
     stream.codec_context.options = {"export_side_data": "venc_params"}
@@ -360,11 +368,13 @@ def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
     return planes
 
 
-def open_video(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+def open_video(path: Path | Remote, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
-    check_regular(path)
+    if isinstance(path, Path):
+        check_regular(path)
     with as_os_error("is no video that can be read", path):
-        container = av.open(url_of(path), metadata_errors="replace", options=_ALONE)
+        file: Any = url_of(path) if isinstance(path, Path) else path.open("rb")
+        container = av.open(file, metadata_errors="replace", options=_ALONE)
         try:
             return container, _find(container, threads)
         except BaseException:
@@ -391,7 +401,7 @@ def url_of(path: Path) -> str:
 
 
 def decode(
-    path: Path, container: InputContainer, stream: VideoStream, others: Packets
+    path: Path | Remote, container: InputContainer, stream: VideoStream, others: Packets
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
     with as_os_error("cannot be decoded", path), suppress(av.EOFError), container:
@@ -433,7 +443,7 @@ def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
         )
 
 
-def _chroma_location(path: Path, container: InputContainer, stream: VideoStream) -> ChromaLocation:
+def _chroma_location(path: Path | Remote, container: InputContainer, stream: VideoStream) -> ChromaLocation:
     if container.format.name == "yuv4mpegpipe":
         with path.open("rb") as file:
             return read_header(file).layout.chroma_location
@@ -459,7 +469,7 @@ def _end(frame: av.VideoFrame) -> float:
 
 
 @contextmanager
-def as_os_error(what: str, path: Path) -> Iterator[None]:
+def as_os_error(what: str, path: Path | Remote) -> Iterator[None]:
     """Make an ``OSError`` of what the libraries raise, which may be anything; what we raise ourselves passes.
 
     It is of the system's kind where the error is the system's.

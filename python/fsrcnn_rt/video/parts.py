@@ -26,6 +26,7 @@ from fsrcnn_rt.video.encoder import add_streams, start
 from fsrcnn_rt.video.files import (
     INTERLACED,
     Enlarger,
+    Remote,
     announced_of,
     as_os_error,
     cut_short,
@@ -79,7 +80,12 @@ class Encoded(NamedTuple):
 
 
 def cut(
-    path: Path, goal: Goal, upscaler: Upscaler, *, frames: int, chroma_location: ChromaLocation | None = None
+    path: Path | Remote,
+    goal: Goal,
+    upscaler: Upscaler,
+    *,
+    frames: int,
+    chroma_location: ChromaLocation | None = None,
 ) -> Cut:
     """Cut a video file at key frames into parts of at least so many frames.
 
@@ -115,7 +121,7 @@ def _parts(packets: Sequence[tuple[int | None, bool]], frames: int) -> list[Part
 
 
 def encode_part(
-    path: Path, suffix: str, part: Part, goal: Goal, cut: Cut, asked: dict[str, Any], threads: int
+    path: Path | Remote, suffix: str, part: Part, goal: Goal, cut: Cut, asked: dict[str, Any], threads: int
 ) -> Encoded:
     """Upscale and encode a part of a video file, for a container of this suffix.
 
@@ -154,7 +160,7 @@ def encode_part(
 
 
 def join(
-    path: Path,
+    path: Path | Remote,
     output: Path,
     goal: Goal,
     cut: Cut,
@@ -172,6 +178,8 @@ def join(
     upscaler = cut.upscaler.with_threads(threads)
     container, stream, enlarge = prepare(path, goal, upscaler, cut.chroma_location)
     first = _first(path, container, stream, enlarge)
+    clock = first.time_base
+    assert clock is not None  # as all frames that are decoded have a time
     source, video = open_video(path, 1)
     total, announced = announced_of(source, video)
     told = [INTERLACED.format(path)] if first.interlaced_frame else []
@@ -191,13 +199,14 @@ def join(
         for part in parts:
             if part.header != header:
                 raise PartsError("its encoder tells another header of each part")
-            for packet in _packets(part):
-                packet.stream, packet.time_base, packet.dts = encoder, first.time_base, next(decode_times)
-                others.copy_until(float(packet.dts * packet.time_base))
-                frames, end = frames + 1, max(end, packet.pts + packet.duration)
+            for packet, until in _packets(part):
+                time = next(decode_times)
+                packet.stream, packet.time_base, packet.dts = encoder, clock, time
+                others.copy_until(float(time * clock))
+                frames, end = frames + 1, max(end, until)
                 target.mux_one(packet)
         others.copy_until(float("inf"))
-    seconds = float((end - times[0][0]) * first.time_base)
+    seconds = float((end - times[0][0]) * clock)
     if ending := cut_short(path, seconds, announced):
         told.append(ending)
     return Progress(frames, total, seconds, str(cut.upscaler.weights)), told
@@ -223,7 +232,9 @@ class _Others:
             self._target.mux_one(packet)
 
 
-def _first(path: Path, container: InputContainer, stream: VideoStream, enlarge: Enlarger) -> av.VideoFrame:
+def _first(
+    path: Path | Remote, container: InputContainer, stream: VideoStream, enlarge: Enlarger
+) -> av.VideoFrame:
     """Decode the first frame of a file, which tells what all others are like."""
     with closing(decode(path, container, stream, deque(maxlen=0))) as frames:
         first = next(frames, None)
@@ -249,7 +260,8 @@ def _within(frames: Generator[av.VideoFrame, None, None], part: Part) -> Generat
         raise PartsError("a part of it has fewer frames than packets")
 
 
-def _packets(part: Encoded) -> Iterator[av.Packet[Any]]:
+def _packets(part: Encoded) -> Iterator[tuple[av.Packet[Any], int]]:
+    """Take the packets of a part out of its bytes, each with the time at which its frame ends."""
     place, data = 0, memoryview(part.packets)
     while place < len(data):
         pts, duration, is_key, size = _PACKET.unpack_from(data, place)
@@ -257,7 +269,7 @@ def _packets(part: Encoded) -> Iterator[av.Packet[Any]]:
         packet: av.Packet[Any] = av.Packet(bytes(data[place : place + size]))
         packet.pts, packet.duration, packet.is_keyframe = pts, duration, is_key
         place += size
-        yield packet
+        yield packet, pts + duration
 
 
 def _decode_times(times: Sequence[int]) -> list[int]:
