@@ -6,6 +6,7 @@ says how large a task is, and what becomes of one that kills its process each ti
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -13,13 +14,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 from fsrcnn_rt.engine.runtime import resolve_threads
 from fsrcnn_rt.errors import CommandError, one_line
 
 try:
-    import ray
+    ray: Any = import_module("ray")
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "a cluster needs ray, which is not installed: pip install 'fsrcnn-rt[cluster]'", name="ray"
@@ -84,7 +86,10 @@ def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
         before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
-                address or "local", log_to_driver=False, logging_level="error", **({} if address else here)
+                address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **({} if address else here),
             )
             if threading.current_thread() is threading.main_thread():  # Ray would end the process in its way
                 signal.signal(signal.SIGTERM, before)

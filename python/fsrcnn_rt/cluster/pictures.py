@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from fsrcnn_rt.cluster.nodes import Nodes
     from fsrcnn_rt.engine.options import EngineOptions
 
-# Pictures of a task at most, and how many tasks each share of CPUs gets at least, so that all end together.
-_MOST, _TASKS = 256, 8
+# How many tasks each share of CPUs gets at least, so that all end together. Pictures of a task at most: as many as
+# tasks run at a time, between these, so that this process is told of no more tasks than it can take.
+_TASKS = 8
+_MOST = (256, 1024)
 
 # With fewer pictures for each thread, a picture gets all threads of a task.
 _FEW = 4
@@ -128,15 +130,14 @@ def run(
     nodes: Nodes,
 ) -> Generator[Outcome, None, None]:
     """Carry out a plan on the nodes, and give the outcomes as they come."""
-    import ray
-
-    from fsrcnn_rt.cluster.nodes import carry_out, remote
+    from fsrcnn_rt.cluster.nodes import carry_out, ray, remote
 
     jobs = [job for job in plan.jobs if job.outputs]
     threads = nodes.tasks * nodes.cpus
     few = len(jobs) < _FEW * threads
     settings = ray.put(Settings(upscaler, options, max_pixels, few, nodes.cpus, fsrcnn_rt.__version__))
-    size = 1 if few else max(1, min(_MOST, len(jobs) // (nodes.tasks * _TASKS)))
+    most = min(max(nodes.tasks, _MOST[0]), _MOST[1])
+    size = 1 if few else max(1, min(most, len(jobs) // (nodes.tasks * _TASKS)))
     task = remote(_carry_out, nodes.cpus)
 
     def begin(chunk: Sequence[Job]) -> Any:
@@ -188,16 +189,16 @@ def carry_out_one(line: Pipeline, names: Names) -> Outcome:
                 output.deliver()
         except OSError as error:
             outcome = Outcome(_NAMELESS, error=one_line(error))
-        error = outcome.error
+        text = outcome.error
         for each in (source, *outputs.values()):
-            error = error and each.told(error)
-    return replace(outcome, job=_NAMELESS, error=error)
+            text = text and each.told(text)
+    return replace(outcome, job=_NAMELESS, error=text)
 
 
 @lru_cache(maxsize=1)
 def _line(reference: Any) -> tuple[Pipeline, int, int]:
     """Make ready what upscales, once in a process; and say how many threads it feeds."""
-    import ray
+    from fsrcnn_rt.cluster.nodes import ray
 
     settings: Settings = ray.get(reference)
     check_version(settings.version)
@@ -228,7 +229,7 @@ def connected(address: str | None, cpus: int | None) -> AbstractContextManager[N
 
 def check_version(version: str) -> None:
     """``CommandError`` on a node whose results may differ from those of a command of this version."""
-    import ray
+    from fsrcnn_rt.cluster.nodes import ray
 
     if version != fsrcnn_rt.__version__:
         node, own = ray.util.get_node_ip_address(), fsrcnn_rt.__version__

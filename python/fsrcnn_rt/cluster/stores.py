@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
+from importlib import import_module
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fsrcnn_rt.errors import UsageError, one_line
 from fsrcnn_rt.files import sweep
@@ -168,9 +170,8 @@ def _listed(store: _Store) -> Iterator[tuple[Path, str]]:
 def file_system(url: str) -> tuple[Any, str]:
     """Find the file system of a URL, and what that calls it; ``UsageError`` where none takes it."""
     try:
-        import fsspec
-
-        system, path = fsspec.core.url_to_fs(url)
+        core: Any = import_module("fsspec.core")
+        system, path = core.url_to_fs(url)
     except ModuleNotFoundError as error:
         if error.name != "fsspec":
             raise UsageError(f"{url}: {one_line(error)}") from error
@@ -200,11 +201,11 @@ class Remote:
     def __str__(self) -> str:
         return self._name
 
-    def open(self, mode: Literal["rb"]) -> BinaryIO:
+    def open(self, mode: Literal["rb"]) -> BufferedReader:
         """Open it; ``OSError`` where that fails."""
         system, key = file_system(self._name)
         try:
-            file: BinaryIO = system.open(key, mode)
+            file: BufferedReader = system.open(key, mode)
         except Exception as error:  # whatever the package of a store has for it
             raise OSError(f"{self._name} cannot be read: {one_line(error)}") from error
         return file

@@ -111,7 +111,7 @@ def run(
     warn: Callable[[str], object],
 ) -> Generator[Outcome, None, None]:
     """Carry out a plan on the nodes, and give the outcomes in order; ``warn`` is told of what is odd."""
-    import ray
+    from fsrcnn_rt.cluster.nodes import ray
 
     jobs = [job for job in plan.jobs if job.outputs]
     settings = ray.put(_Settings(upscaler, encoding, frames, nodes.cpus, fsrcnn_rt.__version__))
@@ -164,9 +164,7 @@ def _film(
 
     ``begun``: gets the references of the tasks, until all are done.
     """
-    import ray
-
-    from fsrcnn_rt.cluster.nodes import DEATHS, remote, told_of_death
+    from fsrcnn_rt.cluster.nodes import DEATHS, ray, remote, told_of_death
 
     ((goal, path),) = job.outputs.items()
     film = _Film(stores.location(job.source), stores.location(path), goal)
@@ -217,8 +215,7 @@ def _part(
     settings: Sequence[Any], film: _Film, cut: Sequence[Any], number: int
 ) -> tuple[tuple[int, ...], Encoded | None]:
     """Upscale and encode a part; no times, and nothing, where the film is better left in one piece."""
-    import ray
-
+    from fsrcnn_rt.cluster.nodes import ray
     from fsrcnn_rt.video import parts
 
     shared, source = _shared(settings[0]), readable(film.source)
@@ -240,8 +237,7 @@ def _join(
     encoded: Sequence[Any],
 ) -> list[str] | None:
     """Join the parts and deliver the film; tell what there is to warn of, or None where they do not fit."""
-    import ray
-
+    from fsrcnn_rt.cluster.nodes import ray
     from fsrcnn_rt.video import parts
 
     shared, source = _shared(settings[0]), readable(film.source)
@@ -289,7 +285,7 @@ def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> l
 @lru_cache(maxsize=1)
 def _shared(reference: Any) -> _Settings:
     """Get what all tasks share, once in a process."""
-    import ray
+    from fsrcnn_rt.cluster.nodes import ray
 
     settings: _Settings = ray.get(reference)
     check_version(settings.version)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ __all__ = ["upscale_frames", "upscale_video"]
 class Remote(Protocol):
     """A file that is not on this machine, and can be read in pieces; as text it is its name."""
 
-    def open(self, mode: Literal["rb"]) -> BinaryIO:
+    def open(self, mode: Literal["rb"]) -> BufferedReader:
         """Open it to be read at any place."""
 
 
