@@ -85,12 +85,8 @@ def nodes(address: str | None, cpus: int | None) -> Iterator[Nodes]:
         }
         before = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
-                address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if address else here),
-            )
+            quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+            ray.init(address or "local", **quiet, **({} if address else here))
             if threading.current_thread() is threading.main_thread():  # Ray would end the process in its way
                 signal.signal(signal.SIGTERM, before)
         except (ConnectionError, RuntimeError, ValueError) as error:
