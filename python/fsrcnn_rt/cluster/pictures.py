@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from fsrcnn_rt.cluster.nodes import Nodes
     from fsrcnn_rt.engine.options import EngineOptions
 
-# How many tasks each share of CPUs gets at least, so that all end together. Pictures of a task at most: as many
-# as tasks run at a time, between these, so that this process is told of no more tasks than it can take.
+# How many tasks each share of CPUs gets at least, so that all end together. Pictures of a task at most: as
+# many as tasks run at a time, between these, so that this process is told of no more tasks than it can take.
 _TASKS = 8
 _MOST = (256, 1024)
 
