@@ -104,11 +104,11 @@ def test_a_codec_of_key_frames_alone_is_cut_anywhere(upscaler):
     check_equal("parts.mkv", "whole.mkv")
 
 
-def test_without_times_there_is_one_piece(upscaler):
-    with av.open("clip.avi", "w") as container:
-        stream = add_video(container, codec="mpeg4", max_b_frames=2)
-        add_frames(container, stream, range(8))
-    assert parts.cut(Path("clip.avi"), 2, upscaler, frames=2).parts == []
+@pytest.mark.parametrize(
+    "packets", [[(0, True), (None, False)], [(0, True), (1, False), (1, True)], [(0, False), (1, True)], []]
+)
+def test_without_times_of_their_own_packets_are_not_cut(packets):
+    assert parts._parts(packets, 1) == []
 
 
 def test_frames_that_nobody_announced_are_refused(upscaler):
