@@ -71,7 +71,7 @@ std::vector<KernelSet> sets() {
 
 /// As many numbers as the shape takes, if that is affordable, or any other number of them.
 std::vector<float> numbers(Bytes& bytes, double count) {
-  constexpr double kMost = 4000;  // ranges are measured in full, and slowly with sanitizers
+  constexpr double kMost = 1000;  // ranges are measured in full, and slowly with sanitizers
   const bool right = !bytes.chance(32) && count >= 0 && count <= kMost;
   std::vector<float> values(right ? static_cast<std::size_t>(count) : bytes.byte() % 16);
   const float a = bytes.real(), b = bytes.real();
