@@ -65,6 +65,33 @@ def test_joined_parts_are_the_whole(upscaler, suffix, gop):
     assert tags(f"parts.{suffix}") == tags(f"whole.{suffix}")
 
 
+def test_a_film_with_sound(upscaler, data_folder):
+    walk = data_folder / "video" / "walk.mp4"
+    if not walk.is_file():
+        pytest.skip(f"no test clip: {walk} is not there")
+    with av.open(str(walk)) as source, av.open("walk.mp4", "w") as target:
+        video, sound = source.streams.video[0], source.streams.audio[0]
+        stream = target.add_stream("libx264", rate=video.average_rate)
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        stream.codec_context.time_base = video.time_base
+        stream.codec_context.options = {"preset": "veryfast", "x264-params": "keyint=12:scenecut=0"}
+        copied = target.add_stream_from_template(sound)
+        for packet in source.demux(video, sound):
+            if packet.stream is sound and packet.size:
+                packet.stream = copied
+                target.mux(packet)
+            elif packet.stream is video:
+                for frame in packet.decode():
+                    frame.pict_type = 0
+                    target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    counts, told = in_parts("walk.mp4", "parts.mp4", upscaler, 12)
+    assert counts == [12, 12, 23] and not told
+    upscale_video("walk.mp4", "whole.mp4", 2, model=upscaler, **LOSSLESS)
+    check_equal("parts.mp4", "whole.mp4")
+    assert packets("parts.mp4", "audio") == packets("whole.mp4", "audio") == packets(walk, "audio")
+
+
 def test_irregular_times_are_kept(upscaler):
     irregular = [0, 10, 11, 40, 42, 43, 90, 95, 96, 99, 120, 121, 130, 131, 133, 150, 151, 180]
     source = encoded(
