@@ -8,10 +8,12 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import fsrcnn_rt
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler, cli
 from fsrcnn_rt.cluster import upscale_pictures, upscale_videos
+from fsrcnn_rt.cluster.pictures import check_version
 from fsrcnn_rt.errors import CommandError, UsageError
 from fsrcnn_rt.plan import Naming
 from PIL import Image
@@ -129,23 +131,35 @@ def test_a_store_by_url(s3, pictures, model):
 def test_a_film_in_parts_is_the_film(folder, model, s3):
     pytest.importorskip("av", reason="video files need PyAV")
     import fsspec
-    from clips import add_frames, add_video, av, frames, planes_of, times
+    from clips import add_frames, add_video, av, frames, make, planes_of, times
     from fsrcnn_rt import upscale_video
     from fsrcnn_rt.cluster.videos import Encoding
+    from fsrcnn_rt.files import open_regular
+    from fsrcnn_rt.video.y4m import upscale_y4m
 
     (folder / "in").mkdir()
-    for name in ("one", "other"):
+    for name, count in (("one", 23), ("other", 23), ("short", 5)):
         with av.open(f"in/{name}.mkv", "w") as container:
             stream = add_video(container, codec="libx264")
             stream.codec_context.options = {"x264-params": "keyint=6:min-keyint=6:scenecut=0"}
-            add_frames(container, stream, range(23))
+            add_frames(container, stream, range(count))
+    make("in/plain.y4m", 3, codec="rawvideo")
     Path("in/bad.mp4").write_bytes(b"no film")
     upscaler = Upscaler(model, threads=1)
     encoding = Encoding(crf=0, preset="ultrafast")
     told = []
     done = upscale_videos("in", "out", model=upscaler, frames=6, encoding=encoding, progress=told.append)
-    assert (done.done, list(done.failed)) == (2, ["in/bad.mp4"])
-    assert [outcome.size for outcome in told if not outcome.error] == [(44, 30)] * 2
+    assert (done.done, list(done.failed)) == (4, ["in/bad.mp4"])
+    assert done.failed["in/bad.mp4"].startswith("is no video that can be read: ")
+    sizes = {outcome.job.source.name: outcome.size for outcome in told}
+    assert sizes == {name: (44, 30) for name in ("one.mkv", "other.mkv", "short.mkv")} | {
+        "plain.y4m": None,
+        "bad.mp4": None,
+    }
+    assert len(list(frames("out/short_x2.mkv"))) == 5
+    with open_regular(Path("in/plain.y4m")) as source, Path("plain.y4m").open("wb") as sink:
+        upscale_y4m(source, sink, 2, model=upscaler)
+    assert Path("out/plain_x2.y4m").read_bytes() == Path("plain.y4m").read_bytes()
     fsspec.filesystem("s3").mkdir("films")
     fsspec.filesystem("s3").put("in/one.mkv", "films/in/one.mkv")
     assert upscale_videos("s3://films/in", "s3://films/out", model=upscaler, frames=6, encoding=encoding).done
@@ -231,6 +245,12 @@ def test_a_node_dies_half_way(two_nodes, folder, model):
     for i in range(96):
         with Image.open(f"in/{i}.png") as small, Image.open(f"out/{i}_x2.png") as large:
             assert np.array_equal(large, upscaler.upscale(small.copy(), 2))
+
+
+def test_a_node_of_another_version_is_refused():
+    check_version(fsrcnn_rt.__version__)
+    with pytest.raises(CommandError, match=r"has fsrcnn-rt .*, and the command is of 0\.0$"):
+        check_version("0.0")
 
 
 def test_ray_is_imported_by_the_command_alone(folder, model_file):

@@ -1,8 +1,10 @@
 """Folders by URL: planned as those of a disk, fetched from and delivered to, whole or not at all."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from fsrcnn_rt import cli, cluster
 from fsrcnn_rt.cluster.pictures import planned
 from fsrcnn_rt.cluster.stores import AtHand, Stores
 from fsrcnn_rt.errors import UsageError
@@ -91,6 +93,15 @@ def test_names_that_no_folder_can_mirror_are_refused(memory, monkeypatch, name):
 def test_a_url_that_nothing_takes():
     with pytest.raises(UsageError, match="what://bucket: Protocol not known: what"):
         Stores().add("what://bucket")
+
+
+def test_without_ray_the_command_says_what_is_missing(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "fsrcnn_rt.cluster.nodes", raising=False)
+    monkeypatch.delattr(cluster, "nodes", raising=False)
+    assert cli.main(["cluster", "in", "out"]) == 1
+    needed = "fsrcnn-rt: cluster: needs ray, which is not installed: pip install 'fsrcnn-rt[cluster]'\n"
+    assert capsys.readouterr().err == needed
 
 
 def test_a_source_that_is_not_there(memory, folder):
