@@ -12,8 +12,8 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from folders import names, picture
-from fsrcnn_rt import cli
-from fsrcnn_rt.cli import plan, upscale
+from fsrcnn_rt import cli, plan
+from fsrcnn_rt.cli import upscale
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError
