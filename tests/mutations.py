@@ -2,7 +2,8 @@
 
 A guard is an `if` that raises. It is broken by another comparison (`<` becomes `<=`), another number (by
 one), `or` for `and`, or no condition at all. Which tests run follows from coverage: those that reach what the
-guard raises, and of those that only pass it a few. So it takes two commands:
+guard raises, a few of those that only pass it, then all of the folder, as coverage does not know which test
+started a process. So it takes two commands:
 
     pytest --cov --cov-context=test [FOLDER...]
     python tests/mutations.py --count 100 [FOLDER OF THE PACKAGE...]
@@ -26,7 +27,7 @@ import coverage
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python/fsrcnn_rt"
 PASSING = 25  # tests that pass a guard and raise nothing, at most
-SECONDS = 300
+SECONDS = 600
 
 OTHER = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.And: ast.Or, ast.Or: ast.And}
 
@@ -94,15 +95,17 @@ def mutations_of(file: Path) -> Iterator[Mutation]:
 
 
 def tests_of(data: coverage.CoverageData, mutation: Mutation, draw: random.Random) -> list[str]:
-    """What reaches the error, and a few that pass by."""
+    """What reaches the error, a few that pass by, and what is about the same part of the package."""
     by_line = data.contexts_by_lineno(str(mutation.file))
 
     def reaching(*lines: int) -> set[str]:
         return {context.split("|")[0] for line in lines for context in by_line.get(line, ()) if context}
 
-    raising = reaching(*mutation.raises)
-    passing = sorted(reaching(mutation.condition.lineno) - raising)
-    return sorted(raising) + draw.sample(passing, min(PASSING, len(passing)))
+    raising = sorted(reaching(*mutation.raises))
+    passing = sorted(reaching(mutation.condition.lineno) - set(raising))
+    part = mutation.file.relative_to(PACKAGE).parts[0]
+    folder = ROOT / "tests" / (part if (ROOT / "tests" / part).is_dir() else "engine")
+    return [*raising, *draw.sample(passing, min(PASSING, len(passing))), str(folder)]
 
 
 def is_noticed(mutation: Mutation, tests: list[str]) -> bool:
@@ -142,10 +145,10 @@ def main() -> None:
     noticed = 0
     for number, mutation in enumerate(chosen, 1):
         tests = tests_of(data, mutation, draw)
-        seen = bool(tests) and is_noticed(mutation, tests)
+        seen = is_noticed(mutation, tests)
         noticed += seen
         if not seen:
-            print(f"not noticed by {len(tests)} tests: {mutation}", flush=True)
+            print(f"not noticed: {mutation}", flush=True)
         print(f"{noticed} of {number} noticed", end="\r", file=sys.stderr, flush=True)
     print(f"{noticed} of {len(chosen)} breaks noticed, of {len(every)} there are")
 

@@ -40,8 +40,8 @@ ROOMS = {
     room: height
     for height, rooms in enumerate(
         (
-            *("_core errors files", "model", "engine", "pictures video convert", "evaluation"),
-            *("training", "cli", "__main__ __init__"),
+            *("_core errors", "files", "model", "engine", "pictures video convert", "evaluation plan"),
+            *("training cluster", "cli", "__main__ __init__"),
         )
     )
     for room in rooms.split()
@@ -99,7 +99,9 @@ def test_of_the_whole_package_only_the_version_is_asked_for(file):
 @pytest.mark.parametrize("folder", sorted(path.parent for path in PACKAGE.rglob("__init__.py")))
 def test_a_folder_hands_names_on_and_is_imported_cheaply(folder):
     name = ".".join(folder.relative_to(PACKAGE.parent).parts)
-    heavy = "{'PIL', 'av', 'torch', 'onnx', 'scipy', 'safetensors', 'tqdm', 'rawpy', 'tifffile'}"
+    heavy = (
+        "{'PIL', 'av', 'torch', 'onnx', 'scipy', 'safetensors', 'tqdm', 'rawpy', 'tifffile', 'ray', 'fsspec'}"
+    )
     code = f"import sys, {name}; print(*{heavy} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""

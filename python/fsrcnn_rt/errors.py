@@ -8,6 +8,7 @@ from unicodedata import category
 
 # Optional packages, by what is imported, and the extra that has each.
 _EXTRAS = {"onnx": "export", "torch": "train", "tomli": "train"}
+_EXTRAS |= {"ray": "cluster", "fsspec": "cluster"}
 _EXTRAS |= {"pillow_heif": "heif", "pillow_jxl": "jxl", "rawpy": "raw"}
 
 

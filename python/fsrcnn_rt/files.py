@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and such as can be read at any place."""
+"""Files that appear whole or not at all, such as can be read at any place, and what files are called."""
 
 import errno
 import os
@@ -11,10 +11,18 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
+from fsrcnn_rt.errors import UsageError, one_line
+
 try:
     import fcntl
 except ImportError:  # Windows, where nobody can delete what somebody has open
     fcntl = None  # type: ignore[assignment]
+
+#: As a name, stdin or stdout.
+PIPE = "-"
+
+Y4M_SUFFIX = ".y4m"
+VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 # What a temporary is called: a part of the name of what it becomes, chance, and what no other program writes.
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)
@@ -26,6 +34,11 @@ _swept: set[Path] = set()
 # A signal may end the process, and so discard its temporaries, within any line of its main thread.
 _changing = threading.RLock()
 _LAST_WAIT = 1.0  # seconds for a thread that begins a file then, of a file system that does not answer
+
+
+def is_video(name: str) -> bool:
+    """Whether an input or output of this name is video, and not a picture."""
+    return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 @contextmanager
@@ -87,6 +100,37 @@ def check_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
+def is_there(path: Path) -> bool:
+    """Whether an output exists already; ``UsageError`` where it could not be written, whatever is asked for.
+
+    A link that leads nowhere is there, too.
+    """
+    if not path.is_symlink():
+        _check_length(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return path.is_symlink()
+    except OSError as error:
+        raise UsageError(f"{path}: {one_line(error)}") from error
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path}: exists already, and is a folder")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path}: exists already, and is a pipe or a device")
+    return True
+
+
+def _check_length(path: Path) -> None:
+    """``UsageError`` where a name, or that of a folder to be made, is longer than the file system takes."""
+    there = next((parent for parent in path.parents if os.path.isdir(parent)), None)  # noqa: PTH112
+    if there is None or not hasattr(os, "pathconf"):
+        return
+    most = os.pathconf(there, "PC_NAME_MAX")
+    for part in path.relative_to(there).parts:
+        if len(os.fsencode(part)) > most:
+            raise UsageError(f"{path}: {part} has more than the {most} bytes that a name may have")
+
+
 @contextmanager
 def _held(temporary: Path, path: Path) -> Iterator[None]:
     """Create a temporary, and hold it so that no other process takes it for one that was left."""
@@ -137,6 +181,11 @@ def _sweep(folder: Path) -> None:
         if folder in _swept:
             return
         _swept.add(folder)
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporaries in a folder of processes that were killed."""
     with suppress(OSError), os.scandir(folder) as entries:
         for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
             with suppress(OSError):  # it is in use, gone by now, or another user's

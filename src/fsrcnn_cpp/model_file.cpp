@@ -432,6 +432,9 @@ NamedModel read_model(const void* data, std::size_t size) {
   const File file = read_file(static_cast<const unsigned char*>(data), size);
   const Metadata& metadata = file.metadata;
   const auto version = metadata.find("format_version");
+  if (version != metadata.end() && version->second != "1" && version->second != "2") {
+    refuse("metadata format_version=" + brief(version->second) + " is not supported, only '1' and '2'");
+  }
   Description network;
   Json json, heads;
   if (version != metadata.end() && version->second == "1") {

@@ -12,9 +12,11 @@ import fsrcnn_rt
 import numpy as np
 import pytest
 from folders import names, picture
-from fsrcnn_rt import cli
+from fsrcnn_rt import cli, plan
+from fsrcnn_rt.cli import upscale
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.upscaler import Upscaler
+from fsrcnn_rt.errors import UsageError
 from fsrcnn_rt.model import save_model
 from PIL import Image, ImageCms
 
@@ -140,6 +142,29 @@ def test_names_of_any_alphabet(run, folder):
     picture("größe 写真 🐈.png")
     assert run("größe 写真 🐈.png") == (0, [])
     assert "größe 写真 🐈_x3.png" in names(folder)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("quality", ["1", "100"]),
+        ("effort", ["0", "10"]),
+        ("max-pixels", ["1"]),
+        ("dpi", ["1", "65535"]),
+        ("threads", ["1:1:1"]),
+    ],
+)
+def test_ends_of_ranges(option, values):
+    for value in values:
+        assert upscale.parser().parse_args(["a.png", f"--{option}", value])
+
+
+def test_a_format_that_is_not_written_cannot_be_piped(tmp_path):
+    Image.new("L", (3, 2)).save(tmp_path / "a.png")
+    assert plan.Kind().piped("", tmp_path / "a.png") == "PNG"
+    (tmp_path / "a.psd").write_bytes(b"8BPS\0\1" + bytes(7) + b"\1\0\0\0\1\0\0\0\1\0\x08\0\1" + bytes(15))
+    with pytest.raises(UsageError, match="-: is PSD, which cannot be written"):
+        plan.Kind().piped("", tmp_path / "a.psd")
 
 
 def test_jpeg_quality(run, folder):
@@ -308,7 +333,13 @@ FAULTS = {
     "pattern without pictures": (good, ["*.jpg"], 2, "*.jpg: no picture matches it"),
     "quality 0": (good, ["a.png", "--quality", "0"], 2, "argument --quality: '0' is not 1 to 100"),
     "no quality": (good, ["a.png", "--quality", "best"], 2, "argument --quality: 'best' is not 1 to 100"),
+    "quality 101": (good, ["a.png", "--quality", "101"], 2, "argument --quality: '101' is not 1 to 100"),
+    "effort 11": (good, ["a.png", "--effort", "11"], 2, "argument --effort: '11' is not 0 to 10"),
+    "no pixels": (good, ["a.png", "--max-pixels", "0"], 2, "argument --max-pixels: '0' is not a number of"),
+    "dots 0.9": (good, ["a.png", "--dpi", "0.9"], 2, "argument --dpi: '0.9' is not 1 to 65535"),
+    "dots 65536": (good, ["a.png", "--dpi", "65536"], 2, "argument --dpi: '65536' is not 1 to 65535"),
     "no loader": (good, ["a.png", "-j", "0:1:1"], 2, "argument -j/--threads: '0:1:1' is not load:proc:save"),
+    "no saver": (good, ["a.png", "-j", "1:1:0"], 2, "argument -j/--threads: '1:1:0' is not load:proc:save"),
     "two of three": (good, ["a.png", "-j", "1:1"], 2, "argument -j/--threads: '1:1' is not load:proc:save"),
     "two answers": (good, ["a.png", "--overwrite", "--skip-existing"], 2, "--overwrite and --skip-existing"),
     "suffix with a folder": (good, ["a.png", "--suffix", "/x"], 2, "suffix='/x' has a '/' in it"),

@@ -1,5 +1,6 @@
 """What is no network, format by format: each reader says what it expected, and names what it got."""
 
+import io
 import struct
 
 import bombs
@@ -19,8 +20,10 @@ from bombs import (
     put,
     state,
 )
+from foreign import caffe_layer
 from fsrcnn_rt import ModelError
-from fsrcnn_rt.convert import convert
+from fsrcnn_rt.convert import convert, protobuf
+from fsrcnn_rt.convert import pickled as pickles
 
 
 def text(name, value):
@@ -349,6 +352,7 @@ PICKLES = {
         "neither strings nor small int",
     ),
     "an end within": (program(b"X\xff\xff\0\0"), "ends within a pickle"),
+    "an unknown instruction": (program(b"}\xff"), r"a pickle with the instruction b'\\xff', which no state"),
     "nothing on the stack": (program(b""), "damaged one .IndexError"),
     "a file that ends": (old_pth(b"}")[:20], "ends within a pickle"),
     "another magic number": (b"\x80\2K\1." * 5, "expected the magic number of torch.save"),
@@ -430,6 +434,12 @@ MATS = {
         cells(weights_conv=2 * [numbers(1, 25, 4)], biases_conv=[numbers(4, 1)], prelu_conv=[numbers(1, 1)]),
         "prelu_conv and biases_conv: expected entries for 2 layers as in weights_conv, got 1 and 1",
     ),
+    "fewer slopes than weights": (
+        cells(
+            weights_conv=3 * [numbers(1, 25, 4)], biases_conv=3 * [numbers(4, 1)], prelu_conv=[numbers(1, 1)]
+        ),
+        "prelu_conv and biases_conv: expected entries for 3 layers as in weights_conv, got 1 and 3",
+    ),
     "a structure for weights": (
         cells(weights_conv=[STRUCT], biases_conv=[numbers(4, 1)], prelu_conv=[numbers(1, 1)]),
         r"weights_conv\{1\}: expected numbers, got something else",
@@ -476,3 +486,41 @@ def test_what_is_no_network_is_refused(tmp_path, suffix, data, message):
     path.write_bytes(data)
     with pytest.raises(ModelError, match=message):
         convert(path, scale=None if suffix == ".onnx" else 3)
+
+
+# What is just allowed, and one more.
+
+
+def test_the_longest_pickle():
+    def pickled(length):
+        return io.BytesIO(b"X" + struct.pack("<I", length) + length * b"x" + b".")
+
+    most = pickles.MAX_BYTES - 6
+    assert pickles.unpickle(pickled(most), None) == most * "x"
+    with pytest.raises(ModelError, match="a pickle of more than 8 MB"):
+        pickles.unpickle(pickled(most + 1), None)
+
+
+def test_the_most_fields(monkeypatch):
+    monkeypatch.setattr(protobuf, "MAX_FIELDS", 3)
+    assert protobuf.Reader().message(memoryview(3 * field(1, 5))) == {1: [5, 5, 5]}
+    with pytest.raises(protobuf.DamagedError, match="more than 3 fields"):
+        protobuf.Reader().message(memoryview(4 * field(1, 5)))
+
+
+def test_the_most_channels(tmp_path):
+    path = tmp_path / "x.onnx"
+    path.write_bytes(graph(conv(1024, 1), RELU, deconv(1024, output_padding=(0, 0))))
+    assert convert(path).nodes[0].out_channels == 1024
+    path.write_bytes(graph(conv(1025, 1), RELU, deconv(1025, output_padding=(0, 0))))
+    with pytest.raises(ModelError, match="expected at most 1024 channels, got 1025"):
+        convert(path)
+
+
+@pytest.mark.parametrize("rank", [4, 5])
+def test_the_most_dimensions_of_a_blob(tmp_path, rank):
+    path = tmp_path / "x.caffemodel"
+    path.write_bytes(caffe_layer("conv1", np.zeros(1), shapes=[rank * (1,)]))
+    message = "conv1: expected numbers of shape" if rank > 4 else "^(?!.*expected numbers of shape)"
+    with pytest.raises(ModelError, match=message):
+        convert(path, scale=3)

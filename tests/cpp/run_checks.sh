@@ -2,14 +2,16 @@
 # Builds the core and its checks with every compiler and sanitizer there is, and runs them on every processor that can
 # be had or emulated. A step whose tools are missing is skipped, and says so.
 #
-# The step gcc carries out every case on every instruction set of this machine. What is emulated or watched by a
-# sanitizer is 10 to 40 times as slow: there, upscaler_check carries out one in N of its many cases of a kind (--every)
-# and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check is quick, and
-# complete everywhere.
+# The step gcc carries out every case on every instruction set of this machine, unless EVERY says else. What is emulated
+# or watched by a sanitizer is 10 to 40 times as slow: there, upscaler_check carries out one in N of its many cases of a
+# kind (--every) and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check
+# is quick, and complete everywhere.
 #
 #   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols library aarch64 old-cpu asan tsan fuzz; python web
 #
-# BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. SECONDS_TO_FUZZ (20).
+# BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. EVERY (1): the step gcc carries
+# out one in so many of the cases of upscaler_check and conformance_check. SECONDS_TO_FUZZ: how long to look for new
+# cases; without it the step fuzz tries the same 20,000 each time.
 # The step python is for who asks: the Python tests in TESTS (those that reach far into the core) against a core that
 # AddressSanitizer watches. It takes pybind11 and what the tests need. The step web, too: it makes the page, and tries it
 # in Node and in Chromium.
@@ -47,8 +49,8 @@ newest() { "$build/$1/upscaler_check" --list | tail -n 1; }
 
 check_gcc() {
   have gcc g++ || return 0
-  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" && "$build/gcc/upscaler_check" &&
-    "$build/gcc/conformance_check"
+  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" &&
+    "$build/gcc/upscaler_check" --every "${EVERY:-1}" && "$build/gcc/conformance_check" --every "${EVERY:-1}"
 }
 
 check_clang() {
@@ -158,8 +160,8 @@ check_asan() {
   have asan g++ || return 0
   build asan asan -DCMAKE_CXX_COMPILER=g++ || return 1
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 30 &&
-    "$build/asan/conformance_check" --isa "$(newest asan)" --every 20
+  "$build/asan/kernel_check" && "$build/asan/upscaler_check" --isa "$(newest asan)" --every 60 &&
+    "$build/asan/conformance_check" --isa "$(newest asan)" --every 40
 }
 
 check_tsan() {
@@ -170,14 +172,16 @@ check_tsan() {
     "$build/tsan/conformance_check" --isa "$(newest tsan)" --every 20
 }
 
-# Cases that were found before, then new ones.
+# Cases that were found before, then others.
 check_fuzz() {
   have fuzz clang++-14 || return 0
   build fuzz fuzz || return 1
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   mkdir -p "$build/fuzz/found"
-  (cd "$build/fuzz" && ./fuzz -max_total_time="${SECONDS_TO_FUZZ:-20}" -max_len=512 -timeout=30 -rss_limit_mb=4096 \
-    -print_final_stats=1 found "$source/tests/cpp/corpus") >"$build/fuzz.log" 2>&1 || { tail -n 60 "$build/fuzz.log"; return 1; }
+  if [ -n "${SECONDS_TO_FUZZ:-}" ]; then extent=-max_total_time=$SECONDS_TO_FUZZ; else extent="-seed=1 -runs=20000"; fi
+  # shellcheck disable=SC2086  # one option or two
+  (cd "$build/fuzz" && ./fuzz $extent -max_len=512 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 found \
+    "$source/tests/cpp/corpus") >"$build/fuzz.log" 2>&1 || { tail -n 60 "$build/fuzz.log"; return 1; }
   grep -E 'INITED|DONE|number_of_executed_units' "$build/fuzz.log"
 }
 

@@ -557,10 +557,16 @@ def test_measure_fps(model, channels, monkeypatch):
     assert report.gflops == pytest.approx(2e-9 * model.macs_per_pixel(2) * 14 * 6 * report.fps)
 
 
+def test_measure_fps_of_a_pixel(model):
+    assert fsrcnn_rt.measure_fps(model, (1, 1), 2, threads=1, seconds=0).input_size == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"input_size": (0, 5)}, r"input_size=\(0, 5\)"),
+        ({"scale": []}, r"scale=\[\] is empty or names a scale twice"),
+        ({"scale": [2, 3, 2]}, r"scale=\[2, 3, 2\] is empty or names a scale twice"),
         ({"input_size": (5,)}, r"input_size=\(5,\)"),
         ({"input_size": 5}, r"input_size=5 is not a width and a height"),
         ({"input_size": "55"}, r"input_size='55' is not a width and a height"),

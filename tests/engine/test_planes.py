@@ -114,6 +114,7 @@ def test_out_and_strides_and_threads(model):
         ({"scale": 17}, ScaleError, "scale=17"),
         ({"planes": []}, ValueError, "0 planes"),
         ({"planes": {2: np.zeros((6, 8), np.uint8)}}, TypeError, "planes is dict, not a sequence"),
+        ({"planes": [[[1, 2], [3, 4]]]}, TypeError, "planes[0] is list, not a numpy array"),
         ({"planes": range(1 << 70)}, TypeError, "planes is range, not a sequence"),
         ({"out": {1, 2, 3}}, TypeError, "out is set, not a sequence"),
         ({"planes": [np.zeros((0, 4), np.uint8)]}, ValueError, "planes[0] has shape (0, 4)"),

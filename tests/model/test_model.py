@@ -592,6 +592,26 @@ def test_a_head_that_needs_no_padding(model):
     assert Architecture((NodeShape(1, 1, 1, Channels(0, 0, 1)),), {3: head}).heads[3] == head
 
 
+def test_the_largest_kernel_of_a_plain_head():
+    def architecture(kernel):
+        nodes = (NodeShape(1, 1, 1, Channels(0, 0, 1)),)
+        return Architecture(nodes, {2: HeadShape(kernel, 0, 0)}, enlarged=True)
+
+    assert architecture(9).heads[2].kernel == 9
+    with pytest.raises(ModelError, match=r"head\.x2: kernel=11 is not odd and at most 9"):
+        architecture(11)
+
+
+def test_the_most_layers_of_version_1(tmp_path):
+    model = to_model(oracle.random_net(np.random.default_rng(0), 2, 1, MAX_NODES - 3))
+    tensors, metadata = version1(model, MAX_NODES * ["prelu"])
+    path = tmp_path / "x.safetensors"
+    save_file(tensors, path, metadata)
+    assert len(load(path).nodes) == MAX_NODES
+    metadata["layers"] = json.dumps([*json.loads(metadata["layers"]), None])
+    assert_refused(tensors, metadata, "not 257", path)
+
+
 def test_a_model_cannot_be_changed(model):
     with pytest.raises(AttributeError):
         model.name = "other"

@@ -385,6 +385,7 @@ LIMITED = [
 def test_limits_are_told_before_the_work(tmp_path, name):
     limit = int(ROWS[name]["largest side"].split(",")[0])
     assert formats.FORMATS[name].side == limit
+    formats.check_size((limit, 1), name)
     for size in ((limit // 2 + 1, 1), (1, limit // 2 + 1)):
         error = refusal(tmp_path, name, size)
         large = f"{2 * size[0]}x{2 * size[1]}"

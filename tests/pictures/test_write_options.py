@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ from fsrcnn_rt.pictures.encoding import WriteOptions, encoder_options, is_lossle
 from PIL import Image, ImageDraw
 
 pytestmark = pytest.mark.usefixtures("folder")
+
+# A Photoshop file of one pixel.
+LAYERED = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 1, 1, 8, 3) + bytes(12 + 2 + 3)
 
 CHANNELS = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 
@@ -95,6 +99,7 @@ def test_stdin_that_comes_slowly(model_file, folder):
         (b"x", ["-", "--json"], 2, "--json prints on stdout, which carries the picture (see -o)"),
         (b"x", ["a.png", "b.png", "-o", "-"], 2, "-: is no folder, and several outputs need one"),
         (b"x", [".", "-o", "-"], 2, "-: is no folder, and several outputs need one"),
+        (LAYERED, ["-"], 2, "-: is PSD, which cannot be written (-f names another format)"),
     ],
 )
 def test_faults_of_pipes(model_file, folder, data, arguments, code, message):

@@ -36,6 +36,11 @@ def test_family_and_its_numbers(network, shape):
     assert recipe.expansion == network["expansion"]
 
 
+def test_a_span_may_be_one_number():
+    recipe = parse_recipe(changed(data__damage={**DAMAGE, "quality": [50, 50]}))
+    assert recipe.damage.quality == (50, 50)
+
+
 def test_rate_is_a_number_or_a_pair(recipe):
     assert recipe.stages[0].learning_rate == (2e-3, 1e-3)
     assert recipe.stages[1].learning_rate == (1e-4, 1e-4)
@@ -85,6 +90,8 @@ def test_rate_is_a_number_or_a_pair(recipe):
         (changed(stage=[]), r"^stage: expected one or more \[\[stage\]\] tables, got \[\]$"),
         (change_stage(1, scales=[5]), "^stage 'heads': scales: expected .* got"),
         (change_stage(1, scales=[2, 2]), "distinct scales"),
+        (change_stage(1, datasets="pictures"), "datasets: expected a list of folders .*, got 'pictures'$"),
+        (change_stage(1, datasets=[]), r"datasets: expected a list of folders .*, got \[\]$"),
         (change_stage(1, datasets=["a/b"]), "^stage 'heads': datasets: expected the name of a folder"),
         (change_stage(1, scale_weights=[1.0]), "scale_weights: expected one for each of 2 scales"),
         (change_stage(1, scale_weights=[1.0, 0.0]), "scale_weights: expected a list of numbers from 0.001"),

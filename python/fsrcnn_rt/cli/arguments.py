@@ -1,13 +1,11 @@
 """What the command line and its subcommands share."""
 
 import argparse
-import os
 import re
-import stat
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TextIO, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, get_args
 
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.engine.options import MAX_STRENGTH, Colour, EngineOptions, Precision
@@ -15,22 +13,20 @@ from fsrcnn_rt.engine.runtime import available_isas
 from fsrcnn_rt.engine.sizes import MAX_SCALE, Box, Goal, goals_of
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.engine.variants import CONTENTS, LEVELS
-from fsrcnn_rt.errors import UsageError, one_line, printable
+from fsrcnn_rt.errors import UsageError, printable
+from fsrcnn_rt.files import is_there
 from fsrcnn_rt.model import SCALES, SHIPPED
 
-#: As a name, stdin or stdout.
-PIPE = "-"
+if TYPE_CHECKING:
+    from fsrcnn_rt.plan import Naming
 
 #: Among the words of a completion, any file.
 FILES = "*"
-Y4M_SUFFIX = ".y4m"
 #: What completes the name of a model.
 MODEL_WORDS = (*SHIPPED, FILES)
 
 # What of a parser's options is of an upscaler.
 ENGINE_OPTIONS = {"model", *EngineOptions.__annotations__}
-
-VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
 
 
 class Argument(NamedTuple):
@@ -97,11 +93,6 @@ class ArgumentParser(argparse.ArgumentParser):
         return action
 
 
-def is_video(name: str) -> bool:
-    """Whether an input or output of this name is video, and not a picture."""
-    return name == PIPE or Path(name).suffix.lower() in VIDEO_SUFFIXES
-
-
 def add_input_options(add: Callable[..., object], metavar: str, what: str) -> None:
     """Add the inputs, which :func:`inputs_asked` reads, and what is read of folders."""
     common: dict[str, Any] = {"metavar": metavar, "complete": [FILES]}
@@ -110,10 +101,13 @@ def add_input_options(add: Callable[..., object], metavar: str, what: str) -> No
     add("-r", "--recursive", action="store_true", help="what is in all folders below, too")
 
 
-def add_naming_options(add: Callable[..., object], formats: Sequence[str]) -> None:
-    """Add what :func:`naming_asked` reads; ``formats``: some that -f takes."""
-    output = "file, - for stdout; for several, folder that gets a mirrored tree"
-    add("-o", "--output", metavar="PATH", complete=[FILES], help=output)
+def add_naming_options(
+    add: Callable[..., object], formats: Sequence[str], *, but: Collection[str] = ()
+) -> None:
+    """Add what :func:`naming_asked` reads; ``formats``: some that -f takes; ``but``: as of the engine."""
+    if "output" not in but:
+        output = "file, - for stdout; for several, folder that gets a mirrored tree"
+        add("-o", "--output", metavar="PATH", complete=[FILES], help=output)
     add("--suffix", metavar="TEXT", help="behind each name (default: _x{scale}, of a size _{scale}); {model}")
     examples = ", ".join(formats[:3])
     add(
@@ -125,6 +119,22 @@ def add_naming_options(add: Callable[..., object], formats: Sequence[str]) -> No
     )
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("--skip-existing", action="store_true", help="leave outputs that exist, and make the others")
+
+
+def naming_asked(options: argparse.Namespace) -> "Naming":
+    """Read these options; ``UsageError`` where they contradict each other."""
+    from fsrcnn_rt.plan import Naming
+
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
+    existing: Literal["skip", "overwrite", "refuse"] = "skip" if options.skip_existing else "refuse"
+    return Naming(
+        options.output,
+        options.suffix,
+        options.format,
+        "overwrite" if options.overwrite else existing,
+        Path(options.model).stem,
+    )
 
 
 def add_goal_options(add: Callable[..., object], default: int, *, several: bool = False) -> None:
@@ -249,11 +259,6 @@ def goals_asked(options: argparse.Namespace, default: int) -> list[Goal]:
     return goals_of(factors, None, default)[0]
 
 
-def default_suffix(goal: Goal) -> str:
-    """Name what is put behind the name of an input: _x1.5, or _1920x1080, _1920w, _1080h."""
-    return f"_{goal}" if isinstance(goal, Box) else f"_x{goal}"
-
-
 def _denoise(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
@@ -279,37 +284,6 @@ def check_output(path: Path, overwrite: bool, source: Path | None = None) -> Non
         raise ValueError(f"{path}: exists already (see --overwrite)")
     if source and path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the input, and would be overwritten")
-
-
-def is_there(path: Path) -> bool:
-    """Whether an output exists already; ``UsageError`` where it could not be written, whatever is asked for.
-
-    A link that leads nowhere is there, too.
-    """
-    if not path.is_symlink():
-        _check_length(path)
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return path.is_symlink()
-    except OSError as error:
-        raise UsageError(f"{path}: {one_line(error)}") from error
-    if stat.S_ISDIR(mode):
-        raise UsageError(f"{path}: exists already, and is a folder")
-    if not stat.S_ISREG(mode):
-        raise UsageError(f"{path}: exists already, and is a pipe or a device")
-    return True
-
-
-def _check_length(path: Path) -> None:
-    """``UsageError`` where a name, or that of a folder to be made, is longer than the file system takes."""
-    there = next((parent for parent in path.parents if os.path.isdir(parent)), None)  # noqa: PTH112
-    if there is None or not hasattr(os, "pathconf"):
-        return
-    most = os.pathconf(there, "PC_NAME_MAX")
-    for part in path.relative_to(there).parts:
-        if len(os.fsencode(part)) > most:
-            raise UsageError(f"{path}: {part} has more than the {most} bytes that a name may have")
 
 
 def complain(message: object) -> None:

@@ -14,6 +14,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "video": Command("fsrcnn_rt.cli.video", "upscale video (the word may be left out)"),
+    "cluster": Command("fsrcnn_rt.cli.cluster", "upscale pictures or video on many machines, by Ray"),
     "compare": Command("fsrcnn_rt.cli.compare", "make a page with a divider between bicubic and the model"),
     "eval": Command("fsrcnn_rt.cli.eval", "measure PSNR and SSIM on folders of pictures"),
     "bench": Command("fsrcnn_rt.cli.bench", "measure frames per second here"),

@@ -13,10 +13,11 @@ from importlib import import_module
 from typing import Any
 
 from fsrcnn_rt.cli import upscale
-from fsrcnn_rt.cli.arguments import PIPE, complain, is_video
+from fsrcnn_rt.cli.arguments import complain
 from fsrcnn_rt.cli.commands import COMMANDS, misspelt
 from fsrcnn_rt.cli.process import INTERRUPTED
 from fsrcnn_rt.errors import CommandError, UsageError, one_line, what_is_missing
+from fsrcnn_rt.files import PIPE, is_video
 
 
 def main(argv: Sequence[str] | None = None) -> int:

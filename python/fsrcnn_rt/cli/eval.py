@@ -17,13 +17,11 @@ import numpy.typing as npt
 
 from fsrcnn_rt.cli.arguments import (
     MODEL_WORDS,
-    VIDEO_SUFFIXES,
     ArgumentParser,
     add_engine_options,
     check_output,
     complain,
     engine_of,
-    is_video,
 )
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation import tables
@@ -36,7 +34,7 @@ from fsrcnn_rt.evaluation.protocol import (
     evaluate,
     list_images,
 )
-from fsrcnn_rt.files import atomic_write
+from fsrcnn_rt.files import VIDEO_SUFFIXES, atomic_write, is_video
 from fsrcnn_rt.model import NETWORKS, SCALES
 
 if TYPE_CHECKING:

@@ -3,15 +3,17 @@
 import json
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any
 
 from fsrcnn_rt.cli.arguments import complain, tell
-from fsrcnn_rt.cli.plan import Plan
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.pictures.batch import Job, Outcome
+from fsrcnn_rt.plan import Plan
 
 _BAR = "{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}, {rate_fmt}]"
 
@@ -25,12 +27,23 @@ class Report:
     outputs are, "weights", "content" and "denoise" (the last two null of a model without variants),
     "seconds", and "left_out" with the metadata that the outputs have no place for, if there is some; if
     failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
-    ``summary``: the counts for people.
+    ``summary``: the counts for people. ``name``: what a path of the plan is called. ``unit``: what a job is.
     """
 
-    def __init__(self, plan: Plan, *, quiet: bool, verbose: bool, json_lines: bool, summary: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        quiet: bool,
+        verbose: bool,
+        json_lines: bool,
+        summary: bool,
+        name: Callable[[Path], str] = str,
+        unit: str = "image",
+    ) -> None:
         jobs, self._outputs = plan
         self._verbose, self._summary, self._json = verbose and not quiet, summary and not quiet, json_lines
+        self._name, self._unit = name, unit
         self._start = perf_counter()
         self.done, self.failed = 0, 0
         self._skipped = [job for job in jobs if not job.outputs]
@@ -41,15 +54,15 @@ class Report:
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            self._bar = tqdm(total=self._total, unit="image", bar_format=_BAR, desc=f"0/{self._total}")
+            self._bar = tqdm(total=self._total, unit=unit, bar_format=_BAR, desc=f"0/{self._total}")
 
     def __enter__(self) -> "Report":
         for job in self._skipped:
-            self._line(input=str(job.source), status="skipped", outputs={})
+            self._line(input=self._name(job.source), status="skipped", outputs={})
         for path in self._outputs:
-            self._line(input=str(path), status="output", outputs={})
+            self._line(input=self._name(path), status="output", outputs={})
             if self._verbose:
-                tell(f"{path}: is an output of another input, and left out", file=sys.stderr)
+                tell(f"{self._name(path)}: is an output of another input, and left out", file=sys.stderr)
         return self
 
     def __exit__(
@@ -64,7 +77,7 @@ class Report:
             counts = [f"{self.done} done", f"{skipped} skipped" if skipped else ""]
             counts.append(f"{len(self._outputs)} left out as outputs" if self._outputs else "")
             counts.append(f"{self.failed} failed" if self.failed else "")
-            rate = f"{self.done / seconds:.1f} images/s"
+            rate = f"{self.done / seconds:.1f} {self._unit}s/s"
             print(f"{', '.join(filter(None, counts))} in {seconds:.1f} s ({rate})", file=sys.stderr)
 
     def progress(self, job: Job, part: float) -> None:
@@ -79,7 +92,7 @@ class Report:
 
     def add(self, outcome: Outcome) -> None:
         """Report what became of a job."""
-        source = str(outcome.job.source)
+        source = self._name(outcome.job.source)
         if outcome.error is not None:
             self.failed += 1
             with self._without_bar():
@@ -87,7 +100,7 @@ class Report:
             self._line(input=source, status="failed", outputs={}, error=outcome.error)
             return
         self.done += 1
-        outputs = {str(goal): str(path) for goal, path in outcome.job.outputs.items()}
+        outputs = {str(goal): self._name(path) for goal, path in outcome.job.outputs.items()}
         seconds, weights = outcome.seconds, outcome.weights or Weights("")
         left_out = outcome.left_out
         if self._verbose:

@@ -4,12 +4,12 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsrcnn_rt.cli.arguments import (
-    PIPE,
     ArgumentParser,
     add_engine_options,
     add_goal_options,
@@ -18,10 +18,15 @@ from fsrcnn_rt.cli.arguments import (
     engine_of,
     goals_asked,
     inputs_asked,
+    naming_asked,
 )
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import UsageError, one_line
+from fsrcnn_rt.files import PIPE
+
+if TYPE_CHECKING:
+    from fsrcnn_rt.pictures.encoding import WriteOptions
 
 # Options of the same names as the fields of ``WriteOptions``.
 _WRITE_OPTIONS = (
@@ -46,15 +51,13 @@ def main(argv: Sequence[str]) -> int:
     if to_stdout and sys.stdout.isatty():
         raise UsageError("stdout is a terminal, which takes no picture (see -o)")
 
-    from fsrcnn_rt import pictures
-    from fsrcnn_rt.cli import plan
+    from fsrcnn_rt import pictures, plan
     from fsrcnn_rt.cli.report import Report
     from fsrcnn_rt.pictures import batch
-    from fsrcnn_rt.pictures.encoding import WriteOptions
 
     load, proc, save = options.threads
-    naming = plan.naming_asked(options)
-    write_options = WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
+    naming = naming_asked(options)
+    write_options = write_options_asked(options)
     with _stdin(inputs) as stdin:
         try:
             upscaler = engine_of(options, threads=proc)
@@ -134,35 +137,14 @@ def parser() -> ArgumentParser:
     )
     add = parser.add_argument_group("input").add_argument
     add_input_options(add, "INPUT", "picture, folder of pictures, pattern such as '*.png', or - for stdin")
-    add("--first-frame", action="store_true", help="of an animation or several pages only the first")
-    add(
-        "--max-pixels",
-        type=_pixels,
-        default=1 << 30,
-        metavar="N",
-        help="refuse what has more, of animations in all frames (default: 2^30)",
-    )
+    add_reading_options(add)
 
     add = parser.add_argument_group("output").add_argument
     add_naming_options(add, ("png", "jpg", "webp", "avif", "bmp", "gif", "tiff"))
-    add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
-    add(
-        "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
-    )
-    add("--compression", choices=("none", "lzw", "deflate"), help="of TIFF")
-    add("--depth", type=int, choices=(8,), help="round 16 bits per channel to 8")
-    add("--background", type=_colour, metavar="COLOUR", help="lay what is transparent on it: white, #1e90ff")
-    add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
-    add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
+    add_writing_options(add)
 
     add = parser.add_argument_group("size, model and speed").add_argument
     add_goal_options(add, 3, several=True)
-    add(
-        "--larger",
-        choices=("refuse", "keep", "shrink"),
-        default="refuse",
-        help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
-    )
     add_engine_options(add, but=["threads"])
     add(
         *("-j", "--threads"),
@@ -173,9 +155,7 @@ def parser() -> ArgumentParser:
     )
 
     add = parser.add_argument_group("messages").add_argument
-    add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
-    add("-q", "--quiet", action="store_true", help="nothing but errors")
-    add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
+    add_report_options(add)
     add("--version", action=_Version, nargs=0, help="print the version")
     add("-h", "--help", action="help", help="print this")
     for option, nargs, reason in (
@@ -185,6 +165,51 @@ def parser() -> ArgumentParser:
     ):
         parser.add_argument(option, action=_Refuse, nargs=nargs, const=reason, help=argparse.SUPPRESS)
     return parser
+
+
+def add_reading_options(add: Callable[..., object]) -> None:
+    """Add the options that say what is read of a picture."""
+    add("--first-frame", action="store_true", help="of an animation or several pages only the first")
+    add(
+        "--max-pixels",
+        type=_pixels,
+        default=1 << 30,
+        metavar="N",
+        help="refuse what has more, of animations in all frames (default: 2^30)",
+    )
+
+
+def add_writing_options(add: Callable[..., object]) -> None:
+    """Add the options that :func:`write_options_asked` reads."""
+    add("--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP, AVIF, ... (default: 95)")
+    add(
+        "--effort", type=_effort, metavar="N", help="of the encoder, 0 fast to 10 small (default: by content)"
+    )
+    add("--compression", choices=("none", "lzw", "deflate"), help="of TIFF")
+    add("--depth", type=int, choices=(8,), help="round 16 bits per channel to 8")
+    add("--background", type=_colour, metavar="COLOUR", help="lay what is transparent on it: white, #1e90ff")
+    add("--dpi", type=_dpi, metavar="N", help="resolution to write, dots per inch")
+    add("--strip-metadata", action="store_true", help="leave out EXIF, XMP and resolution")
+    add(
+        "--larger",
+        choices=("refuse", "keep", "shrink"),
+        default="refuse",
+        help="what becomes of pictures beyond the size asked for: error (default), as they are, made smaller",
+    )
+
+
+def add_report_options(add: Callable[..., object]) -> None:
+    """Add the options that say what is told while it runs."""
+    add("-v", "--verbose", action="store_true", help="each output, its time, and the weights chosen for it")
+    add("-q", "--quiet", action="store_true", help="nothing but errors")
+    add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
+
+
+def write_options_asked(options: argparse.Namespace) -> "WriteOptions":
+    """Read these options."""
+    from fsrcnn_rt.pictures.encoding import WriteOptions
+
+    return WriteOptions(**{name: getattr(options, name) for name in _WRITE_OPTIONS})
 
 
 def _threads(text: str) -> tuple[int | None, int | None, int | None]:

@@ -16,9 +16,6 @@ from time import perf_counter
 from typing import Any, NamedTuple, get_args
 
 from fsrcnn_rt.cli.arguments import (
-    PIPE,
-    VIDEO_SUFFIXES,
-    Y4M_SUFFIX,
     ArgumentParser,
     add_engine_options,
     add_goal_options,
@@ -28,47 +25,23 @@ from fsrcnn_rt.cli.arguments import (
     engine_of,
     goals_asked,
     inputs_asked,
-    is_video,
+    naming_asked,
     tell,
 )
-from fsrcnn_rt.cli.plan import Kind, make_folders, make_plan, naming_asked
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import Box
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import atomic_write, check_regular
-from fsrcnn_rt.video.y4m import TruncatedError, upscale_y4m
+from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, Y4M_SUFFIX, check_regular, is_video
+from fsrcnn_rt.plan import VIDEOS, make_folders, make_plan
+from fsrcnn_rt.video.y4m import upscale_y4m, upscale_y4m_to
 
 # What an ordinary user may have a pipe hold; by default it is 64 KB.
 _PIPE_BYTES = 1 << 20
 
-_FILE_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
-
-
-class _Video(Kind):
-    """What a plan knows of video files."""
-
-    name = "video"
-
-    def is_found(self, name: str) -> bool:
-        """Whether a file of this name is video."""
-        return not name.startswith(".") and is_video(name)
-
-    def extension(self, path: Path) -> str:
-        """Name the suffix of an output: that of the input."""
-        return path.suffix
-
-    def check_output(self, path: Path, *, asked: bool) -> None:
-        """``UsageError`` for a suffix that is none of video."""
-        if not is_video(path.name):
-            raise UsageError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(VIDEO_SUFFIXES)}")
-
-    def piped(self, extension: str, stdin: Path | None) -> str:
-        """Y4M, as pipes carry nothing else."""
-        if sys.stdout.isatty():
-            raise UsageError("stdout is a terminal, which takes no video (see -o)")
-        return "Y4M"
+#: Options of :func:`add_encoder_options`.
+ENCODER_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
 
 
 class _Stream(NamedTuple):
@@ -126,6 +99,12 @@ def parser() -> ArgumentParser:
     add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
+    add_encoder_options(add)
+    return parser
+
+
+def add_encoder_options(add: Callable[..., object]) -> None:
+    """Add the options that say how video is encoded."""
     add("--codec", metavar="NAME", help="encoder, such as libx264 (default: one for the codec of the input)")
     add("--crf", type=float, metavar="N", help="quality, less is better (default: 18 for libx264)")
     add("--preset", metavar="NAME", help="effort of the encoder, such as fast (default: the encoder's own)")
@@ -133,7 +112,6 @@ def parser() -> ArgumentParser:
     add(
         "--chroma-location", choices=get_args(ChromaLocation), help="default: what the codec has, mostly left"
     )
-    return parser
 
 
 def _threads(text: str) -> int:
@@ -155,7 +133,7 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
         if not is_video(name) and Path(name).suffix and not Path(name).is_dir():
             raise UsageError(f"{name}: is not a video, and pictures take a command of their own")
     planned = make_plan(
-        inputs, [options.goal], naming_asked(options), recursive=options.recursive, kind=_Video()
+        inputs, [options.goal], naming_asked(options), recursive=options.recursive, kind=VIDEOS
     )
     streams = [_Stream(str(job.source), str(path)) for job in planned.jobs for path in job.outputs.values()]
     for stream in streams:
@@ -169,7 +147,7 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
 def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> None:
     """Refuse options that some of them have no use for, and video files where nothing reads them."""
     if any(stream.is_y4m for stream in streams):
-        for name in _FILE_OPTIONS:
+        for name in ENCODER_OPTIONS:
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
     if not all(stream.is_y4m for stream in streams):
@@ -240,21 +218,13 @@ def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> 
     with source as frames:
         if job.output == PIPE:
             return upscale_y4m(frames, io.FileIO(1, "w", closefd=False), **keywords)
-        truncated = None
-        with atomic_write(Path(job.output)) as sink:
-            try:
-                done = upscale_y4m(frames, sink, **keywords)
-            except TruncatedError as error:  # what has come is delivered
-                truncated = error
-        if truncated is not None:
-            raise truncated
-        return done
+        return upscale_y4m_to(Path(job.output), frames, **keywords)
 
 
 def _upscale_file(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     from fsrcnn_rt.video.files import upscale_video
 
-    keywords.update({name: getattr(options, name) for name in _FILE_OPTIONS})
+    keywords.update({name: getattr(options, name) for name in ENCODER_OPTIONS})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_, **__: complain(message)

@@ -90,7 +90,8 @@ def run(
     Where the caller is interrupted or closes the iterator, nothing more is begun. What is being written is
     then finished by its thread, which is not waited for here, but at the end of the process.
     """
-    line = _Pipeline(jobs, upscaler, workers, options, max_pixels, progress)
+    few = len(jobs) < _MANY * workers.proc
+    line = Pipeline(upscaler, workers, options, few=few, max_pixels=max_pixels, progress=progress)
     pool = Pool(workers.load + workers.proc + workers.save, "fsrcnn-rt")
     try:
         futures = [pool.submit(line.carry_out, job) for job in jobs]
@@ -101,22 +102,27 @@ def run(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Pipeline:
-    """The way of a picture through the stages, each of which takes so many at a time."""
+class Pipeline:
+    """The way of a picture through the stages, each of which takes so many at a time.
+
+    ``few``: whether each picture gets all threads of ``upscaler``, as there are too few for all threads.
+    The others are those of :func:`run`.
+    """
 
     def __init__(
         self,
-        jobs: Sequence[Job],
         upscaler: Upscaler,
         workers: Workers,
         options: WriteOptions,
+        *,
+        few: bool,
         max_pixels: int,
-        progress: Callable[[Job, float], object],
+        progress: Callable[[Job, float], object] = lambda job, part: None,
     ) -> None:
         self.stopped = threading.Event()
         self._options, self._max_pixels, self._progress = options, max_pixels, progress
         self._upscaler = upscaler
-        self._few = len(jobs) < _MANY * workers.proc
+        self._few = few
         self._large = _MEMORY // (2 * workers.proc)
         self._loading = threading.BoundedSemaphore(workers.load)
         self._computing = threading.BoundedSemaphore(1 if self._few else workers.proc)
@@ -124,6 +130,7 @@ class _Pipeline:
         self._sources, self._results = Budget(_MEMORY), Budget(_MEMORY)
 
     def carry_out(self, job: Job) -> Outcome:
+        """Read, upscale and write; many threads may call it at a time."""
         try:
             return self._carry_out(job)
         except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:

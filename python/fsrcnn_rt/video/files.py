@@ -10,9 +10,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,13 +46,21 @@ if TYPE_CHECKING:
 
 __all__ = ["upscale_frames", "upscale_video"]
 
+
+class Remote(Protocol):
+    """A file that is not on this machine, and can be read in pieces; as text it is its name."""
+
+    def open(self, mode: Literal["rb"]) -> BufferedReader:
+        """Open it to be read at any place."""
+
+
 Packets: TypeAlias = "deque[av.Packet[Any]]"
 
 # Codecs whose chroma lies in the centre; of the others' signalling, which is rare, PyAV tells nothing.
 _CENTRED = ("mjpeg", "mpeg1video")
 
 # Pixel formats whose name stands for full range, as the range tag of their frames does: those without the J.
-_FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
+FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
 
 # The weights for a file are chosen at these parts of its duration, so that a title is not taken for the film,
 # and by so many frames there, as quantisers go up and down with the kind of frame.
@@ -64,6 +73,8 @@ _LISTS = ("concat", "dash", "hls", "imf")
 
 # A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
 _MISSING = (0.5, 0.05)
+
+INTERLACED = "{} is interlaced, and upscaling mixes its fields"
 
 
 def upscale_frames(
@@ -96,8 +107,8 @@ def upscale_frames(
     """
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
-    container, stream, enlarge = _begin(Path(source), goal, upscaler, chroma_location)
-    return enlarge.stream(_decode(Path(source), container, stream, deque(maxlen=0)))
+    container, stream, enlarge = prepare(Path(source), goal, upscaler, chroma_location)
+    return enlarge.stream(decode(Path(source), container, stream, deque(maxlen=0)))
 
 
 def upscale_video(
@@ -144,33 +155,24 @@ def upscale_video(
     source, output = Path(source), Path(output)
     if os.path.lexists(output) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
-    container, stream, enlarge = _begin(source, goal, upscaler, chroma_location)
+    container, stream, enlarge = prepare(source, goal, upscaler, chroma_location)
     others: Packets = deque()
-    frames = _decode(source, container, stream, others)
+    frames = decode(source, container, stream, others)
     # The first frame tells what the container may not; from then on the reader has the input to itself.
     first = next(frames, None)
     if first is None:
         raise ValueError("has no frames")
     if first.interlaced_frame:
-        warnings.warn(f"{source} is interlaced, and upscaling mixes its fields", stacklevel=2)
+        warnings.warn(INTERLACED.format(source), stacklevel=2)
     enlarge.resemble(first)
-    total, announced = _announced(container, stream)
-    encoding = Encoding(
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        pix_fmt=pix_fmt,
-        computed=_FULL_RANGE.get(first.format.name, first.format.name),
-        size=enlarge.size_of(first),
-        threads=enlarge.threads,
-        chroma_location=enlarge.chroma_location,
-    )
+    total, announced = announced_of(container, stream)
+    encoding = enlarge.encoding(first, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt)
     done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
     with (
-        _as_os_error(f"{output} cannot be written", output),  # what the input raises has become one by now
+        as_os_error(f"{output} cannot be written", output),  # what the input raises has become one by now
         atomic_path(output, output.suffix) as temporary,
         closing(enlarge.stream(_resume(first, frames))) as results,
-        av.open(_url(temporary), "w") as target,
+        av.open(url_of(temporary), "w") as target,
     ):
         copies = add_streams(target, container, stream, first, encoding)
         encoder = copies.pop(stream.index)
@@ -178,10 +180,16 @@ def upscale_video(
             done = done._replace(frames=count, seconds=seconds)
             if progress:
                 progress(done)
-    if announced - done.seconds > max(_MISSING[0], _MISSING[1] * announced):
-        ends = f"{done.seconds:.1f} s of {announced:.1f} s"
-        warnings.warn(f"{source} ends after {ends}, and may be truncated or damaged", stacklevel=2)
+    if ending := cut_short(source, done.seconds, announced):
+        warnings.warn(ending, stacklevel=2)
     return done
+
+
+def cut_short(source: Path | Remote, seconds: float, announced: float) -> str:
+    """Say that a video ends long before its time; nothing where it does not."""
+    if announced - seconds <= max(_MISSING[0], _MISSING[1] * announced):
+        return ""
+    return f"{source} ends after {seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged"
 
 
 def _encode(
@@ -196,14 +204,14 @@ def _encode(
     begin: float | None = None
     for frame in frames:
         begin = _start(frame) if begin is None else begin
-        _copy_packets(target, others, copies)
+        copy_packets(target, others, copies)
         target.mux(encoder.encode(frame))
         yield _end(frame) - begin
-    _copy_packets(target, others, copies)
+    copy_packets(target, others, copies)
     target.mux(encoder.encode(None))
 
 
-class _Enlarger:
+class Enlarger:
     """Makes frames larger, one on a thread."""
 
     def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation) -> None:
@@ -224,6 +232,27 @@ class _Enlarger:
         layout = _layout(frame.format.name, self.chroma_location)
         return size_of(self.goal, (frame.width, frame.height), layout.step(len(frame.planes)))
 
+    def encoding(
+        self,
+        first: av.VideoFrame,
+        *,
+        codec: str | None = None,
+        crf: float | None = None,
+        preset: str | None = None,
+        pix_fmt: str | None = None,
+    ) -> Encoding:
+        """Say how what becomes of ``first`` and the frames behind it is to be encoded."""
+        return Encoding(
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            pix_fmt=pix_fmt,
+            computed=FULL_RANGE.get(first.format.name, first.format.name),
+            size=self.size_of(first),
+            threads=self.threads,
+            chroma_location=self.chroma_location,
+        )
+
     def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
         # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
@@ -235,7 +264,7 @@ class _Enlarger:
         layout = _layout(frame.format.name, self.chroma_location)
         name = frame.format.name
         size = self.size_of(frame)
-        result = av.VideoFrame(*size, _FULL_RANGE.get(name, name))
+        result = av.VideoFrame(*size, FULL_RANGE.get(name, name))
         self.upscaler.upscale_planes(
             _planes(frame, layout),
             size=size,
@@ -250,16 +279,16 @@ class _Enlarger:
         return result
 
 
-def _begin(
-    path: Path, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
-) -> tuple[InputContainer, VideoStream, _Enlarger]:
+def prepare(
+    path: Path | Remote, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
+) -> tuple[InputContainer, VideoStream, Enlarger]:
     """Open a file, and settle what all its frames share: weights, and the place of chroma."""
-    container, stream = _open(path, upscaler.threads)
+    container, stream = open_video(path, upscaler.threads)
     location = chroma_location or _chroma_location(path, container, stream)
-    return container, stream, _Enlarger(goal, _settled(upscaler, path), location)
+    return container, stream, Enlarger(goal, _settled(upscaler, path), location)
 
 
-def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
+def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
     """Choose the weights for a whole file by frames all over it."""
     if upscaler.weights is not None:
         return upscaler
@@ -282,9 +311,9 @@ def _settled(upscaler: Upscaler, path: Path) -> Upscaler:
     return upscaler.choose_by(loss, lambda: 2 * sum(votes) > len(votes))
 
 
-def _samples(path: Path) -> Iterator[tuple[av.VideoFrame, bool]]:
+def _samples(path: Path | Remote) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a few frames at some places of a file, and tell the last one of each place."""
-    container, stream = _open(path, 1)
+    container, stream = open_video(path, 1)
     stream.codec_context.options = {"export_side_data": "venc_params"}
     seen: set[int | None] = set()
     # Where the file is damaged or cannot be searched, what has come has to do.
@@ -340,11 +369,13 @@ def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
     return planes
 
 
-def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+def open_video(path: Path | Remote, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
-    check_regular(path)
-    with _as_os_error("is no video that can be read", path):
-        container = av.open(_url(path), metadata_errors="replace", options=_ALONE)
+    if isinstance(path, Path):
+        check_regular(path)
+    with as_os_error("is no video that can be read", path):
+        file: Any = url_of(path) if isinstance(path, Path) else path.open("rb")
+        container = av.open(file, metadata_errors="replace", options=_ALONE)
         try:
             return container, _find(container, threads)
         except BaseException:
@@ -365,16 +396,16 @@ def _find(container: InputContainer, threads: int) -> VideoStream:
     return stream
 
 
-def _url(path: Path) -> str:
+def url_of(path: Path) -> str:
     """Name a file as FFmpeg does; without the protocol, it takes what is before a colon for one."""
     return f"file:{path}"
 
 
-def _decode(
-    path: Path, container: InputContainer, stream: VideoStream, others: Packets
+def decode(
+    path: Path | Remote, container: InputContainer, stream: VideoStream, others: Packets
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
-    with _as_os_error("cannot be decoded", path), suppress(av.EOFError), container:
+    with as_os_error("cannot be decoded", path), suppress(av.EOFError), container:
         for packet in container.demux():
             if packet.stream_index != stream.index:
                 if packet.size:  # the last, empty ones only flush decoders
@@ -393,7 +424,7 @@ def _resume(
     yield from frames
 
 
-def _copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
+def copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
     while packets:
         packet = packets.popleft()
         if packet.stream_index in streams:
@@ -403,7 +434,7 @@ def _copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, 
 
 def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
     now, before = (
-        (each.width, each.height, _FULL_RANGE.get(each.format.name, each.format.name))
+        (each.width, each.height, FULL_RANGE.get(each.format.name, each.format.name))
         for each in (frame, first)
     )
     if now != before:
@@ -413,14 +444,14 @@ def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
         )
 
 
-def _chroma_location(path: Path, container: InputContainer, stream: VideoStream) -> ChromaLocation:
+def _chroma_location(path: Path | Remote, container: InputContainer, stream: VideoStream) -> ChromaLocation:
     if container.format.name == "yuv4mpegpipe":
         with path.open("rb") as file:
             return read_header(file).layout.chroma_location
     return "center" if stream.codec_context.codec.canonical_name in _CENTRED else "left"
 
 
-def _announced(container: InputContainer, stream: VideoStream) -> tuple[int | None, float]:
+def announced_of(container: InputContainer, stream: VideoStream) -> tuple[int | None, float]:
     """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
     if stream.duration and stream.time_base:
         seconds = stream.duration * stream.time_base
@@ -439,7 +470,7 @@ def _end(frame: av.VideoFrame) -> float:
 
 
 @contextmanager
-def _as_os_error(what: str, path: Path) -> Iterator[None]:
+def as_os_error(what: str, path: Path | Remote) -> Iterator[None]:
     """Make an ``OSError`` of what the libraries raise, which may be anything; what we raise ourselves passes.
 
     It is of the system's kind where the error is the system's.

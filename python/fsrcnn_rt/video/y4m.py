@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
 from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss
+from fsrcnn_rt.files import atomic_write
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -227,6 +229,22 @@ def upscale_y4m(
         done = done._replace(frames=count, seconds=float(count / header.rate) if header.rate else 0.0)
         if progress:
             progress(done)
+    return done
+
+
+def upscale_y4m_to(path: Path, source: Source, **keywords: Any) -> Progress:
+    """Upscale a Y4M stream into a file, whole or not at all; but what comes of one that breaks off is there.
+
+    ``keywords``: those of :func:`upscale_y4m`, which also says what is raised.
+    """
+    truncated = None
+    with atomic_write(path) as sink:
+        try:
+            done = upscale_y4m(source, sink, **keywords)
+        except TruncatedError as error:  # what has come is delivered
+            truncated = error
+    if truncated is not None:
+        raise truncated
     return done
 
 

@@ -1,17 +1,17 @@
-"""What a command line asks for: which files are read and what each becomes; all of it, or it is refused."""
+"""Which files are read and what each becomes: all of what is asked for, or it is refused."""
 
-import argparse
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fsrcnn_rt.cli.arguments import PIPE, default_suffix, is_there
-from fsrcnn_rt.engine.sizes import Goal
+from fsrcnn_rt.engine.sizes import Box, Goal
 from fsrcnn_rt.errors import UsageError, one_line
+from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, is_there, is_video
 from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.formats import format_of, is_writable
@@ -58,7 +58,7 @@ class Naming:
     def behind(self, goal: Goal) -> str:
         """Return what is appended to the name of an input."""
         if self.suffix is None:
-            return default_suffix(goal)
+            return f"_{goal}" if isinstance(goal, Box) else f"_x{goal}"
         return self.suffix.replace(_SCALE, str(goal)).replace(_MODEL, self.model)
 
     def of_output(self) -> re.Pattern[str]:
@@ -98,7 +98,70 @@ class Kind:
         return name
 
 
-_PICTURES = Kind()
+class _Videos(Kind):
+    """What a plan knows of video files."""
+
+    name = "video"
+
+    def is_found(self, name: str) -> bool:
+        """Whether a file of this name is video."""
+        return not name.startswith(".") and is_video(name)
+
+    def extension(self, path: Path) -> str:
+        """Name the suffix of an output: that of the input."""
+        return path.suffix
+
+    def check_output(self, path: Path, *, asked: bool) -> None:
+        """``UsageError`` for a suffix that is none of video."""
+        if not is_video(path.name):
+            raise UsageError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(VIDEO_SUFFIXES)}")
+
+    def piped(self, extension: str, stdin: Path | None) -> str:
+        """Y4M, as pipes carry nothing else."""
+        if sys.stdout.isatty():
+            raise UsageError("stdout is a terminal, which takes no video (see -o)")
+        return "Y4M"
+
+
+PICTURES, VIDEOS = Kind(), _Videos()
+
+
+class Disk:
+    """What a plan asks of the place where files lie: of this machine's, unless a subclass knows others."""
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether it is a folder, or leads to one."""
+        return path.is_dir()
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is anything."""
+        return path.exists()
+
+    def files(self, folder: Path, output: str | None, *, recursive: bool) -> Iterator[Path]:
+        """Files of a folder, in order of their names, without hidden folders and the ``output`` folder."""
+
+        def fail(error: OSError) -> None:
+            raise UsageError(f"{error.filename}: cannot be read: {error.strerror}")
+
+        for place, folders, names in os.walk(folder, onerror=fail):
+            yield from (Path(place, name) for name in sorted(names))
+            inside = [Path(place, name) for name in sorted(folders) if recursive and not name.startswith(".")]
+            folders[:] = [path.name for path in inside if output is None or not _is_same(path, Path(output))]
+
+    def identity(self, path: Path) -> str:
+        """Return what is the same of all names of a file."""
+        return os.path.realpath(path)
+
+    def is_there(self, path: Path) -> bool:
+        """Whether an output exists already; ``UsageError`` where it could not be written in any case."""
+        return is_there(path)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder that is not there; ``OSError`` where that fails."""
+        path.mkdir(parents=True, exist_ok=True)
+
+
+DISK = Disk()
 
 
 class _Source(NamedTuple):
@@ -113,20 +176,6 @@ class _Source(NamedTuple):
     file: Path | None = None
 
 
-def naming_asked(options: argparse.Namespace) -> Naming:
-    """Read these options; ``UsageError`` where they contradict each other."""
-    if options.overwrite and options.skip_existing:
-        raise UsageError("--overwrite and --skip-existing are two answers to one question, choose one")
-    existing: Literal["skip", "overwrite", "refuse"] = "skip" if options.skip_existing else "refuse"
-    return Naming(
-        options.output,
-        options.suffix,
-        options.format,
-        "overwrite" if options.overwrite else existing,
-        Path(options.model).stem,
-    )
-
-
 def make_plan(
     inputs: Sequence[str],
     goals: Sequence[Goal],
@@ -134,7 +183,8 @@ def make_plan(
     *,
     recursive: bool,
     stdin: Path | None = None,
-    kind: Kind = _PICTURES,
+    kind: Kind = PICTURES,
+    disk: Disk = DISK,
 ) -> Plan:
     """Every output of every input; nothing is written, and the folders are for :func:`make_folders`.
 
@@ -142,6 +192,7 @@ def make_plan(
     patterns with ``*``, ``?``, ``[]`` and ``**``, and - for ``stdin``, a file that holds what has come from
     there. A file that is found so and not named is an output, and nothing is to be done with it, where
     another input has the same name but for a suffix of this naming, of whatever scale.
+    ``disk``: where the files lie.
     ``UsageError`` where not all could be written: an input that is not there, an output that exists, is an
     input, or is the output of two; a format that cannot be written.
     """
@@ -149,9 +200,9 @@ def make_plan(
         return Plan([_to_stdout(inputs, goals, naming, stdin, kind)], [])
     if os.sep in (naming.suffix or ""):
         raise UsageError(f"suffix={naming.suffix!r} has a {os.sep!r} in it; -o names the folder")
-    sources = list(_sources(inputs, naming.output, recursive, stdin, kind))
+    sources = list(_sources(inputs, naming.output, recursive, stdin, kind, disk))
     several = len(sources) * len(goals) > 1 or any(source.found for source in sources)
-    folder, file = _output(naming.output, several, kind)
+    folder, file = _output(naming.output, several, kind, disk)
     if file is None and PIPE in inputs:
         raise UsageError(f"{PIPE} has no name that its output could have in a folder (see -o)")
     jobs = [
@@ -162,22 +213,22 @@ def make_plan(
         )
         for source in sources
     ]
-    outputs = _outputs_of_others(sources, jobs, naming)
-    jobs = _checked([job for job in jobs if job.source not in outputs], naming, kind)
+    outputs = _outputs_of_others(sources, jobs, naming, disk)
+    left_out = set(outputs)
+    jobs = _checked([job for job in jobs if job.source not in left_out], naming, kind, disk)
     for path in [path for job in jobs for path in job.outputs.values()]:
         if folder is None and not path.parent.is_dir():
             raise UsageError(f"{path}: the folder {path.parent} does not exist")
     return Plan(jobs, outputs)
 
 
-def make_folders(plan: Plan) -> None:
+def make_folders(plan: Plan, disk: Disk = DISK) -> None:
     """Make the folders that the outputs of a plan lie in; ``UsageError`` where that fails."""
-    for job in plan.jobs:
-        for path in job.outputs.values():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"{path.parent}: cannot be made: {one_line(error)}") from error
+    for folder in dict.fromkeys(path.parent for job in plan.jobs for path in job.outputs.values()):
+        try:
+            disk.make_folder(folder)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {one_line(error)}") from error
 
 
 def _to_stdout(
@@ -192,35 +243,43 @@ def _to_stdout(
     return Job(path, {goals[0]: Path(PIPE)}, stdin, name)
 
 
-def _outputs_of_others(sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming) -> list[Path]:
+def _outputs_of_others(
+    sources: Sequence[_Source], jobs: Sequence[Job], naming: Naming, disk: Disk
+) -> list[Path]:
     """Find the sources that were found, not named, and are or are called as outputs of others."""
-    owners = {os.path.realpath(path): job for job in jobs for path in job.outputs.values()}
+    owners = {disk.identity(path): job for job in jobs for path in job.outputs.values()}
     names = {(source.path.parent, source.path.stem) for source in sources}
     pattern = naming.of_output()
     outputs = []
     for source, job in zip(sources, jobs, strict=True):
         match = pattern.fullmatch(source.path.stem)
         named_so = match is not None and (source.path.parent, match[1]) in names
-        if source.found and (named_so or owners.get(os.path.realpath(source.path), job) is not job):
+        if source.found and (named_so or owners.get(disk.identity(source.path), job) is not job):
             outputs.append(source.path)
     return outputs
 
 
 def _sources(
-    inputs: Sequence[str], output: str | None, recursive: bool, stdin: Path | None, kind: Kind
+    inputs: Sequence[str],
+    output: str | None,
+    recursive: bool,
+    stdin: Path | None,
+    kind: Kind,
+    disk: Disk,
 ) -> Iterator[_Source]:
     """Files that the inputs stand for."""
     for name in inputs:
         path = Path(name)
         if name == PIPE:
             yield _Source(path, path, False, stdin)
-        elif path.is_dir():
-            files = list(_walk(path, output, recursive, kind))
+        elif disk.is_folder(path):
+            found = disk.files(path, output, recursive=recursive)
+            files = [file for file in found if kind.is_found(file.name)]
             if not files:
                 hint = "" if recursive else " (-r looks into the folders in it)"
                 raise UsageError(f"{path}: has no {kind.name}s in it{hint}")
             yield from (_Source(file, file.relative_to(path), True) for file in files)
-        elif not path.exists() and _is_pattern(name):
+        elif not disk.exists(path) and _is_pattern(name):
             matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
             files = [match for match in matches if match.is_file() and kind.is_found(match.name)]
             if not files:
@@ -232,18 +291,6 @@ def _sources(
             yield _Source(path, Path(path.name), False)
 
 
-def _walk(folder: Path, output: str | None, recursive: bool, kind: Kind) -> Iterator[Path]:
-    """Files of a kind in a folder, in order of their names, without the hidden ones and the output folder."""
-
-    def fail(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for place, folders, names in os.walk(folder, onerror=fail):
-        yield from (Path(place, name) for name in sorted(names) if kind.is_found(name))
-        inside = [Path(place, name) for name in sorted(folders) if recursive and not name.startswith(".")]
-        folders[:] = [path.name for path in inside if output is None or not _is_same(path, Path(output))]
-
-
 def _is_same(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
 
@@ -252,16 +299,16 @@ def _is_pattern(name: str) -> bool:
     return any(character in name for character in "*?[")
 
 
-def _output(output: str | None, several: bool, kind: Kind) -> tuple[Path | None, Path | None]:
+def _output(output: str | None, several: bool, kind: Kind, disk: Disk) -> tuple[Path | None, Path | None]:
     """Return folder and file that outputs go to; neither where they go beside their inputs."""
     if output is None:
         return None, None
     path = Path(output)
-    if not several and not path.is_dir() and not output.endswith(os.sep):
+    if not several and not disk.is_folder(path) and not output.endswith(os.sep):
         return None, path
-    if path.exists() and not path.is_dir():
+    if disk.exists(path) and not disk.is_folder(path):
         raise UsageError(f"{path}: is a file, and several outputs need a folder")
-    if not path.exists() and not output.endswith(os.sep) and kind.is_found(path.name):
+    if not disk.exists(path) and not output.endswith(os.sep) and kind.is_found(path.name):
         raise UsageError(
             f"{path}: is the name of a {kind.name}, and several outputs need a folder ({path}{os.sep} is one)"
         )
@@ -293,16 +340,16 @@ def _writable_format(path: Path, *, asked: bool) -> str | None:
     return name
 
 
-def _checked(jobs: Sequence[Job], naming: Naming, kind: Kind) -> list[Job]:
+def _checked(jobs: Sequence[Job], naming: Naming, kind: Kind, disk: Disk) -> list[Job]:
     """Refuse what cannot all be written; outputs that exist and are to be kept are left out."""
     checked = []
     taken: dict[str, Path] = {}  # output -> input it is of
-    inputs = {os.path.realpath(job.source) for job in jobs}
+    inputs = {disk.identity(job.source) for job in jobs}
     for job in jobs:
         wanted: dict[Goal, Path] = {}
         for goal, path in job.outputs.items():
             kind.check_output(path, asked=path.suffix != job.source.suffix)
-            key = os.path.realpath(path)
+            key = disk.identity(path)
             if taken.get(key) is job.source:
                 raise UsageError(f"{path}: is the output of two scales (put {_SCALE} into --suffix)")
             if key in taken:
@@ -310,7 +357,7 @@ def _checked(jobs: Sequence[Job], naming: Naming, kind: Kind) -> list[Job]:
             if key in inputs:
                 raise UsageError(f"{path}: is an input, and would be overwritten")
             taken[key] = job.source
-            exists = is_there(path)
+            exists = disk.is_there(path)
             if exists and naming.existing == "refuse":
                 raise UsageError(f"{path}: exists already (see --overwrite and --skip-existing)")
             if naming.existing == "overwrite" or not exists:
