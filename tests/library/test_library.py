@@ -263,7 +263,7 @@ def test_what_else_is_refused():
         with pytest.raises(RefusedError) as caught:
             Engine(weights("fsrcnn"), **options)
         assert str(caught.value).startswith(said) and caught.value.status == BAD_ARGUMENT
-    with pytest.raises(RefusedError, match="fixed point") as caught:
+    with pytest.raises(RefusedError, match="precision=int16") as caught:
         Engine(weights("srcnn"), precision="int16")
     assert caught.value.status == BAD_MODEL
     library.fsrcnn_model_close(None)
