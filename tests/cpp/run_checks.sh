@@ -7,14 +7,14 @@
 # kind (--every) and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check
 # is quick, and complete everywhere.
 #
-#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols library aarch64 old-cpu asan tsan fuzz; python web
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan fuzz; library python web
 #
 # BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. EVERY (1): the step gcc carries
 # out one in so many of the cases of upscaler_check and conformance_check. SECONDS_TO_FUZZ: how long to look for new
 # cases; without it the step fuzz tries the same 20,000 each time.
-# The step python is for who asks: the Python tests in TESTS (those that reach far into the core) against a core that
-# AddressSanitizer watches. It takes pybind11 and what the tests need. The step web, too: it makes the page, and tries it
-# in Node and in Chromium.
+# The steps behind the semicolon are for who asks, as they take an installed fsrcnn_rt and what its tests need. library:
+# the C API, installed. python: the Python tests in TESTS (those that reach far into the core) against a core that
+# AddressSanitizer watches; it takes pybind11. web: makes the page, and tries it in Node and in Chromium.
 # Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user pkg-config
 # emscripten chromium chromium-driver nodejs
 set -eu
@@ -22,7 +22,7 @@ set -eu
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build/checks}
 jobs=${JOBS:-$(nproc)}
-steps=${*:-gcc clang symbols library aarch64 old-cpu asan tsan fuzz}
+steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan fuzz}
 failed=
 
 say() { printf '== %s\n' "$*"; }
@@ -47,9 +47,14 @@ build() {
 # newest NAME: the last instruction set that a build can run here.
 newest() { "$build/$1/upscaler_check" --list | tail -n 1; }
 
+build_gcc() {
+  build gcc dev -DCMAKE_CXX_COMPILER=g++ -DFSRCNN_BUILD_LIBRARY=ON -DCMAKE_INSTALL_PREFIX="$build/prefix" \
+    -DCMAKE_INSTALL_LIBDIR=lib
+}
+
 check_gcc() {
   have gcc g++ || return 0
-  build gcc dev -DCMAKE_CXX_COMPILER=g++ && "$build/gcc/kernel_check" &&
+  build_gcc && "$build/gcc/kernel_check" &&
     "$build/gcc/upscaler_check" --every "${EVERY:-1}" && "$build/gcc/conformance_check" --every "${EVERY:-1}"
 }
 
@@ -102,13 +107,13 @@ check_symbols() {
 }
 
 # libfsrcnn as who embeds it has it: installed, found by CMake and by pkg-config, and its example run. A case of the
-# conformance list says what that makes of a picture.
+# conformance list says what that makes of a picture; then the Python tests of the C API.
 check_library() {
   have library g++ cc pkg-config python3 || return 0
+  python3 -c 'import fsrcnn_rt, pytest' || { say "library: SKIPPED, there is no fsrcnn_rt or pytest"; return 0; }
   prefix=$build/prefix
   rm -rf "$prefix" "$build/example"
-  build library dev -DCMAKE_CXX_COMPILER=g++ -DFSRCNN_BUILD_CHECKS=OFF -DFSRCNN_BUILD_LIBRARY=ON \
-    -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib && cmake --install "$build/library" >/dev/null || return 1
+  build_gcc && cmake --install "$build/gcc" >/dev/null || return 1
   cmake -S "$source/examples" -B "$build/example" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null &&
     cmake --build "$build/example" >/dev/null || return 1
   PKG_CONFIG_PATH=$prefix/lib/pkgconfig
@@ -121,6 +126,7 @@ check_library() {
     "$build/example/$program" "$(pkg-config --variable=weights fsrcnn)/fsrcnn.safetensors" "$build/example/small.ppm" \
       "$build/example/large.ppm" && (cd "$source/tests" && python3 example.py check "$build/example/large.ppm") || return 1
   done
+  (cd "$source" && FSRCNN_RT_LIBRARY=$prefix/lib/libfsrcnn.so python3 -m pytest -q -p no:cacheprovider tests/library)
 }
 
 check_web() {
@@ -142,7 +148,7 @@ check_aarch64() {
 # A processor from before AVX must be offered nothing newer, and run all that it is offered.
 check_old_cpu() {
   have old-cpu g++ qemu-x86_64 || return 0
-  build gcc dev -DCMAKE_CXX_COMPILER=g++ || return 1
+  build_gcc || return 1
   emulate="qemu-x86_64 -cpu Nehalem"
   offered=$(echo $($emulate "$build/gcc/kernel_check" --list 2>/dev/null))
   echo "offered: $offered"
