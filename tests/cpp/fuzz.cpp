@@ -1,4 +1,4 @@
-// What a fuzzer (libFuzzer) finds by changing bytes: networks and arguments of any kind are refused with
+// What a fuzzer (libFuzzer) finds by changing bytes: networks, model files and arguments of any kind are refused with
 // std::invalid_argument or work; and whatever works gives the same on every instruction set, with either algorithm, on
 // any threads, cut into any strips: to the bit in fixed point and within one table, else within the tolerance of the
 // checks. Built with sanitizers, which see the rest.
@@ -14,6 +14,7 @@
 
 #include "gradient.h"
 #include "graphs.h"
+#include "model_file.h"
 #include "upscaler_check.h"
 
 namespace fsrcnn {
@@ -138,6 +139,16 @@ void fuzz_models(Bytes& bytes) {
     std::vector<int> scales;
     for (const Head& head : model.heads) scales.push_back(head.stride);
     run(upscaler, {5, 9, bytes.between(1, 4), static_cast<SampleType>(bytes.between(0, 2))}, scales, 2, 4);
+  });
+}
+
+void fuzz_model_file(const std::uint8_t* data, std::size_t size) {
+  accepted([&] {
+    const NamedModel named = read_model(data, size);
+    std::vector<int> scales;
+    for (const Head& head : named.model.heads) scales.push_back(head.stride);
+    const Upscaler upscaler(named.model, *sets().back().float32, Algorithm::winograd);
+    run(upscaler, {5, 9, plane_count(named.model.colour), SampleType::u8}, scales, 2, 4);
   });
 }
 
@@ -334,6 +345,8 @@ void fuzz_difference(Bytes& bytes) {
 }  // namespace fsrcnn
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // What can be no other case of ours: the length of a header, and its first brace.
+  if (size > 8 && data[8] == '{') return fsrcnn::fuzz_model_file(data, size), 0;
   fsrcnn::Bytes bytes(data, size);
   switch (bytes.byte() % 4) {
     case 0: fsrcnn::fuzz_models(bytes); break;

@@ -186,7 +186,7 @@ check_fuzz() {
   mkdir -p "$build/fuzz/found"
   if [ -n "${SECONDS_TO_FUZZ:-}" ]; then extent=-max_total_time=$SECONDS_TO_FUZZ; else extent="-seed=1 -runs=20000"; fi
   # shellcheck disable=SC2086  # one option or two
-  (cd "$build/fuzz" && ./fuzz $extent -max_len=512 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 found \
+  (cd "$build/fuzz" && ./fuzz $extent -max_len=4096 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 found \
     "$source/tests/cpp/corpus") >"$build/fuzz.log" 2>&1 || { tail -n 60 "$build/fuzz.log"; return 1; }
   grep -E 'INITED|DONE|number_of_executed_units' "$build/fuzz.log"
 }
