@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace fsrcnn {
 namespace {
@@ -43,6 +44,7 @@ class Reader {
   }
 
   Json value(int depth) {
+    if (++values_ > Json::kMaxValues) refuse("it has more than " + std::to_string(Json::kMaxValues) + " values");
     skip_blanks();
     Json json;
     if (peek() == '{') {
@@ -91,7 +93,7 @@ class Reader {
       if (!known.insert(key).second) refuse("a key comes twice");
       skip_blanks();
       expect(':');
-      json.members.emplace_back(std::move(key), value(depth));
+      json.members.push_back({std::move(key), value(depth)});
       skip_blanks();
     } while (take(','));
     expect('}');
@@ -211,6 +213,7 @@ class Reader {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  int values_ = 0;
 };
 
 }  // namespace

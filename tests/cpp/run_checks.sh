@@ -61,7 +61,7 @@ check_gcc() {
 check_clang() {
   have clang clang++-14 || return 0
   build clang dev -DCMAKE_CXX_COMPILER=clang++-14 && "$build/clang/kernel_check" &&
-    "$build/clang/upscaler_check" --every 4 && "$build/clang/conformance_check" --every 10
+    "$build/clang/upscaler_check" --every 12 && "$build/clang/conformance_check" --every 30
 }
 
 # Objects compiled with ISA flags must not give the linker anything that another object may also have: it could choose
@@ -141,8 +141,8 @@ check_aarch64() {
   emulate="qemu-aarch64 -L /usr/aarch64-linux-gnu"
   # User-mode emulators do not survive a fork of a process with threads.
   $emulate "$build/aarch64/kernel_check" --isa neon &&
-    $emulate "$build/aarch64/upscaler_check" --isa neon --every 30 --no-fork &&
-    $emulate "$build/aarch64/conformance_check" --isa neon --every 20
+    $emulate "$build/aarch64/upscaler_check" --isa neon --every 60 --no-fork &&
+    $emulate "$build/aarch64/conformance_check" --isa neon --every 60
 }
 
 # A processor from before AVX must be offered nothing newer, and run all that it is offered.

@@ -288,6 +288,7 @@ def damaged(file):
     yield file[:-4], "tensors|data_offsets"
     yield file + b"1234", "more follows"
     yield (1 << 24).to_bytes(8, "little") + file[8:], "header of 16777216 bytes"
+    yield joined({"many": [0] * (1 << 21)}, b""), "more than 262144 values"
     yield joined({**header, "extra": header["head.x2.bias"]}, data), "do not follow each other"
     yield joined({**header, "head.x2.bias": {"dtype": "F32"}}, data), "exactly the keys"
     name = "head.x2.weight"

@@ -4,6 +4,8 @@
 #include <cpuid.h>
 #endif
 
+#include <algorithm>
+#include <initializer_list>
 #include <stdexcept>
 
 namespace fsrcnn {
@@ -28,10 +30,45 @@ static const KernelTable& kSimd128Table = kReferenceTable;
 #if defined(__x86_64__)
 namespace {
 
-/// Clang 14 has no name for it.
-bool supports_avxvnni() {
+struct Registers {
   unsigned eax, ebx, ecx, edx;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+};
+
+/// What CPUID says of a leaf; zeros where this processor has no such leaf.
+Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
+  Registers r{};
+  if (!__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx)) return {};
+  return r;
+}
+
+/// Which registers the operating system saves (XCR0); those of an instruction set must be among them.
+unsigned saved_registers() {
+  constexpr unsigned kXgetbv = 27;
+  if (!(cpuid(1).ecx >> kXgetbv & 1)) return 0;
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+/// Extensions of this processor that can be used. CPUID is asked directly: __builtin_cpu_supports says no to everything
+/// where a compiler's own library is left out, and compilers know different names.
+struct Extensions {
+  bool avx2, avxvnni, avx512, avx512vnni;
+};
+
+Extensions extensions() {
+  const auto has = [](unsigned word, std::initializer_list<int> bits) {
+    return std::all_of(bits.begin(), bits.end(), [&](int bit) { return word >> bit & 1; });
+  };
+  constexpr unsigned kAvxSaved = 0x06, kAvx512Saved = 0xe6;  // XMM and YMM; and the masks and all of ZMM
+  const unsigned saved = saved_registers();
+  const Registers basic = cpuid(1), extended = cpuid(7), more = cpuid(7, 1);
+  Extensions e{};
+  e.avx2 = (saved & kAvxSaved) == kAvxSaved && has(basic.ecx, {12, 28}) && has(extended.ebx, {5});  // FMA, AVX; AVX2
+  e.avxvnni = e.avx2 && extended.eax >= 1 && has(more.eax, {4});
+  e.avx512 = e.avx2 && (saved & kAvx512Saved) == kAvx512Saved && has(extended.ebx, {16, 17, 30, 31});  // F, DQ, BW, VL
+  e.avx512vnni = e.avx512 && has(extended.ecx, {11});
+  return e;
 }
 
 }  // namespace
@@ -40,22 +77,14 @@ bool supports_avxvnni() {
 std::vector<KernelSet> available_sets() {
   std::vector<KernelSet> sets{{"reference", &kReferenceTable, &kReferenceFixedTable}};
 #if defined(__x86_64__)
-  // __builtin_cpu_supports also asks whether the operating system saves the registers. Each test names exactly the
-  // flags its object file is compiled with.
-  __builtin_cpu_init();
+  // Each test names exactly the flags that its object file is compiled with.
+  const Extensions has = extensions();
   sets.push_back({"baseline", &kBaselineTable, &kBaselineFixedTable});
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    sets.push_back({"avx2", &kAvx2Table, &kAvx2FixedTable});
-    // With VNNI, fixed point alone has other kernels.
-    if (supports_avxvnni()) sets.push_back({"avxvnni", &kAvx2Table, &kAvxVnniFixedTable});
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      sets.push_back({"avx512", &kAvx512Table, &kAvx512FixedTable});
-      if (__builtin_cpu_supports("avx512vnni")) {
-        sets.push_back({"avx512vnni", &kAvx512Table, &kAvx512VnniFixedTable});
-      }
-    }
-  }
+  if (has.avx2) sets.push_back({"avx2", &kAvx2Table, &kAvx2FixedTable});
+  // With VNNI, fixed point alone has other kernels.
+  if (has.avxvnni) sets.push_back({"avxvnni", &kAvx2Table, &kAvxVnniFixedTable});
+  if (has.avx512) sets.push_back({"avx512", &kAvx512Table, &kAvx512FixedTable});
+  if (has.avx512vnni) sets.push_back({"avx512vnni", &kAvx512Table, &kAvx512VnniFixedTable});
 #elif defined(__aarch64__)
   sets.push_back({"neon", &kNeonTable, &kNeonFixedTable});
 #elif defined(__wasm__)
