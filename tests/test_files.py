@@ -169,6 +169,16 @@ def test_any_name_that_a_file_system_takes(folder, name):
     assert names(folder) == [name]
 
 
+def test_a_temporary_that_is_swept_with_its_folder(folder, monkeypatch):
+    """What is closed is closed once: by then its number may be that of another file."""
+    monkeypatch.setattr(files, "_locked", lambda descriptor, path: shutil.rmtree(path.parent))
+    Path("out").mkdir()
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(Path("out/a.png")):
+        raise AssertionError
+    assert caught.value.filename == "out/a.png"
+    assert not files._temporaries
+
+
 def test_the_folder_is_removed_meanwhile(folder):
     (folder / "out").mkdir()
     with pytest.raises(FileNotFoundError) as caught, atomic_write(Path("out/a")):

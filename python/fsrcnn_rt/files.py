@@ -134,18 +134,27 @@ def _check_length(path: Path) -> None:
 @contextmanager
 def _held(temporary: Path, path: Path) -> Iterator[None]:
     """Create a temporary, and hold it so that no other process takes it for one that was left."""
-    descriptor = _created(temporary, path)
     if fcntl is None:
-        os.close(descriptor)  # so that it can be renamed; it is open for who writes it
+        os.close(_created(temporary, path))  # so that it can be renamed; it is open for who writes it
         yield
         return
+    descriptor = _created_and_locked(temporary, path)
     try:
-        while not _locked(descriptor, temporary):  # swept in the moment before
-            os.close(descriptor)
-            descriptor = _created(temporary, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _created_and_locked(temporary: Path, path: Path) -> int:
+    while True:
+        descriptor = _created(temporary, path)
+        try:
+            if _locked(descriptor, temporary):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # swept in the moment before
 
 
 def _created(temporary: Path, path: Path) -> int:
