@@ -281,14 +281,6 @@ double difference(const Picture& one, const Picture& other, SampleType type) {
   return worst / largest;
 }
 
-/// Multiplications for a pixel of the picture that a pass of the largest scale begins with.
-double multiplications(const Model& model) {
-  double sum = 0;
-  for (const Node& node : model.nodes) sum += static_cast<double>(node.conv.weight.size());
-  for (const Head& head : model.heads) sum += static_cast<double>(head.weight.size());
-  return sum * (model.enlarged ? model.heads.back().stride * model.heads.back().stride : 1);
-}
-
 void fuzz_difference(Bytes& bytes) {
   // That of the random graphs: Winograd's algorithm loses a few bits in every layer. Samples are rounded on top.
   constexpr double kTolerance = 1e-4, kMostMultiplications = 3e6;
