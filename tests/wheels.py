@@ -4,8 +4,8 @@
     python tests/wheels.py build [MACHINE]    # x86_64 or aarch64; into dist/
     python tests/wheels.py check FILE...      # as CI does with every wheel and with the source archive
 
-``build`` makes the source archive, and from that a wheel for this CPython and any Linux with glibc 2.17. Zig's C++
-compiler brings the headers and symbols of every glibc, and of other machines.
+``build`` makes the source archive, and from that a wheel for this CPython and any Linux with glibc 2.17. Zig's
+compiler of C++ brings the headers and symbols of every glibc, and of other machines.
 """
 
 import os
@@ -20,6 +20,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+HERE = platform.machine()
 GLIBC = (2, 17)
 # Tag of a platform -> what its extension is called.
 EXTENSIONS = {
@@ -28,23 +29,27 @@ EXTENSIONS = {
     r"macosx_\d+_\d+_(x86_64|arm64)": "_core.cpython-{python}-darwin.so",
     r"win_(amd64)": "_core.cp{python}-win_{machine}.pyd",
 }
-# What an extension for Linux may ask for: the C library, which is libc.so where it is musl. The C++ library is within.
+# What an extension for Linux may ask for: the C library, which musl calls libc.so. The C++ library is within.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libc.so"}
+METADATA = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
 
 
-class BadFile(Exception):
+class BadFileError(Exception):
     """A wheel or a source archive is not what users should get."""
 
 
 def tracked(*folders):
     """Names of the project's files, as git has them."""
     command = ["git", "ls-files", "-z", *folders]
-    return set(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")[:-1])
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return set(listing.split("\0")[:-1])
 
 
 def check_names(found, expected):
     if found != expected:
-        raise BadFile(f"missing: {sorted(expected - found)}; not of the project: {sorted(found - expected)}")
+        raise BadFileError(
+            f"missing: {sorted(expected - found)}; not of the project: {sorted(found - expected)}"
+        )
 
 
 def check_sdist(path):
@@ -60,57 +65,59 @@ def extension_of(path):
     """What the extension of a wheel of this name is called."""
     python, abi, platforms = path.name.removesuffix(".whl").split("-")[-3:]
     if python != abi or not re.fullmatch(r"cp3\d+", python):
-        raise BadFile(f"made for {python}-{abi}, which is no CPython with its lock")
+        raise BadFileError(f"made for {python}-{abi}, which is no CPython with its lock")
     for pattern, extension in EXTENSIONS.items():
         machines = [re.fullmatch(pattern, tag) for tag in platforms.split(".")]
         if all(machines):
             return extension.format(python=python.removeprefix("cp"), machine=machines[0][1])
-    raise BadFile(f"made for {platforms}, which is none of {', '.join(EXTENSIONS)}")
+    raise BadFileError(f"made for {platforms}, which is none of {', '.join(EXTENSIONS)}")
 
 
-def check_linked(extension):
-    """The C library and no other, none newer than promised, and no place to look for libraries."""
-    told = subprocess.run(["readelf", "-dVW", extension], capture_output=True, text=True, check=True).stdout
+def check_linked(told):
+    """By what readelf tells: the C library alone, as old as promised, and no place to look for more."""
     needed = {name for name in re.findall(r"\(NEEDED\).*\[(.+)\]", told) if not name.startswith("ld-linux")}
     versions = {tuple(map(int, found.split("."))) for found in re.findall(r"Name: GLIBC_([\d.]+)", told)}
     if not needed or needed - LIBRARIES:
-        raise BadFile(f"needs {sorted(needed)}")
+        raise BadFileError(f"needs {sorted(needed)}")
     if max(versions, default=GLIBC) > GLIBC:
-        raise BadFile(f"needs glibc {max(versions)}")
+        raise BadFileError(f"needs glibc {'.'.join(map(str, max(versions)))}")
     if re.search(r"\((RPATH|RUNPATH)\)", told):
-        raise BadFile("has an RPATH")
-    return f"{max(versions)} of glibc" if versions else "musl"
+        raise BadFileError("has an RPATH")
+    return f"glibc {'.'.join(map(str, max(versions)))}" if versions else "musl"
 
 
 def check_wheel(path):
-    """The package, its weights, its licence and metadata, and one extension, which fits the name of the wheel."""
+    """The package, its weights, its licence and metadata, and one extension, which fits the wheel's name."""
     extension = f"fsrcnn_rt/{extension_of(path)}"
     about = "-".join(path.name.split("-")[:2]) + ".dist-info"
     package = {name.removeprefix("python/") for name in tracked("python")}
     weights = {f"fsrcnn_rt/{name}" for name in tracked("weights") if name.endswith(".safetensors")}
-    metadata = {f"{about}/{name}" for name in "METADATA WHEEL RECORD entry_points.txt licenses/LICENSE".split()}
+    metadata = {f"{about}/{name}" for name in METADATA}
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         names = {name for name in archive.namelist() if not name.endswith("/")}
         check_names(names, package | weights | metadata | {extension})
-        linked = check_linked(archive.extract(extension, folder)) if "linux" in path.name else "not looked into"
-    return f"{len(names)} files, {len(weights)} of weights; {Path(extension).name}: {linked}"
+        if "linux" not in extension:
+            return f"{len(names)} files; the extension is not looked into"
+        command = ["readelf", "-dVW", archive.extract(extension, folder)]
+        linked = check_linked(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return f"{len(names)} files; {linked}"
 
 
 def check(*names):
     for path in map(Path, names):
         try:
             print(f"{path.name}: {(check_wheel if path.suffix == '.whl' else check_sdist)(path)}")
-        except BadFile as error:
+        except BadFileError as error:
             sys.exit(f"{path}: {error}")
 
 
-def build(machine=platform.machine()):
+def build(machine=HERE):
     import ziglang
 
     zig = Path(ziglang.__file__).with_name("zig")
     environment = os.environ | {"CXX": f"{zig} c++ -target {machine}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"}
-    if machine != platform.machine():
-        suffix = sysconfig.get_config_var("EXT_SUFFIX").replace(platform.machine(), machine)
+    if machine != HERE:
+        suffix = sysconfig.get_config_var("EXT_SUFFIX").replace(HERE, machine)
         defined = {
             "CMAKE_SYSTEM_NAME": "Linux",
             "CMAKE_SYSTEM_PROCESSOR": machine,
