@@ -130,7 +130,7 @@ def test_the_source_archive_holds_what_git_tracks(tmp_path, monkeypatch):
         source.extractall(tmp_path, filter="data")
     (root,) = (path for path in tmp_path.iterdir() if path.is_dir())
     (root / "LICENSE").rename(root / "build.log")
-    with tarfile.open(archive, "w:gz") as changed:
+    with tarfile.open(archive, "w") as changed:
         changed.add(root, root.name)
     with pytest.raises(
         SystemExit, match=rf"missing: \['{root.name}/LICENSE'\].*: \['{root.name}/build.log'\]"
@@ -145,3 +145,10 @@ def test_versions_are_told_alike():
     assert re.findall(r'"cp3(\d+)-\*"', text) == minors
     assert f'requires-python = ">=3.{minors[0]}"' in text
     assert text.count("-linux-gnu.{}.{}".format(*wheels.GLIBC)) == 1
+
+
+def test_the_page_lists_every_platform():
+    rows = [line for line in (wheels.ROOT / "docs" / "wheels.md").read_text().splitlines() if line[:1] == "|"]
+    tags = re.findall("`([^`]+)`", "".join(row.split("|")[2] for row in rows))
+    found = [next(pattern for pattern in wheels.EXTENSIONS if re.fullmatch(pattern, tag)) for tag in tags]
+    assert set(found) == wheels.EXTENSIONS.keys()

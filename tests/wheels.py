@@ -4,8 +4,8 @@
     python tests/wheels.py build [MACHINE]    # x86_64 or aarch64; into dist/
     python tests/wheels.py check FILE...      # as CI does with every wheel and with the source archive
 
-``build`` makes the source archive, and from that a wheel for this CPython and any Linux with glibc 2.17. Zig's
-compiler of C++ brings the headers and symbols of every glibc, and of other machines.
+``build`` makes the source archive, and from that a wheel for this CPython and any Linux with glibc 2.17.
+Zig brings a compiler of C++, and the headers and symbols of every glibc, and of other machines.
 """
 
 import os
