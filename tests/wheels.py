@@ -130,8 +130,8 @@ def build(machine=HERE):
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([*run, "build", "--no-isolation", "-o", folder, ROOT], env=environment, check=True)
         (sdist,), (wheel,) = (list(Path(folder).glob(pattern)) for pattern in ("*.tar.gz", "*.whl"))
-        repair = ["auditwheel", "repair", "--plat", f"manylinux2014_{machine}", "-w", ROOT / "dist", wheel]
-        subprocess.run([*run, *repair], check=True)
+        # It names the oldest glibc that will do.
+        subprocess.run([*run, "auditwheel", "repair", "-w", ROOT / "dist", wheel], check=True)
         sdist.replace(ROOT / "dist" / sdist.name)
 
 
