@@ -3,7 +3,10 @@
 import errno
 import os
 import re
+import shutil
 import stat
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +30,11 @@ VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", "
 # What a temporary is called: a part of the name of what it becomes, chance, and what no other program writes.
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)
 _SHOWN = 64  # bytes of that name
+
+_ON_WINDOWS = os.name == "nt"
+# What names of Windows may not have in them, and those that are of devices, whatever suffix follows.
+_NO_NAME = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
+_DEVICE = re.compile(r"(?is)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\..*)?")
 
 # Temporaries of this process that are there, or about to be, and the folders that have been swept.
 _temporaries: set[Path] = set()
@@ -76,6 +84,29 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def copied(stream: BinaryIO) -> Iterator[Path]:
+    """Have what a stream holds in a file within the block; it is gone whatever ends the process."""
+    if sys.platform == "linux":  # it needs no name, and can be opened by its number
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(stream, file)
+            file.flush()
+            yield Path(f"/dev/fd/{file.fileno()}")
+        return
+    with _changing:
+        descriptor, name = tempfile.mkstemp(prefix="fsrcnn-rt-")
+        path = Path(name)
+        _temporaries.add(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        _temporaries.discard(path)
+
+
 def discard_temporaries() -> None:
     """Delete the temporaries of all threads, and let no file be begun any more.
 
@@ -105,6 +136,8 @@ def is_there(path: Path) -> bool:
 
     A link that leads nowhere is there, too.
     """
+    if _ON_WINDOWS:
+        _check_name(path)
     if not path.is_symlink():
         _check_length(path)
     try:
@@ -118,6 +151,42 @@ def is_there(path: Path) -> bool:
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path}: exists already, and is a pipe or a device")
     return True
+
+
+def ignores_case(folder: str) -> bool:
+    """Whether names in a folder are the same in upper and lower case, be it there or yet to be made.
+
+    So it is on Windows, mostly on macOS, and on what these have formatted. Asked for are a file in the folder
+    and, where there is none, the folder itself by such another name.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (other := entry.name.swapcase()) != entry.name:
+                return _is_same(entry.path, os.path.join(folder, other))  # noqa: PTH118
+    above, name = os.path.split(folder)
+    if not name:  # the root
+        return _ON_WINDOWS
+    if not os.path.isdir(folder) or name.swapcase() == name:  # noqa: PTH112
+        return ignores_case(above)
+    return _is_same(folder, os.path.join(above, name.swapcase()))  # noqa: PTH118
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121
+    except OSError:
+        return False
+
+
+def _check_name(path: Path) -> None:
+    """``UsageError`` where Windows takes a name for something else, or for none."""
+    for part in path.relative_to(path.anchor).parts:
+        if part == "..":
+            continue
+        if found := _NO_NAME.search(part):
+            raise UsageError(f"{path}: no name on Windows has {found[0]!r} in it there: {part}")
+        if _DEVICE.fullmatch(part):
+            raise UsageError(f"{path}: {part} is the name of a device on Windows")
 
 
 def _check_length(path: Path) -> None:

@@ -47,7 +47,8 @@ class Supply {
   std::atomic<bool> lasting_{false};
 };
 
-Supply g_memory, g_threads;
+Supply g_memory;
+[[maybe_unused]] Supply g_threads;
 std::atomic<long> g_blocks{0};  // of memory that somebody has
 
 /// What release() takes back: on Windows, aligned memory is not malloc's.
