@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and what a process that was killed leaves of them."""
 
 import errno
-import fcntl
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from folders import names
 from fsrcnn_rt import files
+from fsrcnn_rt.errors import UsageError
 from fsrcnn_rt.files import atomic_path, atomic_write
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -79,6 +80,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 from fsrcnn_rt import files
+from fsrcnn_rt.errors import UsageError
 def write(name):
     for _ in range(100):
         files._swept.clear()
@@ -98,6 +100,7 @@ for thread in threads: thread.join()
 
 
 def test_a_temporary_that_is_swept_before_it_is_locked(folder, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
     lock, times = fcntl.flock, []
 
     def late(descriptor, how):
@@ -115,6 +118,7 @@ def test_a_temporary_that_is_swept_before_it_is_locked(folder, monkeypatch):
 
 def test_a_file_system_without_locks(folder, monkeypatch):
     """Nothing tells there who is running, so what is left stays."""
+    fcntl = pytest.importorskip("fcntl")
     with begin() as process:
         process.kill()
 
@@ -163,7 +167,8 @@ def test_nothing_else_is_deleted(folder):
     assert sorted(os.listdir()) == sorted([*before, "new"])  # noqa: PTH208
 
 
-@pytest.mark.parametrize("name", ["n" * 255, "🐈" * 63, os.fsdecode(b"\xff" * 255), "a\nb"], ids=ascii)
+@pytest.mark.skipif(os.name == "nt", reason="names are no bytes on Windows, and have no ends of lines")
+@pytest.mark.parametrize("name", ["n" * 255, "🐈" * 63, "\udcff" * 255, "a\nb"], ids=ascii)
 def test_any_name_that_a_file_system_takes(folder, name):
     write(name)
     assert names(folder) == [name]
@@ -193,4 +198,49 @@ def test_an_error_names_the_file(folder, name):
         write(name)
     assert caught.value.filename == name
     assert names(folder) == []
+    assert not files._temporaries
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["con.png", "NUL", "Com1.tar.gz", "aux .x", "lpt²", "a|b.png", 'a"', "b?/a.png", "a.", "a ", "a\tb"],
+)
+def test_names_that_windows_takes_for_something_else(monkeypatch, name):
+    assert not files.is_there(Path(name))
+    monkeypatch.setattr(files, "_ON_WINDOWS", True)
+    with pytest.raises(UsageError, match="on Windows") as caught:
+        files.is_there(Path(name))
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", ["console.png", "com10.png", ".con", "../a b.png", "a.con", "größe.png"])
+def test_names_that_are_like_them(monkeypatch, name):
+    monkeypatch.setattr(files, "_ON_WINDOWS", True)
+    assert not files.is_there(Path(name))
+
+
+@pytest.mark.parametrize("content", ["file", "2024.12", "nothing", "no folder"])
+def test_folders_that_ignore_case(folder, monkeypatch, content):
+    """The question is put to a name in the folder, to its own where there is none, or to one above."""
+    out = folder / "out"
+    if content != "no folder":
+        out.mkdir()
+    if content in ("file", "2024.12"):
+        (out / content).touch()
+    other = "2024.12" if content == "2024.12" else "1"
+    assert not files.ignores_case(str(out))
+    assert not files.ignores_case(str(out / other))
+    monkeypatch.setattr(os.path, "samefile", lambda one, other: one.lower() == other.lower())
+    assert files.ignores_case(str(out))
+    assert files.ignores_case(str(out / other))
+
+
+@pytest.mark.parametrize("on_linux", [True, False])
+def test_what_a_stream_holds_is_there_within_the_block(monkeypatch, on_linux):
+    """Elsewhere it has a name, by which it is discarded where a signal ends the process."""
+    monkeypatch.setattr(files, "_ON_LINUX", on_linux)
+    with files.copied(io.BytesIO(b"whole")) as path:
+        assert [path.read_bytes(), path.read_bytes()] == [b"whole", b"whole"]
+        assert (path in files._temporaries) is not on_linux
+    assert not path.exists()
     assert not files._temporaries

@@ -31,7 +31,7 @@ VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", "
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)
 _SHOWN = 64  # bytes of that name
 
-_ON_WINDOWS = os.name == "nt"
+_ON_WINDOWS, _ON_LINUX = os.name == "nt", sys.platform == "linux"
 # What names of Windows may not have in them, and those that are of devices, whatever suffix follows.
 _NO_NAME = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 _DEVICE = re.compile(r"(?is)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\..*)?")
@@ -87,7 +87,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def copied(stream: BinaryIO) -> Iterator[Path]:
     """Have what a stream holds in a file within the block; it is gone whatever ends the process."""
-    if sys.platform == "linux":  # it needs no name, and can be opened by its number
+    if _ON_LINUX:  # it needs no name, and can be opened by its number
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(stream, file)
             file.flush()
