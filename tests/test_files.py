@@ -146,6 +146,7 @@ def test_a_system_without_such_locks(folder, monkeypatch):
     monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(Path, "unlink", in_use)
     left = Path(left.name)  # as it is named from here
+    os.utime(left, (0, 0))
     write("b.png")
     assert len(names(folder)) == 2
     refused.clear()
@@ -201,12 +202,21 @@ def test_an_error_names_the_file(folder, name):
     assert not files._temporaries
 
 
+def test_what_is_about_to_be_renamed_where_nothing_open_is(folder, monkeypatch):
+    """It is closed by then, and may not be taken for what a process has left a minute ago."""
+    monkeypatch.setattr(files, "fcntl", None)
+    with atomic_path(Path("a.mkv")) as temporary:
+        files._swept.clear()
+        write("b.png")
+        assert temporary.exists()
+    assert names(folder) == ["a.mkv", "b.png"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["con.png", "NUL", "Com1.tar.gz", "aux .x", "lpt²", "a|b.png", 'a"', "b?/a.png", "a.", "a ", "a\tb"],
 )
 def test_names_that_windows_takes_for_something_else(monkeypatch, name):
-    assert not files.is_there(Path(name))
     monkeypatch.setattr(files, "_ON_WINDOWS", True)
     with pytest.raises(UsageError, match="on Windows") as caught:
         files.is_there(Path(name))

@@ -8,8 +8,9 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +42,7 @@ _temporaries: set[Path] = set()
 _swept: set[Path] = set()
 # A signal may end the process, and so discard its temporaries, within any line of its main thread.
 _changing = threading.RLock()
+_SETTLED = 60.0  # seconds since the last write, from which on no process is about to rename a temporary
 _LAST_WAIT = 1.0  # seconds for a thread that begins a file then, of a file system that does not answer
 
 
@@ -65,7 +67,6 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
         _sweep(path.parent)
         with _held(temporary, path):
             yield temporary
-            _rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -202,16 +203,16 @@ def _check_length(path: Path) -> None:
 
 @contextmanager
 def _held(temporary: Path, path: Path) -> Iterator[None]:
-    """Create a temporary, and hold it so that no other process takes it for one that was left."""
-    if fcntl is None:
-        os.close(_created(temporary, path))  # so that it can be renamed; it is open for who writes it
+    """Create a temporary, which becomes ``path`` when the block succeeds.
+
+    Until then it is held so that no other process takes it for one that was left.
+    """
+    with ExitStack() as held:
+        held.callback(os.close, (_created if fcntl is None else _created_and_locked)(temporary, path))
         yield
-        return
-    descriptor = _created_and_locked(temporary, path)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        if fcntl is None:  # what is open is not renamed there
+            held.close()
+        _rename(temporary, path)
 
 
 def _created_and_locked(temporary: Path, path: Path) -> int:
@@ -272,7 +273,8 @@ def sweep(folder: Path) -> None:
 
 def _sweep_one(path: Path) -> None:
     if fcntl is None:
-        path.unlink()
+        if time.time() - path.stat().st_mtime > _SETTLED:  # the moment before it is renamed, it is not open
+            path.unlink()
         return
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
