@@ -91,6 +91,12 @@ def qoi(width, height):
     return b"qoif" + struct.pack(">IIBB", width, height, 3, 0) + runs + bytes(7) + b"\x01"
 
 
+def im(pages):
+    """An IM of one page of 16x12, with the number of pages that it claims."""
+    head = f"Image type: RGB image\r\nImage size (x*y): 16*12\r\nFile size (no of images): {pages}\r\n"
+    return head.encode().ljust(511, b"\0") + b"\x1a" + bytes(3 * 16 * 12)
+
+
 def jpeg_xl(width, height):
     """The header of a JPEG XL."""
     bits = 3 << 1 | (height - 1) << 3 | 3 << 36 | (width - 1) << 38
@@ -108,6 +114,7 @@ REFUSED = {
     "lzw.tiff": (tiff(15000, 15000, 5), [], "318 bytes cannot hold 15000x15000 pixels"),
     "deflate.tiff": (tiff(15000, 15000, 8), [], "318 bytes cannot hold 15000x15000 pixels"),
     "jpeg.tiff": (tiff(15000, 15000, 7), [], "318 bytes cannot hold 15000x15000 pixels"),
+    "pages.im": (im(1 << 62), [], f"1088 bytes cannot hold {1 << 62} pages"),
     "large.jxl": (jpeg_xl(30000, 40000), [], "has 30000x40000, 1200000000 pixels, and 1073741824 are read"),
 }
 

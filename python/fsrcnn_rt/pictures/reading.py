@@ -225,6 +225,9 @@ def _header(path: Path, image: "PilImage", several: bool) -> Header:
     count: int = image.n_frames if several else 1  # type: ignore[attr-defined]
     if not several or image.format in _ANIMATIONS:
         return Header(image.mode, image.size, count, width * height * count)
+    # Some formats believe any number, and to go through the pages would then never end.
+    if count > (size_of_file := path.stat().st_size):
+        raise ValueError(f"{size_of_file} bytes cannot hold {count} pages")
     pixels, size = 0, image.size
     with _open(path) as pages:
         for i in range(count):

@@ -9,8 +9,10 @@ namespace fsrcnn {
 extern const KernelTable kReferenceTable, kReferenceFixedTable;
 #if defined(__x86_64__)
 extern const KernelTable kBaselineTable, kBaselineFixedTable;
-extern const KernelTable kAvx2Table, kAvx2FixedTable, kAvxVnniFixedTable;
-extern const KernelTable kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
+extern const KernelTable kAvx2Table, kAvx2FixedTable;
+#if defined(FSRCNN_AVX512)
+extern const KernelTable kAvxVnniFixedTable, kAvx512Table, kAvx512FixedTable, kAvx512VnniFixedTable;
+#endif
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable, kNeonFixedTable;
 #elif defined(__wasm__)
@@ -81,10 +83,12 @@ std::vector<KernelSet> available_sets() {
   const Extensions has = extensions();
   sets.push_back({"baseline", &kBaselineTable, &kBaselineFixedTable});
   if (has.avx2) sets.push_back({"avx2", &kAvx2Table, &kAvx2FixedTable});
+#if defined(FSRCNN_AVX512)
   // With VNNI, fixed point alone has other kernels.
   if (has.avxvnni) sets.push_back({"avxvnni", &kAvx2Table, &kAvxVnniFixedTable});
   if (has.avx512) sets.push_back({"avx512", &kAvx512Table, &kAvx512FixedTable});
   if (has.avx512vnni) sets.push_back({"avx512vnni", &kAvx512Table, &kAvx512VnniFixedTable});
+#endif
 #elif defined(__aarch64__)
   sets.push_back({"neon", &kNeonTable, &kNeonFixedTable});
 #elif defined(__wasm__)
