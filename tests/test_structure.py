@@ -32,7 +32,7 @@ FLOORS = {
         "enlarged": 6,
         "finisher": 6,
     },
-    **{"strip": 7, "upscaler": 8, "bindings": 9, "fsrcnn": 9},
+    **{"strip": 7, "upscaler": 8, "bindings": 9, "take_gil": 9, "fsrcnn": 9},
 }
 
 # Heights of the package's rooms: a room may import only what is below it.

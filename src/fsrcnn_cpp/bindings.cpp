@@ -3,11 +3,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "fma_peak.h"
@@ -15,6 +13,7 @@
 #include "kernels/dispatch.h"
 #include "planes.h"
 #include "stream.h"
+#include "take_gil.h"
 #include "upscaler.h"
 
 namespace py = pybind11;
@@ -24,19 +23,11 @@ namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 
-/// Leaves the GIL to others for as long as it lives. While the interpreter ends, nobody gets it back: up to Python 3.13
-/// the thread that asks is ended by pthread_exit, which unwinds its stack, and that may not go through a destructor.
-/// Such a thread sleeps here until the process is over, as Python itself has it from 3.14 on.
+/// Leaves the GIL to others for as long as it lives.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() {
-    try {
-      PyEval_RestoreThread(state_);
-    } catch (...) {  // nothing but the unwinding, which must not go on from here
-      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-    }
-  }
+  ~WithoutGil() { take_gil(state_); }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
 

@@ -49,9 +49,10 @@ template <int Stride, int... I>
 FSRCNN_INLINE Words part_words(Words v, Lanes<I...>) {
   return __builtin_shufflevector(v, v, (I % 4 < Stride ? I / 4 * Stride + I % 4 : -1)...);
 }
+// No byte is left open (-1): to Clang, of a word with such a byte all others are as open.
 template <int Stride, int... I>
 FSRCNN_INLINE Bytes part_bytes(Bytes v, Lanes<I...>) {
-  return __builtin_shufflevector(v, v, (I % 4 < Stride ? I / 16 * 16 + I % 16 / 4 * Stride + I % 4 : -1)...);
+  return __builtin_shufflevector(v, v, (I / 16 * 16 + I % 16 / 4 * Stride + (I % 4 < Stride ? I % 4 : 0))...);
 }
 template <int... I>
 FSRCNN_INLINE Words join_words(Words v, Lanes<I...>) {
@@ -72,7 +73,7 @@ FSRCNN_INLINE Words widen(const unsigned char* src) {
   return (Words)part_bytes<Stride>((Bytes)v, FirstLanes<4 * kLanes>::type{});
 }
 
-/// Of every `Group` bytes, four or eight, the first three quarters, joined. The last quarters are 0.
+/// Of every `Group` bytes, four or eight, the first three quarters, joined. Behind them is anything.
 template <int Group>
 FSRCNN_INLINE Words join_quarters(Words v) {
   v = (Words)join_bytes<Group>((Bytes)v, FirstLanes<4 * kLanes>::type{});
