@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and what a process that was killed leaves of them."""
 
 import errno
-import fcntl
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from folders import names
 from fsrcnn_rt import files
+from fsrcnn_rt.errors import UsageError
 from fsrcnn_rt.files import atomic_path, atomic_write
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -26,6 +27,9 @@ with atomic_write(Path("a.png")) as file:
     print("begun", flush=True)
     sys.stdin.readline()
 """
+
+
+_OPEN_IS_DELETED = pytest.mark.skipif(os.name == "nt", reason="Windows deletes nothing that is open")
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +53,8 @@ def write(name, text=b"whole"):
 def test_what_a_killed_process_left_is_deleted_by_the_next(folder):
     with begin() as process:
         process.kill()
-    assert len(names(folder)) == 1
+    (left,) = folder.iterdir()
+    os.utime(left, (0, 0))  # it is a minute old, which Windows asks for
     write("b.png")
     assert names(folder) == ["b.png"]
 
@@ -79,6 +84,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 from fsrcnn_rt import files
+from fsrcnn_rt.errors import UsageError
 def write(name):
     for _ in range(100):
         files._swept.clear()
@@ -98,6 +104,7 @@ for thread in threads: thread.join()
 
 
 def test_a_temporary_that_is_swept_before_it_is_locked(folder, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
     lock, times = fcntl.flock, []
 
     def late(descriptor, how):
@@ -115,6 +122,7 @@ def test_a_temporary_that_is_swept_before_it_is_locked(folder, monkeypatch):
 
 def test_a_file_system_without_locks(folder, monkeypatch):
     """Nothing tells there who is running, so what is left stays."""
+    fcntl = pytest.importorskip("fcntl")
     with begin() as process:
         process.kill()
 
@@ -142,6 +150,7 @@ def test_a_system_without_such_locks(folder, monkeypatch):
     monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(Path, "unlink", in_use)
     left = Path(left.name)  # as it is named from here
+    os.utime(left, (0, 0))
     write("b.png")
     assert len(names(folder)) == 2
     refused.clear()
@@ -150,6 +159,7 @@ def test_a_system_without_such_locks(folder, monkeypatch):
     assert names(folder) == ["b.png"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
 def test_nothing_else_is_deleted(folder):
     """Neither files that are named alike, nor what is no file."""
     for name in (".a.12345678.tmp", ".a.1234567g.fsrcnn-rt.tmp", "a.12345678.fsrcnn-rt.tmp"):
@@ -163,12 +173,14 @@ def test_nothing_else_is_deleted(folder):
     assert sorted(os.listdir()) == sorted([*before, "new"])  # noqa: PTH208
 
 
-@pytest.mark.parametrize("name", ["n" * 255, "🐈" * 63, os.fsdecode(b"\xff" * 255), "a\nb"], ids=ascii)
+@pytest.mark.skipif(os.name == "nt", reason="names are no bytes on Windows, and have no ends of lines")
+@pytest.mark.parametrize("name", ["n" * 255, "🐈" * 63, "\udcff" * 255, "a\nb"], ids=ascii)
 def test_any_name_that_a_file_system_takes(folder, name):
     write(name)
     assert names(folder) == [name]
 
 
+@_OPEN_IS_DELETED
 def test_a_temporary_that_is_swept_with_its_folder(folder, monkeypatch):
     """What is closed is closed once: by then its number may be that of another file."""
     monkeypatch.setattr(files, "_locked", lambda descriptor, path: shutil.rmtree(path.parent))
@@ -179,6 +191,7 @@ def test_a_temporary_that_is_swept_with_its_folder(folder, monkeypatch):
     assert not files._temporaries
 
 
+@_OPEN_IS_DELETED
 def test_the_folder_is_removed_meanwhile(folder):
     (folder / "out").mkdir()
     with pytest.raises(FileNotFoundError) as caught, atomic_write(Path("out/a")):
@@ -191,6 +204,61 @@ def test_the_folder_is_removed_meanwhile(folder):
 def test_an_error_names_the_file(folder, name):
     with pytest.raises(OSError) as caught:
         write(name)
-    assert caught.value.filename == name
+    assert caught.value.filename == str(Path(name))
     assert names(folder) == []
+    assert not files._temporaries
+
+
+def test_what_is_about_to_be_renamed_where_nothing_open_is(folder, monkeypatch):
+    """It is closed by then, and may not be taken for what a process has left a minute ago."""
+    monkeypatch.setattr(files, "fcntl", None)
+    with atomic_path(Path("a.mkv")) as temporary:
+        files._swept.clear()
+        write("b.png")
+        assert temporary.exists()
+    assert names(folder) == ["a.mkv", "b.png"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["con.png", "NUL", "Com1.tar.gz", "aux .x", "lpt²", "a|b.png", 'a"', "b?/a.png", "a.", "a ", "a\tb"],
+)
+def test_names_that_windows_takes_for_something_else(monkeypatch, name):
+    monkeypatch.setattr(files, "_ON_WINDOWS", True)
+    with pytest.raises(UsageError, match="on Windows") as caught:
+        files.is_there(Path(name))
+    assert str(caught.value).startswith(f"{Path(name)}: ")
+
+
+@pytest.mark.parametrize("name", ["console.png", "com10.png", ".con", "../a b.png", "a.con", "größe.png"])
+def test_names_that_are_like_them(monkeypatch, name):
+    monkeypatch.setattr(files, "_ON_WINDOWS", True)
+    assert not files.is_there(Path(name))
+
+
+@pytest.mark.parametrize("content", ["file", "2024.12", "nothing", "no folder"])
+def test_folders_that_ignore_case(folder, monkeypatch, content):
+    """The question is put to a name in the folder, to its own where there is none, or to one above."""
+    out = folder / "out"
+    if content != "no folder":
+        out.mkdir()
+    if content in ("file", "2024.12"):
+        (out / content).touch()
+    other = "2024.12" if content == "2024.12" else "1"
+    if os.name != "nt":  # which is one itself
+        assert not files.ignores_case(str(out))
+        assert not files.ignores_case(str(out / other))
+    monkeypatch.setattr(os.path, "samefile", lambda one, other: one.lower() == other.lower())
+    assert files.ignores_case(str(out))
+    assert files.ignores_case(str(out / other))
+
+
+@pytest.mark.parametrize("on_linux", [files._ON_LINUX, False])
+def test_what_a_stream_holds_is_there_within_the_block(monkeypatch, on_linux):
+    """Elsewhere it has a name, by which it is discarded where a signal ends the process."""
+    monkeypatch.setattr(files, "_ON_LINUX", on_linux)
+    with files.copied(io.BytesIO(b"whole")) as path:
+        assert [path.read_bytes(), path.read_bytes()] == [b"whole", b"whole"]
+        assert (path in files._temporaries) is not on_linux
+    assert not path.exists()
     assert not files._temporaries

@@ -3,10 +3,14 @@
 import errno
 import os
 import re
+import shutil
 import stat
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
@@ -28,11 +32,17 @@ VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", "
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)
 _SHOWN = 64  # bytes of that name
 
+_ON_WINDOWS, _ON_LINUX = os.name == "nt", sys.platform == "linux"
+# What names of Windows may not have in them, and those that are of devices, whatever suffix follows.
+_NO_NAME = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
+_DEVICE = re.compile(r"(?is)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\..*)?")
+
 # Temporaries of this process that are there, or about to be, and the folders that have been swept.
 _temporaries: set[Path] = set()
 _swept: set[Path] = set()
 # A signal may end the process, and so discard its temporaries, within any line of its main thread.
 _changing = threading.RLock()
+_SETTLED = 60.0  # seconds since the last write, from which on no process is about to rename a temporary
 _LAST_WAIT = 1.0  # seconds for a thread that begins a file then, of a file system that does not answer
 
 
@@ -57,7 +67,6 @@ def atomic_path(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
         _sweep(path.parent)
         with _held(temporary, path):
             yield temporary
-            _rename(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -74,6 +83,29 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     with atomic_path(path) as temporary, temporary.open("r+b") as file:
         yield file
+
+
+@contextmanager
+def copied(stream: BinaryIO) -> Iterator[Path]:
+    """Have what a stream holds in a file within the block; it is gone whatever ends the process."""
+    if _ON_LINUX:  # it needs no name, and can be opened by its number
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(stream, file)
+            file.flush()
+            yield Path(f"/dev/fd/{file.fileno()}")
+        return
+    with _changing:
+        descriptor, name = tempfile.mkstemp(prefix="fsrcnn-rt-")
+        path = Path(name)
+        _temporaries.add(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        _temporaries.discard(path)
 
 
 def discard_temporaries() -> None:
@@ -105,6 +137,8 @@ def is_there(path: Path) -> bool:
 
     A link that leads nowhere is there, too.
     """
+    if _ON_WINDOWS:
+        _check_name(path)
     if not path.is_symlink():
         _check_length(path)
     try:
@@ -120,6 +154,42 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def ignores_case(folder: str) -> bool:
+    """Whether names in a folder are the same in upper and lower case, be it there or yet to be made.
+
+    So it is on Windows, mostly on macOS, and on what these have formatted. Asked for are a file in the folder
+    and, where there is none, the folder itself by such another name.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (other := entry.name.swapcase()) != entry.name:
+                return _is_same(entry.path, os.path.join(folder, other))  # noqa: PTH118
+    above, name = os.path.split(folder)
+    if not name:  # the root
+        return _ON_WINDOWS
+    if not os.path.isdir(folder) or name.swapcase() == name:  # noqa: PTH112
+        return ignores_case(above)
+    return _is_same(folder, os.path.join(above, name.swapcase()))  # noqa: PTH118
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121
+    except OSError:
+        return False
+
+
+def _check_name(path: Path) -> None:
+    """``UsageError`` where Windows takes a name for something else, or for none."""
+    for part in path.relative_to(path.anchor).parts:
+        if part == "..":
+            continue
+        if found := _NO_NAME.search(part):
+            raise UsageError(f"{path}: no name on Windows has {found[0]!r} in it there: {part}")
+        if _DEVICE.fullmatch(part):
+            raise UsageError(f"{path}: {part} is the name of a device on Windows")
+
+
 def _check_length(path: Path) -> None:
     """``UsageError`` where a name, or that of a folder to be made, is longer than the file system takes."""
     there = next((parent for parent in path.parents if os.path.isdir(parent)), None)  # noqa: PTH112
@@ -133,16 +203,16 @@ def _check_length(path: Path) -> None:
 
 @contextmanager
 def _held(temporary: Path, path: Path) -> Iterator[None]:
-    """Create a temporary, and hold it so that no other process takes it for one that was left."""
-    if fcntl is None:
-        os.close(_created(temporary, path))  # so that it can be renamed; it is open for who writes it
+    """Create a temporary, which becomes ``path`` when the block succeeds.
+
+    Until then it is held so that no other process takes it for one that was left.
+    """
+    with ExitStack() as held:
+        held.callback(os.close, (_created if fcntl is None else _created_and_locked)(temporary, path))
         yield
-        return
-    descriptor = _created_and_locked(temporary, path)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        if fcntl is None:  # what is open is not renamed there
+            held.close()
+        _rename(temporary, path)
 
 
 def _created_and_locked(temporary: Path, path: Path) -> int:
@@ -203,7 +273,8 @@ def sweep(folder: Path) -> None:
 
 def _sweep_one(path: Path) -> None:
     if fcntl is None:
-        path.unlink()
+        if time.time() - path.stat().st_mtime > _SETTLED:  # the moment before it is renamed, it is not open
+            path.unlink()
         return
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fsrcnn_rt.engine.sizes import Box, Goal
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, is_there, is_video
+from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, ignores_case, is_there, is_video
 from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.formats import format_of, is_writable
@@ -21,6 +22,11 @@ _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"
 _FORMATS |= {"TIFF", "WEBP"}
 
 _SCALE, _MODEL = "{scale}", "{model}"
+
+# What stands between folders; Windows has two.
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+_ignores_case = lru_cache(ignores_case)
 
 # What stands for {scale}, and what is put behind a name where no suffix is given.
 _ANY_SCALE = r"(?:[0-9]+(?:\.[0-9]+)?|[0-9]+x[0-9]+|[0-9]+[wh])"
@@ -150,7 +156,8 @@ class Disk:
 
     def identity(self, path: Path) -> str:
         """Return what is the same of all names of a file."""
-        return os.path.realpath(path)
+        real = os.path.realpath(path)
+        return real.casefold() if _ignores_case(os.path.dirname(real)) else real  # noqa: PTH120
 
     def is_there(self, path: Path) -> bool:
         """Whether an output exists already; ``UsageError`` where it could not be written in any case."""
@@ -198,8 +205,8 @@ def make_plan(
     """
     if naming.output == PIPE or (PIPE in inputs and naming.output is None):
         return Plan([_to_stdout(inputs, goals, naming, stdin, kind)], [])
-    if os.sep in (naming.suffix or ""):
-        raise UsageError(f"suffix={naming.suffix!r} has a {os.sep!r} in it; -o names the folder")
+    if sep := next((sep for sep in _SEPARATORS if sep in (naming.suffix or "")), None):
+        raise UsageError(f"suffix={naming.suffix!r} has a {sep!r} in it; -o names the folder")
     sources = list(_sources(inputs, naming.output, recursive, stdin, kind, disk))
     several = len(sources) * len(goals) > 1 or any(source.found for source in sources)
     folder, file = _output(naming.output, several, kind, disk)
@@ -304,11 +311,11 @@ def _output(output: str | None, several: bool, kind: Kind, disk: Disk) -> tuple[
     if output is None:
         return None, None
     path = Path(output)
-    if not several and not disk.is_folder(path) and not output.endswith(os.sep):
+    if not several and not disk.is_folder(path) and not output.endswith(_SEPARATORS):
         return None, path
     if disk.exists(path) and not disk.is_folder(path):
         raise UsageError(f"{path}: is a file, and several outputs need a folder")
-    if not disk.exists(path) and not output.endswith(os.sep) and kind.is_found(path.name):
+    if not disk.exists(path) and not output.endswith(_SEPARATORS) and kind.is_found(path.name):
         raise UsageError(
             f"{path}: is the name of a {kind.name}, and several outputs need a folder ({path}{os.sep} is one)"
         )

@@ -17,6 +17,15 @@ constexpr int piece_count(std::uint64_t ticket) { return static_cast<int>(ticket
 constexpr bool is_drawn(std::uint64_t ticket) { return next_piece(ticket) >= piece_count(ticket); }
 constexpr std::uint64_t work_number(std::uint64_t ticket) { return ticket >> 2 * kPieceBits; }
 
+void wait(const std::atomic<std::uint64_t>& value, std::uint64_t old) {
+#if defined(__MINGW32__)
+  // GCC's library loses a notification between the look at the value and the sleep, where the system has no futex.
+  while (value.load(std::memory_order_relaxed) == old) std::this_thread::sleep_for(kSpin);
+#else
+  value.wait(old);
+#endif
+}
+
 }  // namespace
 
 /// Draws a piece and does it, or says that there is none. `ticket` is the newest that was seen.
@@ -60,7 +69,7 @@ void Team::help() {
     if (ticket == kDismissed) return;
     const auto changed = [&] { return ticket_.load(std::memory_order_relaxed) != ticket; };
     spin_until(changed);
-    if (!changed()) ticket_.wait(ticket);
+    if (!changed()) wait(ticket_, ticket);
   }
 }
 

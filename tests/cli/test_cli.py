@@ -484,6 +484,28 @@ def test_clashes_are_found_before_any_work(run, folder):
     assert not (folder / "out").exists()
 
 
+def test_clashes_where_case_is_ignored(run, folder, monkeypatch):
+    for name in ("a/Photo", "b/photo"):
+        (folder / name).parent.mkdir()
+        picture(f"{name}.png")
+    assert run("a/Photo.png", "b/photo.png", "-o", "out") == (0, [])
+    monkeypatch.setattr(plan, "_ignores_case", lambda folder: True)
+    code, lines = run("a/Photo.png", "b/photo.png", "-o", "new")
+    assert code == 2
+    assert lines == ["fsrcnn-rt: new/photo_x3.png: is the output of both a/Photo.png and b/photo.png"]
+    code, lines = run("a/Photo.png", "-o", "a/PHOTO.png", "--overwrite")
+    assert code == 2
+    assert lines == ["fsrcnn-rt: a/PHOTO.png: is an input, and would be overwritten"]
+
+
+def test_both_separators_of_windows_end_the_name_of_a_folder(run, folder, monkeypatch):
+    monkeypatch.setattr(plan, "_SEPARATORS", ("/", "\\"))
+    picture("a.png")
+    assert run("a.png", "-o", "new\\") == (0, [])
+    assert names(folder / "new\\") == ["a_x3.png"]
+    assert run("a.png", "--suffix", "\\x")[0] == 2
+
+
 def test_overwrite(run, folder):
     existing(folder)
     assert run("a.png", "--overwrite") == (0, [])

@@ -164,3 +164,51 @@ def test_the_terminal_is_gone(model_file, folder):
 def test_random_moments(model_file):
     seen = signals.strike_all(3, os.getpid(), model_file)
     assert sum(seen.values()) == 3
+
+
+@pytest.mark.parametrize(("event", "code"), [(0, 130), (1, 138), (2, 138)])
+def test_what_a_console_of_windows_tells(event, code):
+    """Ctrl-C and Ctrl-Break end a process whose main thread waits for a lock, and a closed window at once.
+
+    No signal comes here: what is told comes first, in a thread of its own.
+    """
+    code_of = f"""
+import ctypes, signal, threading
+from types import SimpleNamespace
+signal.SIGBREAK = signal.SIGUSR1
+told = []
+kernel32 = SimpleNamespace(SetConsoleCtrlHandler=lambda handler, add: told.append((handler, add)))
+ctypes.windll = SimpleNamespace(kernel32=kernel32)
+from fsrcnn_rt.cli import process
+process._PATIENCE = 0.1 if {event} < 2 else 600
+def main():
+    (handler, add), = told
+    assert add
+    threading.Thread(target=handler, args=({event},)).start()
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+process.main = main
+process.command()
+"""
+    result = subprocess.run([sys.executable, "-c", code_of], stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (code, INTERRUPTED)
+
+
+def test_a_console_whose_signals_are_ignored():
+    code = """
+import ctypes, signal
+from types import SimpleNamespace
+signal.SIGBREAK = signal.SIGUSR1
+for number in (signal.SIGINT, signal.SIGBREAK):
+    signal.signal(number, signal.SIG_IGN)
+told = []
+kernel32 = SimpleNamespace(SetConsoleCtrlHandler=lambda handler, add: told.append(handler))
+ctypes.windll = SimpleNamespace(kernel32=kernel32)
+from fsrcnn_rt.cli import process
+process._PATIENCE = 0
+process.main = lambda: [told[0](event) for event in (0, 1, 2)] != [0, 0, 0]
+process.command()
+"""
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (0, b"")

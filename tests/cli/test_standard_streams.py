@@ -1,13 +1,11 @@
 """stdout and stderr: terminals, pipes that nobody reads, full disks, closed ones."""
 
-import fcntl
 import json
 import os
 import re
 import struct
 import subprocess
 import sys
-import termios
 
 import pytest
 from folders import names, picture
@@ -17,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_progress_is_for_terminals_only(model_file, folder):
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     picture("a.png")
 
     def stderr(*options):
@@ -109,3 +108,12 @@ def test_stdout_that_is_closed(model_file, folder, arguments):
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "fsrcnn_rt", *arguments, *options]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_names_that_stdout_has_no_letters_for():
+    """As where Windows writes to a pipe by the code page of Western Europe."""
+    code = "from fsrcnn_rt.cli import process; process.main = lambda: print('größe 写真'); process.command()"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.split() == ["größe".encode("cp1252"), rb"\u5199\u771f"]

@@ -6,8 +6,12 @@
 // read and used) or an inaccessible page.
 #pragma once
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <bit>
@@ -101,11 +105,22 @@ inline bool is_canary(float value) { return std::bit_cast<unsigned>(value) == st
 class Guarded {
  public:
   Guarded() {
+#if defined(_WIN32)
+    SYSTEM_INFO system;
+    GetSystemInfo(&system);
+    const std::size_t page = system.dwPageSize;
+    void* memory = VirtualAlloc(nullptr, kCapacity + page, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!memory) std::abort();
+    end_ = static_cast<unsigned char*>(memory) + kCapacity;
+    DWORD before;
+    if (!VirtualProtect(end_, page, PAGE_NOACCESS, &before)) std::abort();
+#else
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     void* memory = mmap(nullptr, kCapacity + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     end_ = static_cast<unsigned char*>(memory) + kCapacity;
     if (mprotect(end_, page, PROT_NONE) != 0) std::abort();
+#endif
   }
   /// The last `count` floats before that page, and some before those: all canaries.
   float* floats(std::ptrdiff_t count) {

@@ -1,12 +1,6 @@
 // Memory and threads that the system refuses: an allocator and a maker of threads that fail at the n-th call, for every
 // n. A call then throws std::bad_alloc or gives the same bits, loses no memory, and the next one works. In a steady
 // state there is no call that could fail.
-#include <pthread.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -18,8 +12,16 @@
 #include "sanitizers.h"
 #include "upscaler_check.h"
 
-#if !defined(FSRCNN_SANITIZED)
+#if !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+#if defined(__linux__) && !defined(FSRCNN_SANITIZED)  // sanitizers have these for themselves
 #include <dlfcn.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#define FSRCNN_REFUSES_PAGES 1
 #endif
 
 namespace fsrcnn {
@@ -45,13 +47,22 @@ class Supply {
   std::atomic<bool> lasting_{false};
 };
 
-Supply g_memory, g_threads;
+Supply g_memory;
+[[maybe_unused]] Supply g_threads;
 std::atomic<long> g_blocks{0};  // of memory that somebody has
 
+/// What release() takes back: on Windows, aligned memory is not malloc's.
+void* aligned(std::size_t size, std::size_t alignment) {
+#if defined(_WIN32)
+  return _aligned_malloc(size, alignment ? alignment : alignof(std::max_align_t));
+#else
+  return alignment == 0 ? std::malloc(size)
+                        : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+#endif
+}
+
 void* allocate(std::size_t size, std::size_t alignment) {
-  void* const block = g_memory.refuses() ? nullptr
-                      : alignment == 0   ? std::malloc(size)
-                                       : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  void* const block = g_memory.refuses() ? nullptr : aligned(size, alignment);
   if (!block) throw std::bad_alloc();
   ++g_blocks;
   return block;
@@ -59,7 +70,11 @@ void* allocate(std::size_t size, std::size_t alignment) {
 
 void release(void* block) {
   if (block) --g_blocks;
+#if defined(_WIN32)
+  _aligned_free(block);
+#else
   std::free(block);
+#endif
 }
 
 }  // namespace
@@ -75,7 +90,7 @@ void operator delete(void* block, std::size_t) noexcept { fsrcnn::release(block)
 void operator delete(void* block, std::align_val_t) noexcept { fsrcnn::release(block); }
 void operator delete(void* block, std::size_t, std::align_val_t) noexcept { fsrcnn::release(block); }
 
-#if !defined(FSRCNN_SANITIZED)  // which have these for themselves
+#if defined(FSRCNN_REFUSES_PAGES)
 extern "C" {
 __attribute__((visibility("default"))) void* mmap(void* address, std::size_t size, int protection, int flags, int file,
                                                   off_t offset) noexcept {
@@ -266,6 +281,9 @@ void check_faults(const KernelTable& table) {
 }
 
 /// In children, whose pools have no threads yet.
+#if defined(_WIN32)
+void check_refused_workers(const KernelTable&) {}
+#else
 void check_refused_workers(const KernelTable& table) {
 #if defined(FSRCNN_TSAN)
   std::printf("%-9s  refused workers: skipped, ThreadSanitizer starts no threads in a forked child\n", table.isa);
@@ -300,6 +318,7 @@ void check_refused_workers(const KernelTable& table) {
   report(table.isa, "refused workers, and memory for them", cases, failures);
 #endif
 }
+#endif
 
 void check_allocations(const KernelTable& table) {
   long cases = 0, failures = 0;

@@ -9,7 +9,13 @@
 #include "kernel_check.h"
 
 #include <signal.h>
+
+#include <cstdlib>
+#if defined(_WIN32)
+#include <io.h>
+#else
 #include <unistd.h>
+#endif
 
 #include "checks.h"
 
@@ -18,11 +24,11 @@ namespace {
 
 void report_fault(int signal_number) {
   // Only async-signal-safe calls: the kernel died in the middle of anything.
-  const auto print = [](const char* text) { static_cast<void>(!write(STDOUT_FILENO, text, std::strlen(text))); };
+  const auto print = [](const char* text) { static_cast<void>(!write(1, text, static_cast<unsigned>(std::strlen(text)))); };
   print(signal_number == SIGILL ? "ILLEGAL INSTRUCTION in " : "FAULT (touched what it may not) in ");
   print(g_case);
   print("\n");
-  _exit(1);
+  std::_Exit(1);
 }
 
 bool check_table(const KernelTable& table) {
@@ -77,7 +83,10 @@ int run(int argc, char** argv) {
       return 77;
     }
   }
-  for (const int signal_number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) signal(signal_number, report_fault);
+  for (const int signal_number : {SIGSEGV, SIGILL, SIGFPE}) signal(signal_number, report_fault);
+#if defined(SIGBUS)
+  signal(SIGBUS, report_fault);
+#endif
   const bool timing = timing_kernels || timing_calls;
   bool ok = timing || check_proof();
   for (const KernelSet& set : sets) {

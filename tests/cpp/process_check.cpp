@@ -1,9 +1,11 @@
 // Processes: any number of threads may call at once; it works in a forked child and where threads are refused.
 // Built with ThreadSanitizer it also shows that the calls do not race.
+#if !defined(_WIN32)
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include <cerrno>
 #include <cstdint>
@@ -43,6 +45,30 @@ void check_concurrent_calls(const KernelTable& table) {
   report(table.isa, "concurrent calls", kCallers * kRounds * static_cast<long>(geometries.size()), failures);
 }
 
+/// Pieces start on cache lines; under AddressSanitizer what lies between them may not be touched.
+void check_arena() {
+  long failures = 0;
+  AlignedBuffer memory(1000);
+  Arena arena(memory.data());
+  constexpr std::ptrdiff_t kCounts[] = {0, 1, 15, 16, 17, 100};
+  const float* end = memory.data();
+  for (const std::ptrdiff_t count : kCounts) {
+    const float* const piece = arena.take(count);
+    failures += piece < end || reinterpret_cast<std::uintptr_t>(piece) % AlignedBuffer::kAlignment != 0;
+    end = piece + count;
+#if defined(FSRCNN_ASAN)
+    failures += !__asan_address_is_poisoned(end) || (count > 0 && __asan_address_is_poisoned(end - 1));
+#endif
+  }
+  memory.fill(1);  // all of it, whatever was forbidden
+  for (std::size_t i = 0; i < memory.size(); ++i) failures += memory.data()[i] != 1;
+  report("arena", kAddressSanitizer ? "pieces, and gaps that are forbidden" : "pieces", std::size(kCounts), failures);
+}
+
+#if defined(_WIN32)
+void check_fork(const KernelTable&) {}
+void check_refused_threads(const KernelTable&) {}
+#else
 namespace {
 
 /// Threads of this process, or 0 where the system does not tell.
@@ -118,30 +144,12 @@ void check_fork(const KernelTable& table) {
 #endif
 }
 
-/// Pieces start on cache lines; under AddressSanitizer what lies between them may not be touched.
-void check_arena() {
-  long failures = 0;
-  AlignedBuffer memory(1000);
-  Arena arena(memory.data());
-  constexpr std::ptrdiff_t kCounts[] = {0, 1, 15, 16, 17, 100};
-  const float* end = memory.data();
-  for (const std::ptrdiff_t count : kCounts) {
-    const float* const piece = arena.take(count);
-    failures += piece < end || reinterpret_cast<std::uintptr_t>(piece) % AlignedBuffer::kAlignment != 0;
-    end = piece + count;
-#if defined(FSRCNN_ASAN)
-    failures += !__asan_address_is_poisoned(end) || (count > 0 && __asan_address_is_poisoned(end - 1));
-#endif
-  }
-  memory.fill(1);  // all of it, whatever was forbidden
-  for (std::size_t i = 0; i < memory.size(); ++i) failures += memory.data()[i] != 1;
-  report("arena", kAddressSanitizer ? "pieces, and gaps that are forbidden" : "pieces", std::size(kCounts), failures);
-}
-
 /// Where the system gives no threads, the caller does it all.
 void check_refused_threads(const KernelTable& table) {
 #if defined(FSRCNN_SANITIZED)
   std::printf("%-9s  refused threads: skipped, sanitizers need more memory than is left\n", table.isa);
+#elif !defined(__linux__)
+  std::printf("%-9s  refused threads: skipped, only Linux limits the memory that they take\n", table.isa);
 #else
   const Geometry g{26, 50, 3, SampleType::u8};
   const Model model = make_model(Padding::replicate, Head::kFullBorder, false);
@@ -180,5 +188,6 @@ void check_refused_threads(const KernelTable& table) {
   report(table.isa, "refused threads", 1, failed);
 #endif
 }
+#endif
 
 }  // namespace fsrcnn

@@ -7,7 +7,7 @@
 # kind (--every) and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check
 # is quick, and complete everywhere.
 #
-#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu asan tsan fuzz; library python web
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu windows asan tsan fuzz; macos library python web
 #
 # BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. EVERY (1): the step gcc carries
 # out one in so many of the cases of upscaler_check and conformance_check. SECONDS_TO_FUZZ: how long to look for new
@@ -16,13 +16,13 @@
 # the C API, installed. python: the Python tests in TESTS (those that reach far into the core) against a core that
 # AddressSanitizer watches; it takes pybind11. web: makes the page, and tries it in Node and in Chromium.
 # Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user pkg-config
-# emscripten chromium chromium-driver nodejs
+# emscripten chromium chromium-driver nodejs lld-14 g++-mingw-w64-x86-64-posix wine64 llvm-14; zig from PyPI: ziglang
 set -eu
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build/checks}
 jobs=${JOBS:-$(nproc)}
-steps=${*:-gcc clang symbols aarch64 old-cpu asan tsan fuzz}
+steps=${*:-gcc clang symbols aarch64 old-cpu windows asan tsan fuzz}
 failed=
 
 say() { printf '== %s\n' "$*"; }
@@ -69,9 +69,9 @@ check_clang() {
 check_objects() {
   nm=$1
   found=0
-  for object in $(find "$2" -name 'isa_*.o' -o -name 'fixed_*.o' -path '*kernels*'); do
+  for object in $(find "$2" -path '*kernels*' '(' -name 'isa_*.o' -o -name 'fixed_*.o' -o -name '*_*.cpp.obj' ')'); do
     found=$((found + 1))
-    name=$(basename "$object" .cpp.o)
+    name=$(basename "${object%.cpp.o*}")
     exported=$($nm -g --defined-only "$object" | awk '{print $3}')
     case $exported in
       *kBaseline*Table* | *kAvx*Table* | *kNeon*Table*) ;;
@@ -85,7 +85,7 @@ check_objects() {
       return 1
     fi
     # What it takes from elsewhere: nothing but what the compiler itself asks for.
-    if $nm -u "$object" | awk '{print $2}' | grep -vE '^(memcpy|memset|memmove|_GLOBAL_OFFSET_TABLE_)$'; then
+    if $nm -u "$object" | awk '{print $2}' | grep -vE '^(_?memcpy|_?memset|_?memmove|_GLOBAL_OFFSET_TABLE_)$'; then
       echo "$name uses other code"
       return 1
     fi
@@ -159,6 +159,44 @@ check_old_cpu() {
     code=0
     $emulate "$build/gcc/"$program --isa avx2 || code=$?
     [ $code = 77 ] || { echo "$program --isa avx2: exit status $code instead of 77"; return 1; }
+  done
+}
+
+# only_api NAMES: whether a library shows the C API and nothing else, but for what its system's linker adds.
+only_api() {
+  [ "$(echo "$1" | grep -c '^_*fsrcnn_')" = 12 ] || { echo "the library shows:"; echo "$1"; return 1; }
+  others=$(echo "$1" | grep -vE '^(_*fsrcnn_.*|__mh_dylib_header)$' | grep -vE "${2:-^$}" || true)
+  [ -z "$others" ] || { echo "the library shows more than the C API:"; echo "$others"; return 1; }
+}
+
+# Windows has no fork, which upscaler_check knows. Clang looks for MinGW's GCC by its bare version, as Debian does not
+# call it.
+check_windows() {
+  wine=/usr/lib/wine/wine64 mingw=x86_64-w64-mingw32
+  have windows clang++-14 ld.lld-14 $mingw-g++-posix $wine || return 0
+  gcc=$(dirname "$($mingw-g++-posix -print-libgcc-file-name)")
+  mkdir -p "$build/mingw/lib/gcc/$mingw"
+  ln -sfn "$gcc" "$build/mingw/lib/gcc/$mingw/$($mingw-g++-posix -dumpversion | cut -d- -f1)"
+  ln -sfn /usr/$mingw "$build/mingw/$mingw"
+  build windows windows -DCMAKE_SYSROOT="$build/mingw" -DFSRCNN_BUILD_LIBRARY=ON &&
+    check_objects $mingw-nm "$build/windows" || return 1
+  only_api "$($mingw-objdump -p "$build/windows/libfsrcnn.dll" | sed -n '/^\[Ordinal.*Name/,/^$/s/.*\] *//p' |
+    grep -v 'Table$')" || return 1
+  export WINEPREFIX="$build/wine" WINEDEBUG=-all
+  $wine "$build/windows/kernel_check.exe" && $wine "$build/windows/upscaler_check.exe" --every 12 &&
+    $wine "$build/windows/conformance_check.exe" --every 30
+}
+
+# Compiled and linked, for Apple's processors and Intel's: nothing here runs it. Zig's linker cannot be told which names
+# a library shows, and its own operators new and delete are among them.
+check_macos() {
+  have macos zig llvm-nm-14 llvm-ar-14 || return 0
+  for processor in arm64 x86_64; do
+    build "macos-$processor" macos -DCMAKE_SYSTEM_PROCESSOR=$processor \
+      -DCMAKE_CXX_COMPILER_TARGET="$(echo $processor | sed s/arm64/aarch64/)-macos" || return 1
+    check_objects llvm-nm-14 "$build/macos-$processor" || return 1
+    only_api "$(llvm-nm-14 -gU --format=just-symbols "$build/macos-$processor/libfsrcnn.dylib")" \
+      '^(__Z[nd][awl].*|___dso_handle)$' || return 1
   done
 }
 

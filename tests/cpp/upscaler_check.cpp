@@ -4,6 +4,7 @@
 //
 //   upscaler_check [--list] [--isa NAME] [--no-fork] [--every N]
 //
+// --no-fork: without what needs forked children, for emulators that have none; on Windows it is always so.
 // --every N: of random graphs, of ways to cut a picture into strips and bands, and of faults, one in N, for slow
 // machines.
 // Exit status: 0 all is so, 1 it is not, 77 this processor cannot run NAME. Built with ThreadSanitizer it also shows
@@ -22,7 +23,7 @@ int run_checks(int argc, char** argv) {
     return 0;
   }
   std::string isa;
-  bool forks = true;
+  bool forks = kForks;
   for (int i = 1; i < argc; ++i) {
     if (std::string(argv[i]) == "--no-fork") {
       forks = false;

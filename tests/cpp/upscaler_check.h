@@ -184,6 +184,12 @@ void check_refused_threads(const KernelTable& table);
 void check_allocations(const KernelTable& table);
 void check_faults(const KernelTable& table);
 void check_refused_workers(const KernelTable& table);
+/// Whether there are forked children here, on which the checks of processes and of refused threads stand.
+#if defined(_WIN32)
+inline constexpr bool kForks = false;
+#else
+inline constexpr bool kForks = true;
+#endif
 /// Of what knows no kernels.
 void check_plans();
 void check_arena();

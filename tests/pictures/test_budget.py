@@ -1,17 +1,21 @@
 """What a picture may take: refused before it is decoded, or decoded a frame at a time."""
 
+import ctypes
+import errno
 import json
+import os
 import re
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fsrcnn_rt import Upscaler, pictures
-from fsrcnn_rt.pictures import batch
+from fsrcnn_rt.pictures import batch, budget
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.encoding import WriteOptions
 from PIL import Image, features
@@ -270,3 +274,33 @@ def test_frames_are_made_whenever_they_are_asked_for(folder):
     np.testing.assert_array_equal(last, np.asarray(moving(3, size=20)[2]))
     with pytest.raises(IndexError):
         frames[3]
+
+
+def test_memory_where_windows_is_asked(monkeypatch):
+    class Kernel32:
+        told = 1
+
+        def GlobalMemoryStatusEx(self, reference):  # noqa: N802
+            status = reference._obj
+            assert status.length == ctypes.sizeof(status) == 64
+            status.left = 5 << 20
+            return self.told
+
+    kernel32 = Kernel32()
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel32), raising=False)
+    assert budget.available() == 5 << 20
+    kernel32.told = 0
+    assert budget.available() > 5 << 20
+
+
+def test_memory_where_there_is_no_proc(monkeypatch):
+    """macOS tells what it has, and Windows has no sysconf."""
+
+    def missing(path):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 16384}.__getitem__)
+    assert budget.available() == 1000 * 16384
+    monkeypatch.delattr(os, "sysconf")
+    assert budget.available() == 1 << 62

@@ -1,13 +1,11 @@
 """Y4M streams, in this process and through pipes; none of it takes another package."""
 
-import fcntl
 import io
 import os
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import threading
 from pathlib import Path
 
@@ -333,6 +331,7 @@ def test_pipe_gives_frames_before_the_input_ends(model, model_file):
 
 
 def test_pipes_hold_more_than_64_kilobytes(model_file):
+    fcntl = pytest.importorskip("fcntl")
     most = int(Path("/proc/sys/fs/pipe-max-size").read_text())
     with subprocess.Popen(
         command(model_file, "-", "-o", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -556,6 +555,7 @@ def test_other_video_without_pyav(run_silent, folder, monkeypatch):
 
 
 def test_a_terminal_shows_the_rate_and_gets_no_video(model_file, folder):
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     (folder / "a.y4m").write_bytes(stream(frames_of(count=30)))
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))

@@ -1,6 +1,7 @@
 """The command as a process of its own: what signals do to it, from before its large imports to its end."""
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -12,7 +13,8 @@ from types import FrameType
 from typing import NoReturn
 
 # What asks a process to end; not all systems have all.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 #: What ``main`` returns where the last words have been said.
 INTERRUPTED = 130
@@ -23,6 +25,7 @@ _PATIENCE = 2.0
 _received: int | None = None  # the signal that ends this process
 _has_last_words = False
 _MESSAGE = b"fsrcnn-rt: interrupted\n"
+_console: object = None  # what Windows calls; it is gone with the last reference
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,12 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> NoReturn:
     """Run ``fsrcnn-rt`` as a process of its own, which SIGINT (Ctrl-C), SIGTERM and SIGHUP end at once.
 
-    Nothing half-written is left then, and the exit code is 130, 143 or 129. An encoder may be busy for
-    minutes, and nothing in Python stops it: threads are not waited for.
+    Nothing half-written is left then, and the exit code is 130, 143 or 129; of SIGBREAK (Ctrl-Break, and a
+    window that is closed), on Windows, 149. An encoder may be busy for minutes, and nothing in Python stops
+    it: threads are not waited for.
     """
+    # A name of a file may have letters that stdout has no bytes for, as in the code pages of Windows.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it, and a shell in the background
             signal.signal(number, _stop)
+    _listen_to_console()
     atexit.register(_ignore)
     code = main()
     if _received is not None:
@@ -75,6 +83,27 @@ def _stop(number: int, frame: FrameType | None) -> None:
         sys.unraisablehook = lambda _: None  # where it is swallowed after all
         raise KeyboardInterrupt
     _end(number, _MESSAGE)
+
+
+def _listen_to_console() -> None:
+    """Hear of Ctrl-C on Windows, too, while the main thread waits for a lock, which no signal ends there."""
+    global _console
+    if not hasattr(signal, "SIGBREAK"):
+        return
+    import ctypes
+
+    def told(event: int) -> int:  # in a thread of its own
+        number: int = signal.SIGINT if event == 0 else getattr(signal, "SIGBREAK")  # noqa: B009
+        if signal.getsignal(number) is not _stop:
+            return 0
+        if event > 1:  # the window is closed, or the session: the process lives as long as this call
+            _end(number, _MESSAGE)
+        with suppress(RuntimeError):
+            start_new_thread(_end_late, (number,))
+        return 0  # so that the signal comes as well
+
+    _console = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32)(told)
+    ctypes.windll.kernel32.SetConsoleCtrlHandler(_console, 1)  # type: ignore[attr-defined]
 
 
 def _ignore() -> None:

@@ -1,9 +1,7 @@
 """``fsrcnn-rt`` for pictures: the command without a subcommand."""
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from fsrcnn_rt.cli.arguments import (
 from fsrcnn_rt.cli.commands import COMMANDS
 from fsrcnn_rt.cli.process import last_words
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import PIPE
+from fsrcnn_rt.files import PIPE, copied
 
 if TYPE_CHECKING:
     from fsrcnn_rt.pictures.encoding import WriteOptions
@@ -102,10 +100,8 @@ def _stdin(inputs: Sequence[str]) -> Iterator[Path | None]:
         return
     if inputs.count(PIPE) > 1:
         raise UsageError(f"{PIPE}: is there twice, and stdin is read once")
-    with tempfile.TemporaryFile() as file:  # it has no name, and is gone whatever ends the process
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(f"/dev/fd/{file.fileno()}")
+    with copied(sys.stdin.buffer) as path:
+        yield path
 
 
 class _Refuse(argparse.Action):

@@ -1,5 +1,7 @@
 """How much memory pictures may take: what several threads share, and what the machine has."""
 
+import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +36,20 @@ class Budget:
                 self._change.notify_all()
 
 
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of Windows; ``left``: what this process can get, in bytes, with what may be swapped."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("all_memory", ctypes.c_uint64),
+        ("free_memory", ctypes.c_uint64),
+        ("all_pages", ctypes.c_uint64),
+        ("left", ctypes.c_uint64),
+        ("addresses", ctypes.c_uint64 * 3),
+    )
+
+
 def memory_of(mode: str, size: Size) -> int:
     """Memory that a frame takes while it is read, or a result while it is made, in bytes."""
     return size[0] * size[1] * _BYTES.get(mode, _MOST_BYTES)
@@ -42,9 +58,16 @@ def memory_of(mode: str, size: Size) -> int:
 def available() -> int:
     """Memory that this process can get, in bytes: what the machine has left, and its control group allows.
 
-    Where the system does not say, it is taken to be as much as can be counted.
+    Where the system does not tell what is left, it is all that the machine has; where it tells neither, as
+    much as can be counted.
     """
     limits = [1 << 62]
+    with suppress(AttributeError, OSError, ValueError):  # Windows has none of it
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if kernel32 := getattr(getattr(ctypes, "windll", None), "kernel32", None):
+        status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+        if kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+            limits.append(status.left)
     with suppress(OSError, ValueError, KeyError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines}

@@ -1,9 +1,5 @@
 #include "dispatch.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <algorithm>
 #include <initializer_list>
 #include <stdexcept>
@@ -36,11 +32,15 @@ struct Registers {
   unsigned eax, ebx, ecx, edx;
 };
 
-/// What CPUID says of a leaf; zeros where this processor has no such leaf.
+/// What CPUID says of a leaf; zeros where this processor has no such leaf. Not by <cpuid.h>, whose macros have the names
+/// of functions in the headers of Microsoft's library.
 Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
-  Registers r{};
-  if (!__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx)) return {};
-  return r;
+  const auto ask = [](unsigned eax, unsigned ecx) {
+    Registers r{};
+    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(eax), "c"(ecx));
+    return r;
+  };
+  return leaf <= ask(0, 0).eax ? ask(leaf, subleaf) : Registers{};
 }
 
 /// Which registers the operating system saves (XCR0); those of an instruction set must be among them.
