@@ -10,7 +10,7 @@ namespace fsrcnn {
 namespace {
 
 // The tile needs N*M accumulators, M source vectors and one broadcast weight.
-constexpr int kMaxBlock = kRegisters == 32 ? 14 : 6;
+constexpr int kMaxBlock = kRegisters == 32 ? 14 : kRegisters == 16 ? 6 : 4;
 constexpr int conv2d_vectors(int n) {
   const int m = (kRegisters - 1) / (n + 1);
   return m > 6 ? 6 : m;

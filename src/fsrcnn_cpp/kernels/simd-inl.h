@@ -9,6 +9,13 @@
 #define FSRCNN_INLINE inline __attribute__((always_inline))
 // Loops over register tiles are unrolled completely, so that the tile lives in registers.
 #define FSRCNN_UNROLL _Pragma("GCC unroll 32")
+// A loop whose sums stay in registers. V8 keeps what lives on behind a loop in memory and writes it there in each turn:
+// for it, the loop is a function of its own.
+#if defined(__wasm__)
+#define FSRCNN_LOOP __attribute__((noinline))
+#else
+#define FSRCNN_LOOP FSRCNN_INLINE
+#endif
 
 namespace fsrcnn {
 namespace {
@@ -22,6 +29,9 @@ constexpr int kRegisters = 16;
 #elif defined(__aarch64__)
 constexpr int kLanes = 4;
 constexpr int kRegisters = 32;
+#elif defined(__wasm__)
+constexpr int kLanes = 4;
+constexpr int kRegisters = 14;  // of 16: V8 has one for itself, and makes no sum of products without another
 #else
 constexpr int kLanes = 4;
 constexpr int kRegisters = 16;

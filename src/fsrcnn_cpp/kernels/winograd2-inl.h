@@ -10,9 +10,9 @@ namespace fsrcnn {
 namespace {
 
 // A tile of N channels x M vectors of one row's sums fills the registers, beside what add_column needs.
-constexpr int kWinograd2Block = 6;
+constexpr int kWinograd2Block = kRegisters < 16 ? 4 : 6;
 constexpr int winograd2_vectors(int n) {
-  const int m = kRegisters == 32 || n < 3 ? 12 / n : n == 3 ? 3 : 2;
+  const int m = kRegisters < 16 && n > 1 ? 8 / n : kRegisters == 32 || n < 3 ? 12 / n : n == 3 ? 3 : 2;
   const int most = kWinogradChunkColumns / kLanes;
   return m < most ? m : most;
 }
@@ -90,10 +90,21 @@ FSRCNN_INLINE void add_column(const float* src, const float* w, Ints (&sums)[N][
   }
 }
 
+/// Adds `count` taps.
+template <int N, int M>
+FSRCNN_LOOP void add_columns(const float* src, int count, const Offset* taps, const float* w, Ints (&sums)[N][M]) {
+  Ints local[N][M];  // which no pointer leads to
+  FSRCNN_UNROLL
+  for (int i = 0; i < N * M; ++i) local[i / M][i % M] = sums[i / M][i % M];
+  for (const Offset* const end = taps + count; taps < end; ++taps, w += N) add_column(src + *taps, w, local);
+  FSRCNN_UNROLL
+  for (int i = 0; i < N * M; ++i) sums[i / M][i % M] = local[i / M][i % M];
+}
 /// Adds `count` taps, and goes on to those behind them.
 template <int N, int M>
 FSRCNN_INLINE void add_taps(const float* src, int count, const Offset*& taps, const float*& w, Ints (&sums)[N][M]) {
-  for (const Offset* const end = taps + count; taps < end; ++taps, w += N) add_column(src + *taps, w, sums);
+  add_columns(src, count, taps, w, sums);
+  taps += count, w += count * N;
 }
 
 /// Sums of the lower row, while the upper one is computed: in registers, if there are enough. If not, the compiler is
