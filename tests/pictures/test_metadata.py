@@ -193,6 +193,24 @@ def test_exif_that_makes_no_sense(block):
     assert exif.describing(block) is None
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("tag", [exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY])
+def test_exif_whose_directories_lie_anywhere(tag, order):
+    """In the header, in each other, in values: what is kept of them can be adapted, and can be placed."""
+    block = camera(order)
+    entry = block.index(struct.pack(order + "HHI", tag, 4, 1))
+    kept = 0
+    for place in range(len(block)):
+        moved = block[: entry + 8] + struct.pack(order + "I", place) + block[entry + 12 :]
+        if (described := exif.describing(moved)) is None:
+            continue
+        kept += 1
+        adapted = exif.with_resolution(exif.resized(described, (12, 9), (24, 18)), (300, 300))
+        for directory_tag in (exif.EXIF_DIRECTORY, exif.GPS_DIRECTORY):
+            exif.placed(adapted, directory_tag, 1000, big=False)
+    assert kept > 10
+
+
 def test_a_thumbnail_that_makes_no_sense_costs_nothing_else():
     block = camera()[: 6 + 1305]
     assert b"a camera" in exif.describing(block)

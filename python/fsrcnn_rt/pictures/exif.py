@@ -112,6 +112,8 @@ class _Block:
     def below(self, entries: Iterable[_Entry], tag: int) -> tuple[int, list[_Entry]]:
         """Offset and entries of the directory that these entries name by ``tag``; none for 0."""
         offset = next((self.number(entry) for entry in entries if entry.tag == tag), 0)
+        if 0 < offset < _HEADER_BYTES:
+            raise ValueError("a directory of EXIF lies in the header")
         return offset, self.entries(offset) if offset else []
 
     def with_first(self, entries: Iterable[_Entry]) -> bytes:
@@ -142,11 +144,28 @@ def describing(exif: bytes) -> bytes | None:
     for place, entries in ((offset, inner), *others):
         ends += [place + len(block.directory(entries)), *map(block.end, entries)]
     del block.data[max(ends) :]  # where the thumbnail lies, as a rule
-    return block.with_first(kept)
+    result = block.with_first(kept)
+    return result if _is_sound(result) else None
+
+
+def _is_sound(exif: bytes) -> bool:
+    """Whether all directories can be read: where they overlap, what is written to one spoils another."""
+    try:
+        block = _Block(exif)
+        first = block.entries(block.first)
+        block.below(first, GPS_DIRECTORY)
+        _, inner = block.below(first, EXIF_DIRECTORY)
+        block.below(inner, INTEROPERABILITY)
+    except (struct.error, ValueError):
+        return False
+    return True
 
 
 def resized(exif: bytes, before: Size, after: Size) -> bytes:
-    """Adapt what :func:`describing` has left, of a picture of the size ``before``, to the size ``after``."""
+    """Adapt what :func:`describing` has left, of a picture of the size ``before``, to the size ``after``.
+
+    It stays as it is where its parts overlap, so that adapting one would spoil another.
+    """
     block = _Block(exif)
     offset, entries = block.below(block.entries(block.first), EXIF_DIRECTORY)
     for i, entry in enumerate(entries):
@@ -161,7 +180,8 @@ def resized(exif: bytes, before: Size, after: Size) -> bytes:
                 block.overwrite(block.number(entry), block.pack("II", *density.as_integer_ratio()))
     if offset:
         block.overwrite(offset, block.directory(entries))
-    return bytes(_PREFIX + block.data)
+    result = bytes(_PREFIX + block.data)
+    return result if _is_sound(result) else exif
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
