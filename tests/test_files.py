@@ -84,7 +84,6 @@ import sys
 from pathlib import Path
 from threading import Thread
 from fsrcnn_rt import files
-from fsrcnn_rt.errors import UsageError
 def write(name):
     for _ in range(100):
         files._swept.clear()

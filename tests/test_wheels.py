@@ -19,10 +19,7 @@ EXTENSION = "fsrcnn_rt/_core.cp312-win_amd64.pyd"
 @pytest.fixture
 def names():
     """What a wheel for Windows holds."""
-    package = {name.removeprefix("python/") for name in wheels.tracked("python")}
-    weights = {f"fsrcnn_rt/{name}" for name in wheels.tracked("weights") if name.endswith(".safetensors")}
-    metadata = {f"fsrcnn_rt-1.2.3.dist-info/{name}" for name in wheels.METADATA}
-    return package | weights | metadata | {EXTENSION}
+    return wheels.contents("fsrcnn_rt-1.2.3.dist-info", EXTENSION)
 
 
 @pytest.fixture

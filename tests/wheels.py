@@ -86,16 +86,20 @@ def check_linked(told):
     return f"glibc {'.'.join(map(str, max(versions)))}" if versions else "musl"
 
 
+def contents(about, extension):
+    """Names of what a wheel holds: the package, its weights, its metadata in ``about``, and the extension."""
+    package = {name.removeprefix("python/") for name in tracked("python")}
+    weights = {f"fsrcnn_rt/{name}" for name in tracked("weights") if name.endswith(".safetensors")}
+    return package | weights | {f"{about}/{name}" for name in METADATA} | {extension}
+
+
 def check_wheel(path):
     """The package, its weights, its licence and metadata, and one extension, which fits the wheel's name."""
     extension = f"fsrcnn_rt/{extension_of(path)}"
     about = "-".join(path.name.split("-")[:2]) + ".dist-info"
-    package = {name.removeprefix("python/") for name in tracked("python")}
-    weights = {f"fsrcnn_rt/{name}" for name in tracked("weights") if name.endswith(".safetensors")}
-    metadata = {f"{about}/{name}" for name in METADATA}
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-        check_names(names, package | weights | metadata | {extension})
+        check_names(names, contents(about, extension))
         if "linux" not in extension:
             return f"{len(names)} files; the extension is not looked into"
         command = ["readelf", "-dVW", archive.extract(extension, folder)]

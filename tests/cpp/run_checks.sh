@@ -7,14 +7,16 @@
 # kind (--every) and says so; conformance_check takes every case, but one in N of the ways to share it out. kernel_check
 # is quick, and complete everywhere.
 #
-#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu windows asan tsan fuzz; macos library python web
+#   tests/cpp/run_checks.sh [STEP...]      steps: gcc clang symbols aarch64 old-cpu windows asan tsan fuzz;
+#                                          macos library python web
 #
 # BUILD (build/checks): where to build. JOBS (all CPUs): how many compilers at a time. EVERY (1): the step gcc carries
 # out one in so many of the cases of upscaler_check and conformance_check. SECONDS_TO_FUZZ: how long to look for new
 # cases; without it the step fuzz tries the same 20,000 each time.
-# The steps behind the semicolon are for who asks, as they take an installed fsrcnn_rt and what its tests need. library:
-# the C API, installed. python: the Python tests in TESTS (those that reach far into the core) against a core that
-# AddressSanitizer watches; it takes pybind11. web: makes the page, and tries it in Node and in Chromium.
+# The steps behind the semicolon are for who asks. macos: compiled and linked by Zig. The others take an installed
+# fsrcnn_rt and what its tests need. library: the C API, installed. python: the Python tests in TESTS (those that reach
+# far into the core) against a core that AddressSanitizer watches; it takes pybind11. web: makes the page, and tries it in
+# Node and in Chromium.
 # Debian: apt-get install cmake ninja-build g++ clang-14 g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user pkg-config
 # emscripten chromium chromium-driver nodejs lld-14 g++-mingw-w64-x86-64-posix wine64 llvm-14; zig from PyPI: ziglang
 set -eu
