@@ -20,6 +20,7 @@ FLOORS = {
     ),
     **{
         "planes": 3,
+        "changes": 3,
         "fixed": 3,
         "packing": 3,
         "packing_fixed": 3,

@@ -96,6 +96,11 @@ def parser() -> ArgumentParser:
     add_goal_options(add, 2)
     add_engine_options(add, but=["colour", "threads"])
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
+    add(
+        "--no-reuse",
+        action="store_true",
+        help="compute again what is as in the frame before; the bits are the same",
+    )
     add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
@@ -161,7 +166,7 @@ def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> Non
 
 def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> None:
     start = perf_counter()
-    common: dict[str, Any] = {"model": upscaler}
+    common: dict[str, Any] = {"model": upscaler, "reuse": not options.no_reuse}
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
@@ -170,7 +175,8 @@ def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> N
             done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
-        details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
+        unchanged = f"{done.unchanged:.0%} unchanged, " if done.unchanged >= 0.005 else ""
+        details = f"{done.frames} frames, {_speed(done, seconds)}, {unchanged}weights {done.weights}"
         tell(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 

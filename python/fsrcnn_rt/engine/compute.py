@@ -19,6 +19,7 @@ from fsrcnn_rt.engine.arrays import (
 from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
 from fsrcnn_rt.engine.planes import Layout
+from fsrcnn_rt.engine.reuse import Before, Part, changes_of, enlarged
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
 from fsrcnn_rt.model import Model
 from fsrcnn_rt.model.network import BICUBIC_REACH
@@ -29,6 +30,9 @@ PictureProgress: TypeAlias = Callable[[float], object]
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
+
+# Rows and columns that the core computes together.
+_BLOCK = 4
 
 # Multiplications for an input pixel of the largest network that is computed in fixed point unasked, five
 # times FSRCNN's: what a layer rounds off, others carry on, and it takes seconds to measure a large network.
@@ -128,27 +132,58 @@ class Engine:
         return {goal: out[goal] for goal in goals}
 
     def upscale_planes(
-        self, planes: Sequence[AnyArray], out: Sequence[AnyArray], layout: Layout, threads: int
-    ) -> None:
+        self,
+        planes: Sequence[AnyArray],
+        out: Sequence[AnyArray],
+        layout: Layout,
+        threads: int,
+        before: Before | None = None,
+    ) -> float:
         """Upscale a frame of planar YUV into ``out``: luma by the network, chroma by the bicubic filter.
 
-        The sizes are those of the luma planes; all planes fit the layout.
+        The sizes are those of the luma planes; all planes fit the layout. What is as in the frame ``before``
+        is copied from its result. Returns which part of luma, 0..1, that was.
         """
         luma, *chroma = planes
-        network = self.network_for(luma.dtype)
+        unchanged = self._upscale_luma(luma, out[0], layout.bits, threads, before)
+        network, siting = self.network_for(luma.dtype), layout.siting
         source, target = luma.shape[::-1], out[0].shape[::-1]
         exact = exact_scale(source, target, self.model.scales)
-        if exact:
-            network.run(luma, {exact: out[0]}, threads, bits=layout.bits, **self._finish)
-        else:
-            chain = passes(source, target, self.model.scales)
-            network.resize(luma, out[0], chain, threads, bits=layout.bits, **self._finish)
-        bits, siting = layout.bits, layout.siting
-        for plane, result in zip(chroma, out[1:], strict=True):
-            if exact:
-                network.bicubic(plane, result, exact, threads, bits=bits, siting=siting)
+        for i, (plane, result) in enumerate(zip(chroma, out[1:], strict=True), 1):
+            if before is not None and not changes_of(plane, before.planes[i], 0).parts:
+                result[...] = before.result()[i]
+            elif exact:
+                network.bicubic(plane, result, exact, threads, bits=layout.bits, siting=siting)
             else:
-                network.bicubic_resize(plane, result, source, target, threads, bits=bits, siting=siting)
+                network.bicubic_resize(
+                    plane, result, source, target, threads, bits=layout.bits, siting=siting
+                )
+        return unchanged
+
+    def _upscale_luma(
+        self, luma: AnyArray, result: AnyArray, bits: int, threads: int, before: Before | None
+    ) -> float:
+        """Upscale the plane of luma, but for what is copied; returns which part that was."""
+        network = self.network_for(luma.dtype)
+        source, target = luma.shape[::-1], result.shape[::-1]
+        exact = exact_scale(source, target, self.model.scales)
+        chain = (exact,) if exact else passes(source, target, self.model.scales)
+        parts: list[Part] = []  # none is all
+        unchanged = 0.0
+        if before is not None:
+            around = max(map(network.reach, chain))
+            if not exact:  # passes compute whole blocks
+                around = reach(around + _BLOCK, source, target, chain)
+            parts, unchanged = changes_of(luma, before.planes[0], around)
+        large_parts = enlarged(parts, source, target)
+        if before is None or parts:
+            if exact:
+                network.run(luma, {exact: result}, threads, bits=bits, parts=parts, **self._finish)
+            else:
+                network.resize(luma, result, chain, threads, bits=bits, parts=large_parts, **self._finish)
+        if before is not None and unchanged:
+            _core.copy_all_but(large_parts, before.result()[0], result)
+        return unchanged
 
     def _compute(
         self,
@@ -191,12 +226,13 @@ class Engine:
         for part in self._by_the_filter(image):
             for scale, result in results.items():
                 network.bicubic(src[part], result[part], scale, threads)
-        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
+        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // _BLOCK * _BLOCK)
         for first in range(0, height, step):
             end = min(height, first + step)
             for part in self._by_the_network(image):
                 planes = {scale: result[part] for scale, result in results.items()}
-                network.run(src[part], planes, threads, rows=(first, end), **self._finish)
+                rows = (0, first, width, end)
+                network.run(src[part], planes, threads, parts=[rows], **self._finish)
             yield end / height
 
     def _to_size(self, image: AnyArray, result: AnyArray, size: Size, threads: int) -> None:

@@ -22,6 +22,13 @@ class Progress(NamedTuple):
     total: int | None  # as announced, which may be an estimate; None: unknown
     seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
     weights: str = ""  # which are used, and why
+    unchanged: float = 0.0  # part of their luma, 0..1, that was that of the frame before, and was copied
+
+    def after(self, unchanged: float, seconds: float) -> "Progress":
+        """Count one more frame, so much of it unchanged, which ends at ``seconds``."""
+        frames = self.frames + 1
+        mean = self.unchanged + (unchanged - self.unchanged) / frames
+        return self._replace(frames=frames, seconds=seconds, unchanged=mean)
 
 
 class Pool(ThreadPoolExecutor):
@@ -64,6 +71,33 @@ def in_order(
     At most ``at_once`` items and results are held. What ``function`` or ``items`` raises is raised when it is
     its turn, after the results before it; the items behind are dropped.
     """
+    return _in_order(lambda pool, item: pool.submit(function, item), items, workers, at_once)
+
+
+def in_order_linked(
+    function: Callable[[Item, "tuple[Item, Future[Result]] | None"], Result],
+    items: Iterable[Item],
+    workers: int,
+    at_once: int,
+) -> Generator[Result, None, None]:
+    """Do the same with a ``function`` that also gets the item before, if any, and the future of its result.
+
+    It may wait for that. One more item and result are held.
+    """
+    before: tuple[Item, Future[Result]] | None = None
+
+    def submit(pool: Pool, item: Item) -> Future[Result]:
+        nonlocal before
+        future = pool.submit(function, item, before)
+        before = (item, future)
+        return future
+
+    return _in_order(submit, items, workers, at_once)
+
+
+def _in_order(
+    submit: Callable[[Pool, Item], Future[Result]], items: Iterable[Item], workers: int, at_once: int
+) -> Generator[Result, None, None]:
     pending: deque[Future[Result]] = deque()
     fault: Exception | None = None
     iterator = iter(items)
@@ -79,7 +113,7 @@ def in_order(
                     break
                 if len(pending) == at_once:
                     yield pending.popleft().result()
-                pending.append(pool.submit(function, item))
+                pending.append(submit(pool, item))
             while pending:
                 yield pending.popleft().result()
             if fault is not None:

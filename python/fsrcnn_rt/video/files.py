@@ -6,22 +6,24 @@ import errno
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
+from fsrcnn_rt.engine.reuse import Before
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
-from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.engine.streams import Progress, in_order_linked, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
 from fsrcnn_rt.errors import one_line
@@ -84,6 +86,7 @@ def upscale_frames(
     size: Size | Box | None = None,
     model: ModelLike | Upscaler = "fsrcnn",
     chroma_location: ChromaLocation | None = None,
+    reuse: bool = True,
     **options: Unpack[EngineOptions],
 ) -> Iterator[av.VideoFrame]:
     """Upscale the frames of a video file, and give them in the order in which they are shown.
@@ -97,7 +100,8 @@ def upscale_frames(
     mean quantiser of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0
     then. As many frames are computed at once as there are ``threads``, each on one; the decoder, which runs
     ahead of them, has as many. A few frames are held. ``chroma_location``: "left", "center" or "topleft";
-    default what the codec has, mostly "left".
+    default what the codec has, mostly "left". ``reuse``: whether what is as in the frame before is copied and
+    not computed again, which changes no bit.
 
     Yields the larger frames, with the pixel format, time and colour tags of the original.
 
@@ -107,8 +111,19 @@ def upscale_frames(
     """
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
-    container, stream, enlarge = prepare(Path(source), goal, upscaler, chroma_location)
-    return enlarge.stream(decode(Path(source), container, stream, deque(maxlen=0)))
+    container, stream, enlarge = prepare(Path(source), goal, upscaler, chroma_location, reuse)
+    return _out_of_use(enlarge.stream(decode(Path(source), container, stream, deque(maxlen=0))))
+
+
+def _out_of_use(frames: Iterable[Enlarged]) -> Iterator[av.VideoFrame]:
+    """Give each frame once the one behind it no longer copies from it: whoever gets it may write to it."""
+    last: Enlarged | None = None
+    for frame in frames:
+        if last is not None:
+            yield last.frame
+        last = frame
+    if last is not None:
+        yield last.frame
 
 
 def upscale_video(
@@ -123,6 +138,7 @@ def upscale_video(
     crf: float | None = None,
     preset: str | None = None,
     pix_fmt: str | None = None,
+    reuse: bool = True,
     overwrite: bool = False,
     progress: Callable[[Progress], object] | None = None,
     **options: Unpack[EngineOptions],
@@ -141,7 +157,8 @@ def upscale_video(
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
     ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
     libx264), and the effort is the encoder's choice. ``pix_fmt``: the pixel format to encode; default that of
-    the input. ``threads`` are those of the encoder too. ``overwrite``: whether ``output`` may exist.
+    the input. ``threads`` are those of the encoder too. ``reuse``: as in :func:`upscale_frames`.
+    ``overwrite``: whether ``output`` may exist.
     ``progress`` is called after each frame.
 
     Returns how far it came. Decoding, the network and encoding overlap.
@@ -155,7 +172,7 @@ def upscale_video(
     source, output = Path(source), Path(output)
     if os.path.lexists(output) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
-    container, stream, enlarge = prepare(source, goal, upscaler, chroma_location)
+    container, stream, enlarge = prepare(source, goal, upscaler, chroma_location, reuse)
     others: Packets = deque()
     frames = decode(source, container, stream, others)
     # The first frame tells what the container may not; from then on the reader has the input to itself.
@@ -176,8 +193,8 @@ def upscale_video(
     ):
         copies = add_streams(target, container, stream, first, encoding)
         encoder = copies.pop(stream.index)
-        for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
-            done = done._replace(frames=count, seconds=seconds)
+        for unchanged, seconds in _encode(target, encoder, results, others, copies):
+            done = done.after(unchanged, seconds)
             if progress:
                 progress(done)
     if ending := cut_short(source, done.seconds, announced):
@@ -195,27 +212,38 @@ def cut_short(source: Path | Remote, seconds: float, announced: float) -> str:
 def _encode(
     target: OutputContainer,
     encoder: VideoStream,
-    frames: Iterator[av.VideoFrame],
+    frames: Iterator[Enlarged],
     others: Packets,
     copies: dict[int, Any],
-) -> Iterator[float]:
-    """Write frames and, as they come beside them, the packets of the ``others``; tell what each ends at."""
+) -> Iterator[tuple[float, float]]:
+    """Write frames and, as they come beside them, the packets of the ``others``.
+
+    Tells of each which part was unchanged, and what it ends at.
+    """
     start(target, encoder)
     begin: float | None = None
-    for frame in frames:
+    for frame, unchanged in frames:
         begin = _start(frame) if begin is None else begin
         copy_packets(target, others, copies)
         target.mux(encoder.encode(frame))
-        yield _end(frame) - begin
+        yield unchanged, _end(frame) - begin
     copy_packets(target, others, copies)
     target.mux(encoder.encode(None))
 
 
-class Enlarger:
-    """Makes frames larger, one on a thread."""
+class Enlarged(NamedTuple):
+    """A frame made larger, and which part of its luma, 0..1, was copied from the one before it."""
 
-    def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation) -> None:
+    frame: av.VideoFrame
+    unchanged: float
+
+
+class Enlarger:
+    """Makes frames larger, one on a thread; ``reuse``: with what is as in the frame before copied from it."""
+
+    def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation, reuse: bool) -> None:
         self.goal = goal
+        self.reuse = reuse
         self.upscaler = upscaler.with_threads(1)
         self.threads = upscaler.threads
         self.chroma_location = chroma_location
@@ -253,39 +281,41 @@ class Enlarger:
             chroma_location=self.chroma_location,
         )
 
-    def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
+    def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[Enlarged, None, None]:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
         # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
-        return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
+        return in_order_linked(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
 
-    def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
+    def _enlarge(self, frame: av.VideoFrame, last: tuple[av.VideoFrame, Future[Enlarged]] | None) -> Enlarged:
         if self._first is not None:
             _check_unchanged(frame, self._first)
         layout = _layout(frame.format.name, self.chroma_location)
         name = frame.format.name
         size = self.size_of(frame)
         result = av.VideoFrame(*size, FULL_RANGE.get(name, name))
-        self.upscaler.upscale_planes(
-            _planes(frame, layout),
-            size=size,
-            bits=layout.bits,
-            subsampling=layout.subsampling,
-            chroma_location=layout.chroma_location,
-            out=_planes(result, layout),
+        before = None
+        if self.reuse and last and _kind(last[0]) == _kind(frame):
+            before = Before(_planes(last[0], layout), lambda: _planes(last[1].result().frame, layout))
+        unchanged = self.upscaler.upscale_frame(
+            _planes(frame, layout), _planes(result, layout), layout, before
         )
         result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
         result.color_range, result.colorspace = frame.color_range, frame.colorspace
         result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
-        return result
+        return Enlarged(result, unchanged)
 
 
 def prepare(
-    path: Path | Remote, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
+    path: Path | Remote,
+    goal: Goal,
+    upscaler: Upscaler,
+    chroma_location: ChromaLocation | None,
+    reuse: bool = True,
 ) -> tuple[InputContainer, VideoStream, Enlarger]:
     """Open a file, and settle what all its frames share: weights, and the place of chroma."""
     container, stream = open_video(path, upscaler.threads)
     location = chroma_location or _chroma_location(path, container, stream)
-    return container, stream, Enlarger(goal, _settled(upscaler, path), location)
+    return container, stream, Enlarger(goal, _settled(upscaler, path), location, reuse)
 
 
 def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
@@ -432,11 +462,13 @@ def copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, A
             target.mux_one(packet)
 
 
+def _kind(frame: av.VideoFrame) -> tuple[int, int, str]:
+    """Width, height and pixel format, whatever the range."""
+    return frame.width, frame.height, FULL_RANGE.get(frame.format.name, frame.format.name)
+
+
 def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
-    now, before = (
-        (each.width, each.height, FULL_RANGE.get(each.format.name, each.format.name))
-        for each in (frame, first)
-    )
+    now, before = _kind(frame), _kind(first)
     if now != before:
         raise ValueError(
             f"changes from {before[0]}x{before[1]} {before[2]} to {now[0]}x{now[1]} {now[2]} "

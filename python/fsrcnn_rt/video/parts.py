@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,12 +70,14 @@ class Cut(NamedTuple):
 class Encoded(NamedTuple):
     """A part that is encoded: times of its packets, as they follow each other, and the packets as bytes.
 
-    ``header``: what the encoder tells of all its packets.
+    ``header``: what the encoder tells of all its packets. ``unchanged``: as in
+    :class:`~fsrcnn_rt.engine.streams.Progress`.
     """
 
     times: tuple[int, ...]
     header: bytes
     packets: bytes
+    unchanged: float
 
 
 def cut(
@@ -136,6 +137,7 @@ def encode_part(
         container.seek(part.begin, stream=stream)
     times: list[int] = []
     records: list[bytes] = []
+    done = Progress(0, None, 0.0)
     with (
         TemporaryDirectory(prefix="fsrcnn-rt-") as folder,
         as_os_error("cannot be encoded", path),
@@ -148,7 +150,15 @@ def encode_part(
             encoder = add_streams(target, source, video, first, enlarge.encoding(first, **asked))[video.index]
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
-        for packet in chain.from_iterable(encoder.encode(frame) for frame in chain(results, [None])):
+
+        def packets() -> Iterator[av.Packet[Any]]:
+            nonlocal done
+            for frame, unchanged in results:
+                done = done.after(unchanged, 0.0)
+                yield from encoder.encode(frame)
+            yield from encoder.encode(None)
+
+        for packet in packets():
             if packet.pts is None or packet.time_base != first.time_base:
                 raise PartsError("its encoder tells no times of packets")
             times.append(packet.pts)
@@ -156,7 +166,7 @@ def encode_part(
             records.append(bytes(packet))
     if sorted(times) != list(part.times):
         raise PartsError("its encoder leaves out frames, or makes some")
-    return Encoded(tuple(times), header, b"".join(records))
+    return Encoded(tuple(times), header, b"".join(records), done.unchanged)
 
 
 def join(
@@ -195,8 +205,9 @@ def join(
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
         others = _Others(target, source, copies)
-        frames, end = 0, 0
+        frames, end, unchanged = 0, 0, 0.0
         for part in parts:
+            unchanged += part.unchanged * len(part.times)
             if part.header != header:
                 raise PartsError("its encoder tells another header of each part")
             for packet, until in _packets(part):
@@ -209,7 +220,7 @@ def join(
     seconds = float((end - times[0][0]) * clock)
     if ending := cut_short(path, seconds, announced):
         told.append(ending)
-    return Progress(frames, total, seconds, str(cut.upscaler.weights)), told
+    return Progress(frames, total, seconds, str(cut.upscaler.weights), unchanged / max(1, frames)), told
 
 
 class _Others:
