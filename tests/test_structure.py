@@ -20,12 +20,12 @@ FLOORS = {
     ),
     **{
         "planes": 3,
-        "changes": 3,
         "fixed": 3,
         "packing": 3,
         "packing_fixed": 3,
         "plan": 3,
         "model_file": 3,
+        "changes": 4,
         "gradient": 4,
         "network": 4,
         "phases": 5,

@@ -26,11 +26,14 @@ def changed_parts(src: npt.NDArray[Any], before: npt.NDArray[Any], reach: int) -
     """Parts of ``src`` that hold every sample whose surroundings differ from those in ``before``.
 
     Both: (H, W) of one dtype, uint8, uint16 or float32, aligned, any strides. ``reach``: how far the
-    surroundings X
+    surroundings go. Sides of parts are multiples of 4 but for the edges; parts may overlap. Releases the GIL.
     """
 
-def copy_all_but(parts: Sequence[_Box], before: npt.NDArray[Any], dst: npt.NDArray[Any]) -> None:
-    """Copy ``before`` to ``dst``, of its shape and dtype, wherever no part lies. Releases the GIL."""
+def copy_all_but(parts: Sequence[_Box], before: npt.NDArray[Any], dst: npt.NDArray[Any]) -> int:
+    """Copy ``before`` to ``dst``, of its shape and dtype, wherever no part lies. Releases the GIL.
+
+    Returns how many samples that were.
+    """
 
 class Gradients:
     """Computes losses and their gradients, for training. For one caller at a time."""

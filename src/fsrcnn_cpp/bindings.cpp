@@ -341,7 +341,7 @@ PYBIND11_MODULE(main_core, m) {
         const ImageView source = to_plane(before, 0);
         const MutableImageView view = to_destination(dst, "dst", 0, before);
         const WithoutGil released;
-        copy_all_but(to_tiles(parts), source, view);
+        return copy_all_but(to_tiles(parts), source, view);
       },
       py::arg("parts"), py::arg("before"), py::arg("dst"));
   py::class_<Gradients>(m, "Gradients")

@@ -7,11 +7,14 @@
 
 #include "arguments.h"
 #include "common.h"
+#include "plan.h"
 
 namespace fsrcnn {
 namespace {
 
-/// How far a chunk of columns that kernels take at a time goes beyond a narrow part.
+// Codecs skip blocks of so many samples a side.
+constexpr std::ptrdiff_t kCell = 16;
+// How far a chunk of columns that kernels take at a time goes beyond a narrow part.
 constexpr std::ptrdiff_t kMargin = 8;
 
 bool is_packed(const ImageView& image) { return image.pixel_stride == sample_bytes(image.type); }
@@ -67,26 +70,6 @@ Cells changed_cells(const ImageView& src, const ImageView& before) {
     if (unmarked == 0 || is_equal(src, before, y, {0, src.width})) continue;
     for (std::ptrdiff_t i = 0; i < cells.columns; ++i) {
       if (!row[i]) row[i] = !is_equal(src, before, y, {i * kCell, std::min(src.width, (i + 1) * kCell)});
-    }
-  }
-  return cells;
-}
-
-/// Marks the cells, too, that are no farther than `distance` from a marked one: along the rows, then down the columns.
-Cells dilated(Cells cells, std::ptrdiff_t distance) {
-  Cells along = cells;
-  for (std::ptrdiff_t y = 0; y < cells.rows; ++y) {
-    for (std::ptrdiff_t x = 0; x < cells.columns; ++x) {
-      if (!cells.row(y)[x]) continue;
-      const std::ptrdiff_t end = std::min(cells.columns, x + distance + 1);
-      for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(0, x - distance); i < end; ++i) along.row(y)[i] = 1;
-    }
-  }
-  cells = along;
-  for (std::ptrdiff_t y = 0; y < cells.rows; ++y) {
-    const std::ptrdiff_t end = std::min(cells.rows, y + distance + 1);
-    for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(0, y - distance); i < end; ++i) {
-      for (std::ptrdiff_t x = 0; x < cells.columns; ++x) cells.row(i)[x] |= along.row(y)[x];
     }
   }
   return cells;
@@ -152,16 +135,19 @@ std::vector<Tile> changed_parts(const ImageView& src, const ImageView& before, s
     refuse("src and before are not planes of one size and dtype");
   }
   if (reach < 0) refuse("reach=" + std::to_string(reach) + " is negative");
-  const std::ptrdiff_t distance = std::min(ceil_div(reach, kCell), std::max(src.width, src.height));
-  Cells cells = dilated(changed_cells(src, before), distance);
-  Joiner joiner(std::min(reach, distance * kCell));
+  reach = round_up(std::min(reach, std::max(src.width, src.height)), kBlock);
+  Cells cells = changed_cells(src, before);
+  Joiner joiner(reach);
   for (std::ptrdiff_t y = 0; y < cells.rows; ++y) {
-    const std::ptrdiff_t y0 = y * kCell, y1 = std::min(src.height, y0 + kCell);
     const char *const row = cells.row(y), *const end = row + cells.columns;
-    joiner.go_to(y0);
+    const auto grown = [&](std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t size) {
+      return Range{std::max<std::ptrdiff_t>(0, begin * kCell - reach), std::min(size, end * kCell + reach)};
+    };
+    const Range rows = grown(y, y + 1, src.height);
+    joiner.go_to(rows.begin);
     for (const char* first = std::find(row, end, 1); first != end;) {
       const char* const last = std::find(first, end, 0);
-      joiner.add({{(first - row) * kCell, std::min(src.width, (last - row) * kCell)}, y0, y1});
+      joiner.add({grown(first - row, last - row, src.width), rows.begin, rows.end});
       first = std::find(last, end, 1);
     }
   }
@@ -170,11 +156,12 @@ std::vector<Tile> changed_parts(const ImageView& src, const ImageView& before, s
   return joiner.take();
 }
 
-void copy_all_but(std::span<const Tile> parts, const ImageView& before, const MutableImageView& dst) {
+std::ptrdiff_t copy_all_but(std::span<const Tile> parts, const ImageView& before, const MutableImageView& dst) {
   check_source(before);
   check_destination(dst, "dst", before);
   if (before.channels != 1 || !same_size(before, read_only(dst))) refuse_size(dst, "dst", before);
   check_parts(parts, dst.width, dst.height, 1);
+  std::ptrdiff_t copied = 0;
   std::vector<Range> taken;
   for (std::ptrdiff_t y = 0, end = 0; y < dst.height; y = end) {
     // Up to `end` the rows lie in the same parts.
@@ -189,13 +176,19 @@ void copy_all_but(std::span<const Tile> parts, const ImageView& before, const Mu
     std::sort(taken.begin(), taken.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
     for (std::ptrdiff_t of = y; of < end; ++of) {
       std::ptrdiff_t x = 0;
+      const auto copy_until = [&](std::ptrdiff_t end) {
+        if (x >= end) return;
+        copy(before, dst, of, {x, end});
+        copied += end - x;
+      };
       for (const Range& columns : taken) {
-        if (columns.begin > x) copy(before, dst, of, {x, columns.begin});
+        copy_until(columns.begin);
         x = std::max(x, columns.end);
       }
-      if (x < dst.width) copy(before, dst, of, {x, dst.width});
+      copy_until(dst.width);
     }
   }
+  return copied;
 }
 
 }  // namespace fsrcnn

@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 from fsrcnn_rt import _core
 
-CELL = 16
-
-
 def covered(parts, shape):
     mask = np.zeros(shape, bool)
     for left, top, right, bottom in parts:
         assert 0 <= left < right <= shape[1]
         assert 0 <= top < bottom <= shape[0]
-        assert left % CELL == top % CELL == 0
+        assert left % 4 == top % 4 == 0
         mask[top:bottom, left:right] = True
     return mask
 
@@ -45,7 +42,7 @@ def test_equal_planes_have_no_parts_and_far_changes_leave_most_alone():
     now = before.copy()
     now[5, 5] = now[150, 300] = 1
     parts = _core.changed_parts(now, before, 12)
-    assert sorted(parts) == [(0, 0, 32, 32), (272, 128, 320, 160)]
+    assert sorted(parts) == [(0, 0, 28, 28), (276, 132, 316, 160)]
 
 
 def test_noise_is_one_part():
@@ -58,7 +55,7 @@ def test_neighbours_are_joined_where_the_seam_costs_more():
     before = np.zeros((160, 320), np.uint8)
     now = before.copy()
     now[70, 40:280:32] = 1  # every other cell of a row
-    assert _core.changed_parts(now, before, 12) == [(16, 48, 288, 96)]
+    assert _core.changed_parts(now, before, 12) == [(20, 52, 284, 92)]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +88,7 @@ def test_what_lies_in_no_part_is_copied():
             right, bottom = int(rng.integers(left, width)) + 1, int(rng.integers(top, height)) + 1
             parts.append((left, top, right, bottom))
             mask[top:bottom, left:right] = True
-        _core.copy_all_but(parts, before, out)
+        assert _core.copy_all_but(parts, before, out) == np.count_nonzero(~mask)
         np.testing.assert_array_equal(out, np.where(mask, 255, before))
 
 

@@ -19,7 +19,7 @@ from fsrcnn_rt.engine.arrays import (
 from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
 from fsrcnn_rt.engine.planes import Layout
-from fsrcnn_rt.engine.reuse import Before, Part, changes_of, enlarged
+from fsrcnn_rt.engine.reuse import Before, Part, enlarged
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
 from fsrcnn_rt.model import Model
 from fsrcnn_rt.model.network import BICUBIC_REACH
@@ -150,7 +150,7 @@ class Engine:
         source, target = luma.shape[::-1], out[0].shape[::-1]
         exact = exact_scale(source, target, self.model.scales)
         for i, (plane, result) in enumerate(zip(chroma, out[1:], strict=True), 1):
-            if before is not None and not changes_of(plane, before.planes[i], 0).parts:
+            if before is not None and not _core.changed_parts(plane, before.planes[i], 0):
                 result[...] = before.result()[i]
             elif exact:
                 network.bicubic(plane, result, exact, threads, bits=layout.bits, siting=siting)
@@ -169,21 +169,22 @@ class Engine:
         exact = exact_scale(source, target, self.model.scales)
         chain = (exact,) if exact else passes(source, target, self.model.scales)
         parts: list[Part] = []  # none is all
-        unchanged = 0.0
+        is_copied = False
         if before is not None:
             around = max(map(network.reach, chain))
             if not exact:  # passes compute whole blocks
                 around = reach(around + _BLOCK, source, target, chain)
-            parts, unchanged = changes_of(luma, before.planes[0], around)
+            parts = _core.changed_parts(luma, before.planes[0], around)
+            is_copied = parts != [(0, 0, *source)]
         large_parts = enlarged(parts, source, target)
-        if before is None or parts:
+        if parts or not is_copied:
             if exact:
                 network.run(luma, {exact: result}, threads, bits=bits, parts=parts, **self._finish)
             else:
                 network.resize(luma, result, chain, threads, bits=bits, parts=large_parts, **self._finish)
-        if before is not None and unchanged:
-            _core.copy_all_but(large_parts, before.result()[0], result)
-        return unchanged
+        if before is None or not is_copied:
+            return 0.0
+        return _core.copy_all_but(large_parts, before.result()[0], result) / result.size
 
     def _compute(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from fsrcnn_rt import _core
 from fsrcnn_rt.engine.planes import Plane
 from fsrcnn_rt.engine.sizes import Size
 
@@ -23,21 +22,6 @@ class Before(NamedTuple):
 
     planes: Sequence[Plane]
     result: Callable[[], Sequence[Plane]]
-
-
-class Changes(NamedTuple):
-    """Parts of a plane that have changed, and the part of its area that has not, 0..1."""
-
-    parts: list[Part]
-    unchanged: float
-
-
-def changes_of(plane: Plane, before: Plane, reach: int) -> Changes:
-    """Compare a plane with the one before; a change is seen ``reach`` samples away."""
-    parts = _core.changed_parts(plane, before, reach)
-    height, width = plane.shape
-    area = sum((right - left) * (bottom - top) for left, top, right, bottom in parts)
-    return Changes(parts, max(0.0, 1 - area / (width * height)))
 
 
 def enlarged(parts: Sequence[Part], source: Size, target: Size) -> list[Part]:
