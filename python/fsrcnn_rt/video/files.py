@@ -6,7 +6,7 @@ import errno
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
@@ -115,13 +115,14 @@ def upscale_frames(
     return _out_of_use(enlarge.stream(decode(Path(source), container, stream, deque(maxlen=0))))
 
 
-def _out_of_use(frames: Iterable[Enlarged]) -> Iterator[av.VideoFrame]:
+def _out_of_use(frames: Generator[Enlarged, None, None]) -> Iterator[av.VideoFrame]:
     """Give each frame once the one behind it no longer copies from it: whoever gets it may write to it."""
     last: Enlarged | None = None
-    for frame in frames:
-        if last is not None:
-            yield last.frame
-        last = frame
+    with closing(frames):
+        for frame in frames:
+            if last is not None:
+                yield last.frame
+            last = frame
     if last is not None:
         yield last.frame
 
