@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fsrcnn_rt import _core
 
+
 def covered(parts, shape):
     mask = np.zeros(shape, bool)
     for left, top, right, bottom in parts:
