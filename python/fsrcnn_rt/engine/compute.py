@@ -18,7 +18,7 @@ from fsrcnn_rt.engine.arrays import (
 )
 from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
-from fsrcnn_rt.engine.planes import Layout
+from fsrcnn_rt.engine.planes import Layout, has_alpha
 from fsrcnn_rt.engine.reuse import Before, Part, enlarged
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
 from fsrcnn_rt.model import Model
@@ -139,25 +139,25 @@ class Engine:
         threads: int,
         before: Before | None = None,
     ) -> float:
-        """Upscale a frame of planar YUV into ``out``: luma by the network, chroma by the bicubic filter.
+        """Upscale a frame of planar YUV into ``out``: luma by the network, the others by the bicubic filter.
 
         The sizes are those of the luma planes; all planes fit the layout. What is as in the frame ``before``
         is copied from its result. Returns which part of luma, 0..1, that was.
         """
-        luma, *chroma = planes
+        luma, *others = planes
         unchanged = self._upscale_luma(luma, out[0], layout.bits, threads, before)
-        network, siting = self.network_for(luma.dtype), layout.siting
+        network, bits = self.network_for(luma.dtype), layout.bits
         source, target = luma.shape[::-1], out[0].shape[::-1]
         exact = exact_scale(source, target, self.model.scales)
-        for i, (plane, result) in enumerate(zip(chroma, out[1:], strict=True), 1):
-            if before is not None and not _core.changed_parts(plane, before.planes[i], 0):
-                result[...] = before.result()[i]
+        for number, (plane, result) in enumerate(zip(others, out[1:], strict=True), 1):
+            is_alpha = has_alpha(len(planes)) and number == len(others)
+            siting = (0.5, 0.5) if is_alpha else layout.siting
+            if before is not None and not _core.changed_parts(plane, before.planes[number], 0):
+                result[...] = before.result()[number]
             elif exact:
-                network.bicubic(plane, result, exact, threads, bits=layout.bits, siting=siting)
+                network.bicubic(plane, result, exact, threads, bits=bits, siting=siting)
             else:
-                network.bicubic_resize(
-                    plane, result, source, target, threads, bits=layout.bits, siting=siting
-                )
+                network.bicubic_resize(plane, result, source, target, threads, bits=bits, siting=siting)
         return unchanged
 
     def _upscale_luma(

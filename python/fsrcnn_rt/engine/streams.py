@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from threading import Event, Lock, Semaphore, Thread
+from time import perf_counter
 from typing import NamedTuple, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
@@ -13,6 +14,52 @@ Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 _THREAD_NAME = "fsrcnn-rt"
+
+
+class Spent(NamedTuple):
+    """Seconds that a stream has taken so far, on all threads together."""
+
+    reading: float = 0.0  # and decoding
+    computing: float = 0.0
+    writing: float = 0.0  # and encoding
+
+
+class Stopwatch:
+    """Adds up the seconds that something takes, on all threads together."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = Lock()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of the block."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds += perf_counter() - begin
+
+    def of(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        """Return the same function, whose calls count."""
+
+        def counted(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            with self.running():
+                return function(*args, **kwargs)
+
+        return counted
+
+    def of_items(self, items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+        """Give the same items, whose making counts."""
+        with closing(items):
+            while True:
+                try:
+                    with self.running():
+                        item = next(items)
+                except StopIteration:
+                    return
+                yield item
 
 
 class Progress(NamedTuple):
@@ -23,12 +70,13 @@ class Progress(NamedTuple):
     seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
     weights: str = ""  # which are used, and why
     unchanged: float = 0.0  # part of their luma, 0..1, that was that of the frame before, and was copied
+    spent: Spent = Spent()
 
-    def after(self, unchanged: float, seconds: float) -> "Progress":
+    def after(self, unchanged: float, seconds: float, spent: Spent | None = None) -> "Progress":
         """Count one more frame, so much of it unchanged, which ends at ``seconds``."""
         frames = self.frames + 1
         mean = self.unchanged + (unchanged - self.unchanged) / frames
-        return self._replace(frames=frames, seconds=seconds, unchanged=mean)
+        return self._replace(frames=frames, seconds=seconds, unchanged=mean, spent=spent or self.spent)
 
 
 class Pool(ThreadPoolExecutor):
