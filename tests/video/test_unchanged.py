@@ -1,6 +1,7 @@
 """Clips with and without what is copied from the frame before: the same bits, and how much it was."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -101,3 +102,24 @@ def test_the_command_tells_the_share_and_can_do_without(clip, tmp_path, run_sile
         code, lines = run_silent(str(clip), "-v", "-o", str(tmp_path / name), *option)
         assert code == 0
         assert bool(re.search(r", \d\d% unchanged, ", lines[0])) == told
+
+
+def test_json_tells_the_share_and_what_became_of_all(clip, tmp_path, run):
+    output = tmp_path / "out.mkv"
+    code, _, lines = run(str(clip), "--json", "-s", "2", "-o", str(output))
+    assert code == 0
+    done, counts = map(json.loads, lines)
+    assert (done["input"], done["status"], done["outputs"]) == (str(clip), "done", {"2": str(output)})
+    assert (done["frames"], done["weights"]) == (8, "random")
+    assert 0 < done["unchanged"] < 1
+    assert done["seconds"] > 0
+    assert set(done["spent"]) == {"reading", "computing", "writing"}
+    assert (counts["done"], counts["skipped"], counts["failed"]) == (1, 0, 0)
+    code, _, lines = run("none.mkv", str(clip), "--json", "--skip-existing", "-o", f"{tmp_path}/")
+    assert code == 1
+    assert [json.loads(line).get("status") for line in lines] == ["failed", "done", None]
+    code, _, lines = run("none.mkv", str(clip), "--json", "--skip-existing", "-o", f"{tmp_path}/")
+    skipped, failed, counts = map(json.loads, lines)
+    assert (skipped["input"], skipped["status"]) == (str(clip), "skipped")
+    assert (failed["status"], failed["error"]) == ("failed", "No such file or directory")
+    assert (counts["done"], counts["skipped"], counts["failed"]) == (0, 1, 1)
