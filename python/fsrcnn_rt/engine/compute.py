@@ -18,7 +18,7 @@ from fsrcnn_rt.engine.arrays import (
 )
 from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
-from fsrcnn_rt.engine.planes import Layout
+from fsrcnn_rt.engine.planes import Layout, has_alpha
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
 from fsrcnn_rt.model import Model
 from fsrcnn_rt.model.network import BICUBIC_REACH
@@ -130,11 +130,11 @@ class Engine:
     def upscale_planes(
         self, planes: Sequence[AnyArray], out: Sequence[AnyArray], layout: Layout, threads: int
     ) -> None:
-        """Upscale a frame of planar YUV into ``out``: luma by the network, chroma by the bicubic filter.
+        """Upscale a frame of planar YUV into ``out``: luma by the network, the others by the bicubic filter.
 
         The sizes are those of the luma planes; all planes fit the layout.
         """
-        luma, *chroma = planes
+        luma, *others = planes
         network = self.network_for(luma.dtype)
         source, target = luma.shape[::-1], out[0].shape[::-1]
         exact = exact_scale(source, target, self.model.scales)
@@ -143,8 +143,10 @@ class Engine:
         else:
             chain = passes(source, target, self.model.scales)
             network.resize(luma, out[0], chain, threads, bits=layout.bits, **self._finish)
-        bits, siting = layout.bits, layout.siting
-        for plane, result in zip(chroma, out[1:], strict=True):
+        bits = layout.bits
+        for number, (plane, result) in enumerate(zip(others, out[1:], strict=True), 1):
+            is_alpha = has_alpha(len(planes)) and number == len(others)
+            siting = (0.5, 0.5) if is_alpha else layout.siting
             if exact:
                 network.bicubic(plane, result, exact, threads, bits=bits, siting=siting)
             else:

@@ -1,4 +1,4 @@
-"""Planar YUV: the luma plane goes through the network, the chroma planes through the bicubic filter."""
+"""Planar YUV: the luma plane goes through the network, chroma and alpha through the bicubic filter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,12 +45,13 @@ class Layout:
 
     def step(self, count: int) -> tuple[int, int]:
         """Luma samples for each of chroma, (horizontal, vertical), in a frame of ``count`` planes."""
-        return self.subsampling if count > 1 else (1, 1)
+        return self.subsampling if count > 2 else (1, 1)
 
     def shapes(self, luma: tuple[int, int], count: int) -> list[tuple[int, int]]:
-        """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up."""
+        """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up, alpha as large."""
         (height, width), (x, y) = luma, self.subsampling
-        return [(height, width)] + [(-(-height // y), -(-width // x))] * (count - 1)
+        chroma = [(-(-height // y), -(-width // x))] * 2 if count > 2 else []
+        return [luma, *chroma, *([luma] if has_alpha(count) else [])]
 
     def check(self, planes: Sequence[Plane], shapes: Sequence[tuple[int, int]], name: str) -> None:
         """Refuse planes that are not arrays of this layout and these shapes."""
@@ -68,11 +69,18 @@ class Layout:
                 raise ValueError(f"{name}[{i}] is not aligned: {self.dtype} samples lie at odd addresses")
 
 
+def has_alpha(count: int) -> bool:
+    """Whether the last plane of so many is alpha."""
+    return count in (2, 4)
+
+
 def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:
-    """(height, width) of a frame; ``ValueError`` unless it is one luma plane, or one with two of chroma."""
+    """(height, width) of a frame; ``ValueError`` unless it is luma, with or without chroma and alpha."""
     _check_sequence(planes, "planes")
-    if len(planes) not in (1, 3):
-        raise ValueError(f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma)")
+    if len(planes) not in (1, 2, 3, 4):
+        raise ValueError(
+            f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma), nor one more of alpha"
+        )
     shape = np.shape(planes[0])
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"planes[0] has shape {shape}, not (height, width)")

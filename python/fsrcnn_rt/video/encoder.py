@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 
 from fsrcnn_rt.engine.planes import ChromaLocation
+from fsrcnn_rt.errors import one_line
+from fsrcnn_rt.video.hdr import Hdr
+from fsrcnn_rt.video.pixels import equals, pixels, without_alpha
+from fsrcnn_rt.video.source import Film
 
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.video.stream import VideoStream
 
 # For a codec, the encoder that keeps the time of every frame, at more than the slightest quality.
@@ -24,53 +32,112 @@ _ENCODERS = {
 }
 _OTHERS = ("libx264", "libx265", "libvpx-vp9", "ffv1")
 
+# What everybody expects in containers that do not tell.
+_UNTOLD = {"mpegts": {"libx264", "libx265", "mpeg2video"}, "mpeg": {"mpeg1video", "mpeg2video"}}
+
 # Where small artefacts of the source are already there to be seen, so few are to be added.
 _CRF: dict[str, float] = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
 _QUIET = {"libx265": {"x265-params": "log-level=error"}}
 
+# The CRF that encoders know: what FFmpeg takes from their options is more, and means something else or nothing.
+_CRF_RANGES = {
+    **dict.fromkeys(("libx264", "libx264rgb", "libx265"), (0, 51)),
+    **dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"), (0, 63)),
+}
+_WIDEST = (0, 63)
+
+# SVT-AV1 tells much on stderr, and listens to this alone: 1 is errors.
+_SVT_LOG = ("SVT_LOG", "1")
+
+# Sound and subtitles that MPEG-TS has a type for; FFmpeg writes others, and nothing reads them.
+_IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m", "pcm_bluray"}
+_IN_TS |= {"dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
+
+# Containers that refuse a stream alone that they hold beside a picture.
+_NOT_ALONE = ("mxf", "gxf", "dv")
+
 # What a muxer says of itself and of the sizes of streams is no longer true of the output.
-_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "DURATION")
+_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "DURATION", "alpha_mode", "ALPHA_MODE")
 _STALE_PREFIXES = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION-")
 
 
-class Encoding(NamedTuple):
-    """How to encode; None: as suits the input."""
+class Asked(NamedTuple):
+    """How to encode, as it was asked for; None: as suits the input."""
 
-    codec: str | None
-    crf: float | None
-    preset: str | None
-    pix_fmt: str | None
-    computed: str  # pixel format of what there is to encode
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    drop_unfit: bool = False
+
+    def check(self) -> None:
+        """``ValueError`` for what no video could be encoded with."""
+        if self.codec is not None:
+            _encoder_named(self.codec)
+        if self.pix_fmt is not None:
+            try:
+                av.VideoFormat(self.pix_fmt)
+            except ValueError as error:
+                raise ValueError(f"pix_fmt={self.pix_fmt!r} is no pixel format") from error
+        if self.crf is not None:
+            self.check_crf(self.codec)
+
+    def check_crf(self, codec: str | None) -> None:
+        """``ValueError`` for a CRF that an encoder does not know, or none where it is None."""
+        low, high = _CRF_RANGES.get(codec, _WIDEST) if codec else _WIDEST
+        if self.crf is not None and not low <= self.crf <= high:
+            raise ValueError(f"crf={self.crf:g} is not {low} to {high}" + (f" of {codec}" if codec else ""))
+
+
+class Encoding(NamedTuple):
+    """How to encode: what was asked for, and what there is to encode."""
+
+    asked: Asked
+    computed: str  # pixel format
     size: tuple[int, int]  # width and height
     threads: int
     chroma_location: ChromaLocation
 
 
-def add_streams(
-    target: OutputContainer,
-    source: InputContainer,
-    video: VideoStream,
-    first: av.VideoFrame,
-    encoding: Encoding,
-) -> dict[int, Any]:
-    """Give ``target`` a stream for every stream of ``source`` but mere data, and its chapters and metadata.
+class _Unfit(list[str]):
+    """What the output cannot hold: refused, or left out and told."""
 
-    ``video``: the stream that is encoded anew, ``first`` its first frame. Returns the new streams by the
-    index of the old. ``ValueError`` for what does not fit the container or the encoder.
+    def __init__(self, dropped: bool) -> None:
+        super().__init__()
+        self.dropped = dropped
+
+    def add(self, what: str, why: str) -> None:
+        if not self.dropped:
+            raise ValueError(f"{what} {why}; --drop-unfit leaves it out")
+        self.append(f"{what} is left out, as it {why}")
+
+
+def add_streams(
+    target: OutputContainer, film: Film, first: av.VideoFrame, encoding: Encoding
+) -> tuple[dict[int, Any], list[str]]:
+    """Give ``target`` a stream for every stream of a film but mere data, and its chapters and metadata.
+
+    ``first``: the first frame of the film, which is encoded anew. Returns the new streams by the index of the
+    old, and what is left out. ``ValueError`` for what does not fit the container or the encoder.
     """
     streams: dict[int, Any] = {}
-    target.metadata.update(_lasting(source.metadata))
-    target.set_chapters(source.chapters())
-    for stream in source.streams:
-        if stream.index == video.index:
-            streams[stream.index] = _add_encoder(target, video, first, encoding)
+    unfit = _Unfit(encoding.asked.drop_unfit)
+    target.metadata.update(_lasting(film.container.metadata))
+    target.set_chapters(film.container.chapters())
+    for stream in film.container.streams:
+        if stream.index == film.stream.index:
+            made = _add_encoder(target, film.stream, first, encoding, unfit)
         elif stream.type in ("audio", "subtitle", "attachment", "video"):
-            streams[stream.index] = _add_copy(target, stream)
+            made = _add_copy(target, stream, unfit)
         else:
             continue
-        streams[stream.index].metadata.update(_lasting(stream.metadata))
-        streams[stream.index].disposition = stream.disposition.value
-    return streams
+        if made is not None:
+            streams[stream.index] = made
+            made.metadata.update(_lasting(stream.metadata))
+            made.disposition = stream.disposition.value
+    if pixels(streams[film.stream.index].codec_context.pix_fmt).has_alpha:
+        streams[film.stream.index].metadata["alpha_mode"] = "1"  # which players look for
+    return streams, unfit
 
 
 def start(target: OutputContainer, encoder: VideoStream) -> None:
@@ -78,7 +145,8 @@ def start(target: OutputContainer, encoder: VideoStream) -> None:
     context = encoder.codec_context
     given = dict(context.options)
     try:
-        context.open()
+        with _quiet():
+            context.open()
     except av.FFmpegError as error:
         options = ", ".join(f"{name}={value}" for name, value in given.items())
         odd = f"{context.width}x{context.height}" if context.width % 2 or context.height % 2 else ""
@@ -92,39 +160,68 @@ def start(target: OutputContainer, encoder: VideoStream) -> None:
     unknown = [name for name in ("crf", "preset") if name in context.options]
     if unknown:
         raise ValueError(f"{unknown[0]}={given[unknown[0]]}: {context.name} has no such option")
-    target.start_encoding()
-
-
-def _add_copy(target: OutputContainer, stream: Any) -> Any:
-    """Add a stream for packets as they are."""
-    if stream.type != "attachment" and stream.codec_context is None:
-        raise ValueError(f"stream {stream.index} ({stream.type}) is of a codec that FFmpeg does not know")
-    unfit = ValueError(
-        f"stream {stream.index} ({stream.type}, {stream.name}) does not fit a container of "
-        f"{target.format.name}, and .mkv holds almost everything"
-    )
-    if stream.type == "attachment" and target.format.name != "matroska":  # whose header would fail to say why
-        raise unfit
     try:
-        return target.add_stream_from_template(stream, opaque=True)
-    except Exception as error:  # whatever PyAV has for it
-        raise unfit from error
+        target.start_encoding()
+    except (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError) as error:
+        kinds = ", ".join(f"{stream.type} {stream.name or ''}".strip() for stream in target.streams)
+        raise ValueError(
+            f"a container of {target.format.name} refuses {kinds}: {one_line(error)}; .mkv holds almost everything"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Have encoders be silent that are opened in the block, unless the user wants to hear them."""
+    name, value = _SVT_LOG
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _add_copy(target: OutputContainer, stream: Any, unfit: _Unfit) -> Any:
+    """Add a stream for packets as they are; None where it does not fit, and that is not refused."""
+    if stream.type != "attachment" and stream.codec_context is None:
+        unfit.add(f"stream {stream.index} ({stream.type})", "is of a codec that FFmpeg does not know")
+        return None
+    if _holds(target, stream):
+        with suppress(Exception):  # whatever PyAV has for it
+            return target.add_stream_from_template(stream, opaque=True)
+    unfit.add(
+        f"stream {stream.index} ({stream.type}, {stream.name})",
+        f"does not fit a container of {target.format.name}, and .mkv holds almost everything",
+    )
+    return None
+
+
+def _holds(target: OutputContainer, stream: Any) -> bool:
+    """Whether a container takes a stream; the header of a whole one would fail without a word why."""
+    name = target.format.name
+    if stream.type == "attachment":
+        return name == "matroska"
+    if name == "mpegts":
+        return stream.codec_context.codec.canonical_name in _IN_TS
+    if name in _NOT_ALONE:
+        return True
+    try:
+        with av.open(BytesIO(), "w", format=name) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except Exception:  # whatever PyAV has for it
+        return False
+    return True
 
 
 def _add_encoder(
-    target: OutputContainer, video: VideoStream, first: av.VideoFrame, encoding: Encoding
+    target: OutputContainer, video: VideoStream, first: av.VideoFrame, encoding: Encoding, unfit: _Unfit
 ) -> VideoStream:
-    pix_fmt = encoding.pix_fmt or encoding.computed
-    codec = _choose(target, video, pix_fmt, encoding.codec)
-    options = dict(_QUIET.get(codec.name, {}))
-    crf = _CRF.get(codec.name) if encoding.crf is None else encoding.crf
-    if crf is not None:
-        options["crf"] = f"{crf:g}"
-    if encoding.preset is not None:
-        options["preset"] = encoding.preset
-    if encoding.chroma_location != "left":  # which is what silence means
-        options["chroma_sample_location"] = encoding.chroma_location
+    codec, pix_fmt = _choose(target, video, encoding, unfit)
     rate = video.average_rate or video.guessed_rate
+    options = _options(codec.name, first, encoding, unfit)
     stream: Any = target.add_stream(codec.name, rate=rate, options=options)
     context = stream.codec_context
     context.width, context.height = encoding.size
@@ -136,6 +233,8 @@ def _add_encoder(
         context.sample_aspect_ratio = aspect
     context.color_range, context.colorspace = first.color_range, first.colorspace
     context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
+    if codec.canonical_name == "hevc" and target.format.name in ("mp4", "mov") and _is_hvc1(video):
+        context.codec_tag = "hvc1"  # which some players insist on; FFmpeg has hev1 for H.265 otherwise
     if first.rotation:
         if not hasattr(stream, "set_display_rotation"):
             raise ValueError(f"is rotated by {first.rotation} degrees, and copying that needs a newer PyAV")
@@ -143,27 +242,82 @@ def _add_encoder(
     return stream  # type: ignore[no-any-return]
 
 
-def _choose(target: OutputContainer, video: VideoStream, pix_fmt: str, wanted: str | None) -> av.Codec:
-    """Find the encoder; ``ValueError`` if none takes the pixel format and fits the container."""
+def _options(name: str, first: av.VideoFrame, encoding: Encoding, unfit: _Unfit) -> dict[str, str]:
+    """Say what an encoder is told beside sizes and tags."""
+    asked = encoding.asked
+    asked.check_crf(name)
+    options = dict(_QUIET.get(name, {}))
+    crf = _CRF.get(name) if asked.crf is None else asked.crf
+    if crf is not None:
+        options["crf"] = f"{crf:g}"
+    if asked.preset is not None:
+        options["preset"] = asked.preset
+    if encoding.chroma_location != "left":  # which is what silence means
+        options["chroma_sample_location"] = encoding.chroma_location
+    hdr = Hdr.of(first)
+    told = hdr.options(name)
+    if told is None:
+        unfit.add("its HDR10 metadata", f"cannot be told to {name}, but to libx265, libx264 and libsvtav1 (--codec)")
+    for option, parameters in (told or {}).items():
+        options[option] = ":".join(filter(None, (options.get(option), parameters)))
+    for kind in hdr.dynamic:
+        unfit.add(f"its metadata of {kind}", "is for each frame of the small picture, and no encoder is told it")
+    return options
+
+
+def _is_hvc1(video: VideoStream) -> bool:
+    with suppress(ValueError):  # a tag that is no text
+        return video.codec_context.codec_tag == "hvc1"
+    return False
+
+
+def _encoder_named(name: str) -> av.Codec:
+    try:
+        codec = av.Codec(name, "w")
+    except (ValueError, av.FFmpegError) as error:
+        raise ValueError(f"codec={name!r} is no encoder that PyAV has") from error
+    if codec.type != "video":
+        raise ValueError(f"codec={name!r} is not for video")
+    return codec
+
+
+def _choose(
+    target: OutputContainer, video: VideoStream, encoding: Encoding, unfit: _Unfit
+) -> tuple[av.Codec, str]:
+    """Find the encoder and its pixel format; ``ValueError`` if none takes the format and fits the container."""
+    pix_fmt = encoding.asked.pix_fmt or encoding.computed
+    with_alpha = pix_fmt if encoding.asked.pix_fmt else encoding.computed
+    if pixels(encoding.computed).has_alpha and without_alpha(with_alpha) == with_alpha:
+        unfit.add("its alpha", f"has no place in the pixel format {pix_fmt}")
+    try:
+        return _found(target, video, pix_fmt, encoding.asked.codec)
+    except ValueError as error:
+        if encoding.asked.pix_fmt or without_alpha(pix_fmt) == pix_fmt:
+            raise
+        rest = _found(target, video, without_alpha(pix_fmt), encoding.asked.codec)
+        unfit.add("its alpha", f"cannot be kept, as {error}")
+        return rest
+
+
+def _found(
+    target: OutputContainer, video: VideoStream, pix_fmt: str, wanted: str | None
+) -> tuple[av.Codec, str]:
     own = _ENCODERS.get(video.codec_context.codec.canonical_name)
     names = [wanted] if wanted else [name for name in (own, *_OTHERS) if name]
-    fits = target.supported_codecs
-    if not fits.intersection(_OTHERS):
-        fits = {"libx264", "libx265"}  # MPEG-TS does not tell, and these are what everybody expects in it
+    fits = _UNTOLD.get(target.format.name) or target.supported_codecs
     for name in names:
         try:
-            codec = av.Codec(name, "w")
-        except (ValueError, av.FFmpegError) as error:
+            codec = _encoder_named(name)
+        except ValueError:
             if wanted:
-                raise ValueError(f"codec={name!r} is no encoder that PyAV has") from error
+                raise
             continue
         taken = [each.name for each in codec.video_formats or ()]
-        if wanted and codec.type != "video":
-            raise ValueError(f"codec={name!r} is not for video")
-        if wanted and taken and pix_fmt not in taken:
+        equal = next((each for each in equals(pix_fmt) if each in taken or not taken), None)
+        if wanted and equal is None:
             raise ValueError(f"{name} does not take the pixel format {pix_fmt}, only {', '.join(taken)}")
-        if (not taken or pix_fmt in taken) and codec.name in fits:
-            return codec
+        if equal is not None and codec.name in fits:
+            return codec, equal
         if wanted:
             raise ValueError(f"{name} does not fit a container of {target.format.name}")
     raise ValueError(

@@ -5,40 +5,34 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
-from fractions import Fraction
-from functools import lru_cache
-from io import BufferedReader
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fsrcnn_rt.engine.content import is_graphics
-from fsrcnn_rt.engine.planes import ChromaLocation, Layout
+from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
 from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
-from fsrcnn_rt.errors import one_line
-from fsrcnn_rt.files import atomic_path, check_regular
-from fsrcnn_rt.video.y4m import read_header
+from fsrcnn_rt.files import atomic_path
 
 try:
     import av
 
-    from fsrcnn_rt.video.encoder import Encoding, add_streams, start
+    from fsrcnn_rt.video.encoder import Asked, Encoding, add_streams, start
+    from fsrcnn_rt.video.pixels import pixels
+    from fsrcnn_rt.video.source import Film, Frames, Remote, as_os_error, url_of
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "video files need PyAV, which is not installed: pip install 'fsrcnn-rt[video]'", name="av"
     ) from error
 
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.video.stream import VideoStream
     from typing_extensions import Unpack
 
@@ -47,34 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["upscale_frames", "upscale_video"]
 
 
-class Remote(Protocol):
-    """A file that is not on this machine, and can be read in pieces; as text it is its name."""
-
-    def open(self, mode: Literal["rb"]) -> BufferedReader:
-        """Open it to be read at any place."""
-
-
-Packets: TypeAlias = "deque[av.Packet[Any]]"
-
-# Codecs whose chroma lies in the centre; of the others' signalling, which is rare, PyAV tells nothing.
-_CENTRED = ("mjpeg", "mpeg1video")
-
-# Pixel formats whose name stands for full range, as the range tag of their frames does: those without the J.
-FULL_RANGE = {f"yuvj{kind}p": f"yuv{kind}p" for kind in ("411", "420", "422", "440", "444")}
-
 # The weights for a file are chosen at these parts of its duration, so that a title is not taken for the film,
 # and by so many frames there, as quantisers go up and down with the kind of frame.
 _PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
 _AT_A_PLACE = 8
 
-# What an input may refer to, and what does nothing but refer to other files.
-_ALONE = {"protocol_whitelist": "file"}
-_LISTS = ("concat", "dash", "hls", "imf")
-
-# A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
-_MISSING = (0.5, 0.05)
-
-INTERLACED = "{} is interlaced, and upscaling mixes its fields"
+INTERLACED = "{} is interlaced, and upscaling mixes its fields (--deinterlace makes whole frames of them)"
 
 
 def upscale_frames(
@@ -84,6 +56,7 @@ def upscale_frames(
     size: Size | Box | None = None,
     model: ModelLike | Upscaler = "fsrcnn",
     chroma_location: ChromaLocation | None = None,
+    deinterlace: bool = False,
     **options: Unpack[EngineOptions],
 ) -> Iterator[av.VideoFrame]:
     """Upscale the frames of a video file, and give them in the order in which they are shown.
@@ -107,8 +80,8 @@ def upscale_frames(
     """
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
-    container, stream, enlarge = prepare(Path(source), goal, upscaler, chroma_location)
-    return enlarge.stream(decode(Path(source), container, stream, deque(maxlen=0)))
+    film, enlarge = prepare(Path(source), goal, upscaler, chroma_location)
+    return enlarge.stream(film.frames(deinterlace=deinterlace))
 
 
 def upscale_video(
@@ -123,6 +96,8 @@ def upscale_video(
     crf: float | None = None,
     preset: str | None = None,
     pix_fmt: str | None = None,
+    drop_unfit: bool = False,
+    deinterlace: bool = False,
     overwrite: bool = False,
     progress: Callable[[Progress], object] | None = None,
     **options: Unpack[EngineOptions],
@@ -150,14 +125,15 @@ def upscale_video(
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
     then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
     """
+    asked = Asked(codec, crf, preset, pix_fmt, drop_unfit)
+    asked.check()
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
     source, output = Path(source), Path(output)
     if os.path.lexists(output) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists already", str(output))
-    container, stream, enlarge = prepare(source, goal, upscaler, chroma_location)
-    others: Packets = deque()
-    frames = decode(source, container, stream, others)
+    film, enlarge = prepare(source, goal, upscaler, chroma_location, kept=True)
+    frames = film.frames(deinterlace=deinterlace)
     # The first frame tells what the container may not; from then on the reader has the input to itself.
     first = next(frames, None)
     if first is None:
@@ -165,8 +141,7 @@ def upscale_video(
     if first.interlaced_frame:
         warnings.warn(INTERLACED.format(source), stacklevel=2)
     enlarge.resemble(first)
-    total, announced = announced_of(container, stream)
-    encoding = enlarge.encoding(first, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt)
+    total, announced = film.announced()
     done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
     with (
         as_os_error(f"{output} cannot be written", output),  # what the input raises has become one by now
@@ -174,40 +149,34 @@ def upscale_video(
         closing(enlarge.stream(_resume(first, frames))) as results,
         av.open(url_of(temporary), "w") as target,
     ):
-        copies = add_streams(target, container, stream, first, encoding)
-        encoder = copies.pop(stream.index)
-        for count, seconds in enumerate(_encode(target, encoder, results, others, copies), 1):
+        copies, told = add_streams(target, film, first, enlarge.encoding(first, asked))
+        for message in told:
+            warnings.warn(f"{source}: {message}", stacklevel=2)
+        for count, seconds in enumerate(_encode(target, film, results, copies), 1):
             done = done._replace(frames=count, seconds=seconds)
             if progress:
                 progress(done)
-    if ending := cut_short(source, done.seconds, announced):
+    if ending := film.cut_short(done.seconds, announced):
         warnings.warn(ending, stacklevel=2)
     return done
 
 
-def cut_short(source: Path | Remote, seconds: float, announced: float) -> str:
-    """Say that a video ends long before its time; nothing where it does not."""
-    if announced - seconds <= max(_MISSING[0], _MISSING[1] * announced):
-        return ""
-    return f"{source} ends after {seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged"
-
-
 def _encode(
-    target: OutputContainer,
-    encoder: VideoStream,
-    frames: Iterator[av.VideoFrame],
-    others: Packets,
-    copies: dict[int, Any],
+    target: OutputContainer, film: Film, frames: Iterator[av.VideoFrame], copies: dict[int, Any]
 ) -> Iterator[float]:
-    """Write frames and, as they come beside them, the packets of the ``others``; tell what each ends at."""
+    """Write frames and, as they come beside them, packets of other streams; tell what each ends at.
+
+    ``copies``: the streams of ``target`` by the index of those of the film.
+    """
+    encoder: VideoStream = copies.pop(film.stream.index)
     start(target, encoder)
     begin: float | None = None
     for frame in frames:
         begin = _start(frame) if begin is None else begin
-        copy_packets(target, others, copies)
+        copy_packets(target, film, copies)
         target.mux(encoder.encode(frame))
         yield _end(frame) - begin
-    copy_packets(target, others, copies)
+    copy_packets(target, film, copies)
     target.mux(encoder.encode(None))
 
 
@@ -229,31 +198,20 @@ class Enlarger:
 
     def size_of(self, frame: av.VideoFrame) -> Size:
         """(width, height) of what becomes of a frame; ``ValueError`` where it cannot become that."""
-        layout = _layout(frame.format.name, self.chroma_location)
-        return size_of(self.goal, (frame.width, frame.height), layout.step(len(frame.planes)))
+        kind = pixels(frame.format.name)
+        return size_of(self.goal, (frame.width, frame.height), kind.layout.step(len(kind.places)))
 
-    def encoding(
-        self,
-        first: av.VideoFrame,
-        *,
-        codec: str | None = None,
-        crf: float | None = None,
-        preset: str | None = None,
-        pix_fmt: str | None = None,
-    ) -> Encoding:
+    def encoding(self, first: av.VideoFrame, asked: Asked) -> Encoding:
         """Say how what becomes of ``first`` and the frames behind it is to be encoded."""
         return Encoding(
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            pix_fmt=pix_fmt,
-            computed=FULL_RANGE.get(first.format.name, first.format.name),
+            asked,
+            computed=pixels(first.format.name).result,
             size=self.size_of(first),
             threads=self.threads,
             chroma_location=self.chroma_location,
         )
 
-    def stream(self, frames: Generator[av.VideoFrame, None, None]) -> Generator[av.VideoFrame, None, None]:
+    def stream(self, frames: Frames) -> Frames:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
         # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
         return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
@@ -261,18 +219,9 @@ class Enlarger:
     def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._first is not None:
             _check_unchanged(frame, self._first)
-        layout = _layout(frame.format.name, self.chroma_location)
-        name = frame.format.name
-        size = self.size_of(frame)
-        result = av.VideoFrame(*size, FULL_RANGE.get(name, name))
-        self.upscaler.upscale_planes(
-            _planes(frame, layout),
-            size=size,
-            bits=layout.bits,
-            subsampling=layout.subsampling,
-            chroma_location=layout.chroma_location,
-            out=_planes(result, layout),
-        )
+        kind = pixels(frame.format.name, self.chroma_location)
+        result = av.VideoFrame(*self.size_of(frame), kind.result)
+        kind.upscale(frame, result, self.upscaler)
         result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
         result.color_range, result.colorspace = frame.color_range, frame.colorspace
         result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
@@ -280,12 +229,20 @@ class Enlarger:
 
 
 def prepare(
-    path: Path | Remote, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation | None
-) -> tuple[InputContainer, VideoStream, Enlarger]:
-    """Open a file, and settle what all its frames share: weights, and the place of chroma."""
-    container, stream = open_video(path, upscaler.threads)
-    location = chroma_location or _chroma_location(path, container, stream)
-    return container, stream, Enlarger(goal, _settled(upscaler, path), location)
+    path: Path | Remote,
+    goal: Goal,
+    upscaler: Upscaler,
+    chroma_location: ChromaLocation | None,
+    *,
+    kept: bool = False,
+) -> tuple[Film, Enlarger]:
+    """Open a file, and settle what all its frames share: weights, and the place of chroma.
+
+    ``kept``: whether the packets of other streams are wanted.
+    """
+    film = Film(path, upscaler.threads, kept=kept)
+    location = chroma_location or film.chroma_location()
+    return film, Enlarger(goal, _settled(upscaler, path), location)
 
 
 def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
@@ -295,13 +252,13 @@ def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
     votes: list[bool] = []
     quantisers: list[float] = []
     for frame, is_last in _samples(path):
-        layout = _layout(frame.format.name, "left")
+        kind = pixels(frame.format.name)
         parameters: Any = frame.side_data.get("VIDEO_ENC_PARAMS")
         if parameters is not None:
-            qp = as_h264_qp(parameters.codec_type.name, mean_qp(parameters), layout.bits)
+            qp = as_h264_qp(parameters.codec_type.name, mean_qp(parameters), kind.layout.bits)
             quantisers += [] if qp is None else [qp]
         if is_last:
-            votes.append(is_graphics(_planes(frame, layout)[0], bits=layout.bits))
+            votes.append(kind.is_graphics(frame))
 
     def loss() -> Loss:
         if not quantisers:
@@ -313,7 +270,8 @@ def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
 
 def _samples(path: Path | Remote) -> Iterator[tuple[av.VideoFrame, bool]]:
     """Decode a few frames at some places of a file, and tell the last one of each place."""
-    container, stream = open_video(path, 1)
+    film = Film(path, 1)
+    container, stream = film.container, film.stream
     stream.codec_context.options = {"export_side_data": "venc_params"}
     seen: set[int | None] = set()
     # Where the file is damaged or cannot be searched, what has come has to do.
@@ -339,94 +297,15 @@ def mean_qp(parameters: Any) -> float:
     return float(parameters.qp + differences.mean())
 
 
-@lru_cache
-def _layout(name: str, chroma_location: ChromaLocation) -> Layout:
-    """Describe a pixel format; ``ValueError`` unless it is planar YUV or grey without alpha."""
-    pixels = av.VideoFormat(name, 64, 64)
-    components = pixels.components
-    bits = components[0].bits if components else 0
-    if (
-        pixels.is_rgb
-        or pixels.is_bit_stream
-        or pixels.has_palette
-        or (pixels.is_big_endian and bits > 8)
-        or [component.plane for component in components] not in ([0], [0, 1, 2])
-        or not 8 <= bits <= 16
-    ):
-        raise ValueError(f"has the pixel format {name}, which is not planar YUV or grey of 8 to 16 bits")
-    if len(components) == 1:
-        return Layout(bits, (1, 1), chroma_location)
-    return Layout(bits, (64 // components[1].width, 64 // components[1].height), chroma_location)
-
-
-def _planes(frame: av.VideoFrame, layout: Layout) -> list[npt.NDArray[Any]]:
-    """View the planes of a frame as arrays, in place."""
-    planes = []
-    for plane in frame.planes:
-        rows = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]
-        rows = rows.reshape(plane.height, -1)[:, : plane.width]
-        planes.append(rows if plane.line_size > 0 else rows[::-1])
-    return planes
-
-
-def open_video(path: Path | Remote, threads: int) -> tuple[InputContainer, VideoStream]:
-    """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
-    if isinstance(path, Path):
-        check_regular(path)
-    with as_os_error("is no video that can be read", path):
-        file: Any = url_of(path) if isinstance(path, Path) else path.open("rb")
-        container = av.open(file, metadata_errors="replace", options=_ALONE)
-        try:
-            return container, _find(container, threads)
-        except BaseException:
-            container.close()
-            raise
-
-
-def _find(container: InputContainer, threads: int) -> VideoStream:
-    """Find the video in a file, and have it decoded; ``ValueError`` where that cannot be."""
-    if container.format.name in _LISTS:
-        raise ValueError(f"is a list of other files ({container.format.name}), and no video")
-    covers = av.stream.Disposition.attached_pic
-    stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
-    if stream is None or not stream.codec_context or not stream.codec_context.pix_fmt:
-        raise ValueError("has no video that can be decoded")
-    stream.thread_count, stream.thread_type = threads, av.codec.context.ThreadType.AUTO
-    _layout(stream.codec_context.pix_fmt, "left")
-    return stream
-
-
-def url_of(path: Path) -> str:
-    """Name a file as FFmpeg does; without the protocol, it takes what is before a colon for one."""
-    return f"file:{path}"
-
-
-def decode(
-    path: Path | Remote, container: InputContainer, stream: VideoStream, others: Packets
-) -> Generator[av.VideoFrame, None, None]:
-    """Decode the frames; packets of other streams that are met on the way are added to ``others``."""
-    with as_os_error("cannot be decoded", path), suppress(av.EOFError), container:
-        for packet in container.demux():
-            if packet.stream_index != stream.index:
-                if packet.size:  # the last, empty ones only flush decoders
-                    others.append(packet)
-                continue
-            for frame in stream.decode(packet):
-                if frame.pts is None or frame.time_base is None:
-                    raise ValueError("has a frame without a time")
-                yield frame
-
-
-def _resume(
-    first: av.VideoFrame, frames: Generator[av.VideoFrame, None, None]
-) -> Generator[av.VideoFrame, None, None]:
+def _resume(first: av.VideoFrame, frames: Frames) -> Frames:
     yield first
     yield from frames
 
 
-def copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, Any]) -> None:
-    while packets:
-        packet = packets.popleft()
+def copy_packets(target: OutputContainer, film: Film, streams: dict[int, Any]) -> None:
+    """Write the packets that were met beside frames, of the streams that are copied."""
+    while film.others:
+        packet = film.others.popleft()
         if packet.stream_index in streams:
             packet.stream = streams[packet.stream_index]
             target.mux_one(packet)
@@ -434,31 +313,13 @@ def copy_packets(target: OutputContainer, packets: Packets, streams: dict[int, A
 
 def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
     now, before = (
-        (each.width, each.height, FULL_RANGE.get(each.format.name, each.format.name))
-        for each in (frame, first)
+        (each.width, each.height, pixels(each.format.name).result) for each in (frame, first)
     )
     if now != before:
         raise ValueError(
             f"changes from {before[0]}x{before[1]} {before[2]} to {now[0]}x{now[1]} {now[2]} "
             f"at {frame.time:.3f} s, and the output can hold only one of them"
         )
-
-
-def _chroma_location(path: Path | Remote, container: InputContainer, stream: VideoStream) -> ChromaLocation:
-    if container.format.name == "yuv4mpegpipe":
-        with path.open("rb") as file:
-            return read_header(file).layout.chroma_location
-    return "center" if stream.codec_context.codec.canonical_name in _CENTRED else "left"
-
-
-def announced_of(container: InputContainer, stream: VideoStream) -> tuple[int | None, float]:
-    """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
-    if stream.duration and stream.time_base:
-        seconds = stream.duration * stream.time_base
-    else:
-        seconds = Fraction(container.duration or 0, av.time_base)
-    rate = stream.average_rate or stream.guessed_rate
-    return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
 
 
 def _start(frame: av.VideoFrame) -> float:
@@ -469,19 +330,3 @@ def _end(frame: av.VideoFrame) -> float:
     return float(((frame.pts or 0) + (frame.duration or 0)) * (frame.time_base or 0))
 
 
-@contextmanager
-def as_os_error(what: str, path: Path | Remote) -> Iterator[None]:
-    """Make an ``OSError`` of what the libraries raise, which may be anything; what we raise ourselves passes.
-
-    It is of the system's kind where the error is the system's.
-    """
-    try:
-        yield
-    except av.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise OSError(f"{what}: {error.strerror or one_line(error)}") from error
-    except (OSError, ValueError, TypeError, MemoryError):
-        raise
-    except Exception as error:
-        raise OSError(f"{what}: {one_line(error)}") from error

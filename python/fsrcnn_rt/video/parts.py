@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -22,23 +21,12 @@ from fsrcnn_rt.engine.sizes import Goal, Size
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.files import atomic_path
-from fsrcnn_rt.video.encoder import add_streams, start
-from fsrcnn_rt.video.files import (
-    INTERLACED,
-    Enlarger,
-    Remote,
-    announced_of,
-    as_os_error,
-    cut_short,
-    decode,
-    open_video,
-    prepare,
-    url_of,
-)
+from fsrcnn_rt.video.encoder import Asked, add_streams, start
+from fsrcnn_rt.video.files import INTERLACED, Enlarger, prepare
+from fsrcnn_rt.video.source import Film, Frames, Remote, as_os_error, url_of
 
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
-    from av.video.stream import VideoStream
+    from av.container import OutputContainer
 
 # Of a packet: its times in units of the input's clock, whether it is a key frame, and its bytes.
 _PACKET = struct.Struct("<qq?I")
@@ -91,12 +79,17 @@ def cut(
 
     Raises what :func:`~fsrcnn_rt.video.files.upscale_frames` raises.
     """
-    container, stream, enlarge = prepare(path, goal, upscaler, chroma_location)
-    with as_os_error("cannot be read", path), container:
-        packets = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size]
+    film, enlarge = prepare(path, goal, upscaler, chroma_location)
+    stream, packets = film.stream, []
+    with as_os_error("cannot be read", path), film.container as container:
+        for packet in container.demux(stream):
+            film.clock.correct(packet)
+            if packet.size:
+                packets.append((packet.pts, packet.is_keyframe))
     settled = enlarge.upscaler.with_threads(upscaler.threads)
     size = (stream.codec_context.width, stream.codec_context.height)
-    return Cut(_parts(packets, frames), settled, enlarge.chroma_location, size)
+    # Where times jump, there is no place that they could be looked for at.
+    return Cut([] if film.clock.jumped else _parts(packets, frames), settled, enlarge.chroma_location, size)
 
 
 def _parts(packets: Sequence[tuple[int | None, bool]], frames: int) -> list[Part]:
@@ -125,27 +118,28 @@ def encode_part(
 ) -> Encoded:
     """Upscale and encode a part of a video file, for a container of this suffix.
 
-    ``asked``: codec, crf, preset and pix_fmt, as of :func:`~fsrcnn_rt.video.files.upscale_video`.
+    ``asked``: codec, crf, preset, pix_fmt and drop_unfit, as of :func:`~fsrcnn_rt.video.files.upscale_video`.
     :class:`PartsError` where the frames are not those of the part.
     """
     upscaler = cut.upscaler.with_threads(threads)
-    container, stream, enlarge = prepare(path, goal, upscaler, cut.chroma_location)
-    first = _first(path, container, stream, enlarge)
-    container, stream = open_video(path, threads)
+    film, enlarge = prepare(path, goal, upscaler, cut.chroma_location)
+    first = _first(film, enlarge)
+    film = Film(path, threads)
     with as_os_error("cannot be decoded", path):
-        container.seek(part.begin, stream=stream)
+        film.container.seek(part.begin, stream=film.stream)
     times: list[int] = []
     records: list[bytes] = []
     with (
         TemporaryDirectory(prefix="fsrcnn-rt-") as folder,
         as_os_error("cannot be encoded", path),
         av.open(url_of(Path(folder, f"part{suffix}")), "w") as target,
-        closing(enlarge.stream(_within(decode(path, container, stream, deque(maxlen=0)), part))) as results,
+        closing(enlarge.stream(_within(film.frames(), part))) as results,
     ):
         # What is opened and never written is the container, since encoders suit themselves to it.
-        source, video = open_video(path, 1)
-        with source:
-            encoder = add_streams(target, source, video, first, enlarge.encoding(first, **asked))[video.index]
+        source = Film(path, 1)
+        with source.container:
+            streams, _ = add_streams(target, source, first, enlarge.encoding(first, Asked(**asked)))
+            encoder = streams[source.stream.index]
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
         for packet in chain.from_iterable(encoder.encode(frame) for frame in chain(results, [None])):
@@ -176,22 +170,23 @@ def join(
     :func:`~fsrcnn_rt.video.files.upscale_video` does.
     """
     upscaler = cut.upscaler.with_threads(threads)
-    container, stream, enlarge = prepare(path, goal, upscaler, cut.chroma_location)
-    first = _first(path, container, stream, enlarge)
+    film, enlarge = prepare(path, goal, upscaler, cut.chroma_location)
+    first = _first(film, enlarge)
     clock = first.time_base
     assert clock is not None  # as all frames that are decoded have a time
-    source, video = open_video(path, 1)
-    total, announced = announced_of(source, video)
+    source = Film(path, 1)
+    total, announced = source.announced()
     told = [INTERLACED.format(path)] if first.interlaced_frame else []
     decode_times = iter(_decode_times([time for part in times for time in part]))
     with (
         as_os_error(f"{output} cannot be written", output),
-        source,
+        source.container,
         atomic_path(output, output.suffix) as temporary,
         av.open(url_of(temporary), "w") as target,
     ):
-        copies = add_streams(target, source, video, first, enlarge.encoding(first, **asked))
-        encoder = copies.pop(video.index)
+        copies, unfit = add_streams(target, source, first, enlarge.encoding(first, Asked(**asked)))
+        told += [f"{path}: {message}" for message in unfit]
+        encoder = copies.pop(source.stream.index)
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
         others = _Others(target, source, copies)
@@ -207,7 +202,7 @@ def join(
                 target.mux_one(packet)
         others.copy_until(float("inf"))
     seconds = float((end - times[0][0]) * clock)
-    if ending := cut_short(path, seconds, announced):
+    if ending := source.cut_short(seconds, announced):
         told.append(ending)
     return Progress(frames, total, seconds, str(cut.upscaler.weights)), told
 
@@ -215,10 +210,11 @@ def join(
 class _Others:
     """Packets of all streams but the video, copied up to a time as they lie in the file."""
 
-    def __init__(self, target: OutputContainer, source: InputContainer, copies: dict[int, Any]) -> None:
+    def __init__(self, target: OutputContainer, source: Film, copies: dict[int, Any]) -> None:
         self._target, self._copies = target, copies
-        streams = [source.streams[index] for index in copies]
-        self._packets = (packet for packet in source.demux(streams) if packet.size) if streams else iter(())
+        container = source.container
+        streams = [container.streams[index] for index in copies]
+        self._packets = (packet for packet in container.demux(streams) if packet.size) if streams else iter(())
         self._next: Any = next(self._packets, None)
 
     def copy_until(self, seconds: float) -> None:
@@ -232,11 +228,9 @@ class _Others:
             self._target.mux_one(packet)
 
 
-def _first(
-    path: Path | Remote, container: InputContainer, stream: VideoStream, enlarge: Enlarger
-) -> av.VideoFrame:
+def _first(film: Film, enlarge: Enlarger) -> av.VideoFrame:
     """Decode the first frame of a file, which tells what all others are like."""
-    with closing(decode(path, container, stream, deque(maxlen=0))) as frames:
+    with closing(film.frames()) as frames:
         first = next(frames, None)
     if first is None:
         raise ValueError("has no frames")
@@ -244,7 +238,7 @@ def _first(
     return first
 
 
-def _within(frames: Generator[av.VideoFrame, None, None], part: Part) -> Generator[av.VideoFrame, None, None]:
+def _within(frames: Frames, part: Part) -> Frames:
     """Give the frames of a part; :class:`PartsError` where they are not those that its packets announced."""
     expected = iter(part.times)
     with closing(frames):
