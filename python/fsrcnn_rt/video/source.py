@@ -1,0 +1,271 @@
+"""How a video file is read: its frames, with their times and tags, and the packets beside them. Needs PyAV."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+
+import av
+
+from fsrcnn_rt.engine.planes import ChromaLocation
+from fsrcnn_rt.errors import one_line
+from fsrcnn_rt.files import check_regular
+from fsrcnn_rt.video.pixels import pixels
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+class Remote(Protocol):
+    """A file that is not on this machine, and can be read in pieces; as text it is its name."""
+
+    def open(self, mode: Literal["rb"]) -> BufferedReader:
+        """Open it to be read at any place."""
+
+
+Frames: TypeAlias = "Generator[av.VideoFrame, None, None]"
+
+# What an input may refer to, and what does nothing but refer to other files.
+_ALONE = {"protocol_whitelist": "file"}
+_LISTS = ("concat", "dash", "hls", "imf")
+
+# A video that ends by more than this before its announced end, in seconds and as a part, is told to do so.
+_MISSING = (0.5, 0.05)
+
+# FFmpeg's own decoders of these leave alpha out, which lies beside the packets; the libraries' have it.
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+# In a stream that is put together of others times jump, by more seconds than these: back and ahead.
+_BACK, _AHEAD = Fraction(1, 10), 10
+
+
+class Film:
+    """A video file that is open: its container, the stream of its pictures, and what is met beside them.
+
+    ``others``: packets of other streams, as they lie between those of the frames that were decoded; none
+    where they are not ``kept``.
+    """
+
+    def __init__(self, path: Path | Remote, threads: int, *, kept: bool = False) -> None:
+        """Open a file and find its video; ``OSError`` or ``ValueError`` if there is none."""
+        self.path = path
+        self.others: deque[av.Packet[Any]] = deque(maxlen=None if kept else 0)
+        if isinstance(path, Path):
+            check_regular(path)
+        with as_os_error("is no video that can be read", path):
+            file: Any = url_of(path) if isinstance(path, Path) else path.open("rb")
+            self.container: InputContainer = av.open(file, metadata_errors="replace", options=_ALONE)
+            try:
+                self.stream = _find(self.container, threads)
+                self._decoder = _decoder_of(self.stream, threads)
+                self.clock = Clock(self.container)
+            except BaseException:
+                self.container.close()
+                raise
+
+    def frames(self, *, deinterlace: bool = False) -> Frames:
+        """Decode the frames; those that are marked as interlaced are made whole, where that is asked for."""
+        return _deinterlaced(self._frames()) if deinterlace else self._frames()
+
+    def _frames(self) -> Frames:
+        with as_os_error("cannot be decoded", self.path), suppress(av.EOFError), self.container:
+            for packet in self.container.demux():
+                self.clock.correct(packet)
+                if packet.stream_index != self.stream.index:
+                    if packet.size:  # the last, empty ones only flush decoders
+                        self.others.append(packet)
+                    continue
+                for frame in self._decoder.decode(packet):
+                    if frame.pts is None or frame.time_base is None:
+                        raise ValueError("has a frame without a time")
+                    yield frame
+
+    def announced(self) -> tuple[int | None, float]:
+        """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
+        stream, container = self.stream, self.container
+        if stream.duration and stream.time_base:
+            seconds = stream.duration * stream.time_base
+        else:
+            seconds = Fraction(container.duration or 0, av.time_base)
+            if container.format.name in _FROM_ZERO and stream.time_base:
+                seconds -= max((stream.start_time or 0) * stream.time_base, 0)
+        rate = stream.average_rate or stream.guessed_rate
+        return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
+
+    def cut_short(self, seconds: float, announced: float) -> str:
+        """Say that the video ends long before its time; nothing where it does not, or times jump."""
+        if self.clock.jumped or announced - seconds <= max(_MISSING[0], _MISSING[1] * announced):
+            return ""
+        return f"{self.path} ends after {seconds:.1f} s of {announced:.1f} s, and may be truncated or damaged"
+
+    def chroma_location(self) -> ChromaLocation:
+        """Tell where chroma lies, as the codec or the container says; "left" where neither does."""
+        # The reader is left where it stands.
+        with suppress(OSError, StopIteration), Film(self.path, 1).container as container:
+            told = _told_of_chroma(next(container.decode(container.streams[self.stream.index])))
+            for known in get_args(ChromaLocation):
+                if told == known:
+                    return known
+            if told not in ("", "unspecified"):
+                raise ValueError(f"has its chroma at {told}, which cannot be kept (--chroma-location: another)")
+        return "left"
+
+
+# Containers whose duration counts from zero, wherever their first frame lies.
+_FROM_ZERO = ("matroska,webm",)
+
+
+class Clock:
+    """Gives packets times without jumps, of streams that are put together of others, as MPEG-TS may be.
+
+    What follows a jump goes on where the stream was. All streams are moved by as much, so that they stay in
+    step; packets of before the jump may still come after it.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        self._may_jump = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        self._shifts = [Fraction(0)]
+        self._ends: dict[int, Fraction] = {}  # of the last packet of each stream, by its index
+
+    @property
+    def jumped(self) -> bool:
+        """Whether there was a jump so far."""
+        return len(self._shifts) > 1
+
+    def correct(self, packet: av.Packet[Any]) -> None:
+        """Move the times of a packet by what jumps before it have come to."""
+        time = packet.pts if packet.dts is None else packet.dts
+        if not self._may_jump or time is None or not packet.time_base:
+            return
+        seconds = time * packet.time_base
+        shift = self._shift_at(seconds, packet.stream)
+        if shift:
+            moved = round(shift / packet.time_base)
+            packet.dts = None if packet.dts is None else packet.dts + moved
+            packet.pts = None if packet.pts is None else packet.pts + moved
+        if packet.stream.type in ("video", "audio"):  # which go on without gaps
+            end = seconds + shift + (packet.duration or 0) * packet.time_base
+            self._ends[packet.stream_index] = end
+
+    def _shift_at(self, seconds: Fraction, stream: Any) -> Fraction:
+        if not self._ends:
+            return self._shifts[-1]
+        latest = max(self._ends.values())
+        own = self._ends.get(stream.index, latest - _AHEAD)
+        for shift in reversed(self._shifts):
+            if own - _BACK <= seconds + shift <= latest + _AHEAD:
+                return shift
+        if stream.index in self._ends:
+            self._shifts.append(own - seconds)
+        return self._shifts[-1]
+
+
+def _deinterlaced(frames: Frames) -> Frames:
+    """Make each frame that is marked as interlaced of its first field and what bwdif sees around it."""
+    graph, like = None, None
+    for frame in frames:
+        kind = (frame.width, frame.height, frame.format.name, frame.time_base)
+        if graph is None or kind != like:
+            if graph is not None:
+                yield from _filtered(graph, None, like[-1])
+            graph, like = _bwdif(*kind), kind
+        yield from _filtered(graph, frame, frame.time_base)
+    if graph is not None:
+        yield from _filtered(graph, None, like[-1])
+
+
+def _bwdif(width: int, height: int, name: str, time_base: Fraction) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format=name, time_base=time_base)
+    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    return graph
+
+
+def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None, time_base: Fraction) -> Frames:
+    """Give the filter a frame, or None at the end, and take what comes, with times by the same clock."""
+    graph.push(frame)
+    with suppress(BlockingIOError, av.EOFError):
+        while True:
+            result = graph.pull()
+            assert isinstance(result, av.VideoFrame)
+            ratio = result.time_base / time_base
+            result.pts, result.duration = round(result.pts * ratio), round(result.duration * ratio)
+            result.time_base = time_base
+            yield result
+
+
+def _find(container: InputContainer, threads: int) -> VideoStream:
+    """Find the video in a file, and have it decoded; ``ValueError`` where that cannot be."""
+    if container.format.name in _LISTS:
+        raise ValueError(f"is a list of other files ({container.format.name}), and no video")
+    covers = av.stream.Disposition.attached_pic
+    stream = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
+    if stream is None or not stream.codec_context or not stream.codec_context.pix_fmt:
+        raise ValueError("has no video that can be decoded")
+    stream.thread_count, stream.thread_type = threads, av.codec.context.ThreadType.AUTO
+    pixels(stream.codec_context.pix_fmt)
+    return stream
+
+
+def _decoder_of(stream: VideoStream, threads: int) -> Any:
+    """Return what decodes the packets of a stream with all that they hold."""
+    alpha = {name.lower(): value for name, value in stream.metadata.items()}.get("alpha_mode") == "1"
+    name = _WITH_ALPHA.get(stream.codec_context.codec.canonical_name) if alpha else None
+    if name is None:
+        return stream
+    try:
+        decoder = av.CodecContext.create(name, "r")
+    except (ValueError, av.FFmpegError) as error:
+        raise ValueError(f"has alpha, and this PyAV has no {name}, which reads it") from error
+    decoder.extradata, decoder.thread_count = stream.codec_context.extradata, threads
+    return decoder
+
+
+def _told_of_chroma(frame: av.VideoFrame) -> str:
+    """Name the place of a frame's chroma; nothing where it cannot be told."""
+    # PyAV has no attribute for it, but a filter of FFmpeg tells it in words.
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+    )
+    graph.link_nodes(source, graph.add("showinfo", "checksum=0"), graph.add("buffersink")).configure()
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture(local=False) as lines:
+            graph.push(frame)
+            graph.pull()
+    finally:
+        av.logging.set_level(level)
+    words = " ".join(line for _, _, line in lines).split()
+    return next((word.removeprefix("cl:") for word in words if word.startswith("cl:")), "")
+
+
+def url_of(path: Path) -> str:
+    """Name a file as FFmpeg does; without the protocol, it takes what is before a colon for one."""
+    return f"file:{path}"
+
+
+@contextmanager
+def as_os_error(what: str, path: Path | Remote) -> Iterator[None]:
+    """Make an ``OSError`` of what the libraries raise, which may be anything; what we raise ourselves passes.
+
+    It is of the system's kind where the error is the system's.
+    """
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(f"{what}: {error.strerror or one_line(error)}") from error
+    except (OSError, ValueError, TypeError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{what}: {one_line(error)}") from error
