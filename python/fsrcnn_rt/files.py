@@ -26,7 +26,16 @@ except ImportError:  # Windows, where nobody can delete what somebody has open
 PIPE = "-"
 
 Y4M_SUFFIX = ".y4m"
-VIDEO_SUFFIXES = (Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts")
+
+# Containers that take no codec of ours, or one that their players do not expect; a result becomes Matroska.
+LEGACY_SUFFIXES = (
+    *(".mpg", ".mpeg", ".vob", ".m2v", ".ogv", ".wmv", ".asf", ".rm", ".rmvb", ".divx", ".dv", ".mxf"),
+)
+VIDEO_SUFFIXES = (
+    *(Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts"),
+    *(".mts", ".m2ts", ".m2t", ".flv", ".f4v", ".3gp", ".3g2", ".nut"),
+    *LEGACY_SUFFIXES,
+)
 
 # What a temporary is called: a part of the name of what it becomes, chance, and what no other program writes.
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.fsrcnn-rt\.\w+", re.DOTALL)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from fsrcnn_rt.engine.sizes import Box, Goal
 from fsrcnn_rt.errors import UsageError, one_line
-from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, ignores_case, is_there, is_video
+from fsrcnn_rt.files import LEGACY_SUFFIXES, PIPE, VIDEO_SUFFIXES, ignores_case, is_there, is_video
 from fsrcnn_rt.pictures import content_format, plugins
 from fsrcnn_rt.pictures.batch import Job
 from fsrcnn_rt.pictures.formats import format_of, is_writable
@@ -34,6 +34,9 @@ _ANY_DEFAULT = r"_(?:x[0-9]+(?:\.[0-9]+)?|[0-9]+x[0-9]+|[0-9]+[wh])"
 
 # Of camera raw, which nothing writes: it holds 16 bits, and is what editors of photographs take.
 _RAW_RESULT = ".tiff"
+
+# Of video whose container takes nothing that is encoded today.
+_VIDEO_RESULT = ".mkv"
 
 
 class Plan(NamedTuple):
@@ -114,8 +117,9 @@ class _Videos(Kind):
         return not name.startswith(".") and is_video(name)
 
     def extension(self, path: Path) -> str:
-        """Name the suffix of an output: that of the input."""
-        return path.suffix
+        """Name the suffix of an output: that of the input, or what holds almost everything."""
+        suffix = path.suffix.lower()
+        return path.suffix if is_video(path.name) and suffix not in LEGACY_SUFFIXES else _VIDEO_RESULT
 
     def check_output(self, path: Path, *, asked: bool) -> None:
         """``UsageError`` for a suffix that is none of video."""
@@ -123,10 +127,10 @@ class _Videos(Kind):
             raise UsageError(f"{path}: {path.suffix or 'no suffix'!r} is none of {', '.join(VIDEO_SUFFIXES)}")
 
     def piped(self, extension: str, stdin: Path | None) -> str:
-        """Y4M, as pipes carry nothing else."""
+        """Y4M, or what a stream of it and sound becomes."""
         if sys.stdout.isatty():
             raise UsageError("stdout is a terminal, which takes no video (see -o)")
-        return "Y4M"
+        return "Y4M or Matroska"
 
 
 PICTURES, VIDEOS = Kind(), _Videos()

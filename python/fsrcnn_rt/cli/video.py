@@ -34,6 +34,7 @@ from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError, one_line
 from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, Y4M_SUFFIX, check_regular, is_video
+from fsrcnn_rt.pictures.formats import format_of
 from fsrcnn_rt.plan import VIDEOS, make_folders, make_plan
 from fsrcnn_rt.video.y4m import upscale_y4m, upscale_y4m_to
 
@@ -41,7 +42,8 @@ from fsrcnn_rt.video.y4m import upscale_y4m, upscale_y4m_to
 _PIPE_BYTES = 1 << 20
 
 #: Options of :func:`add_encoder_options`.
-ENCODER_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "chroma_location")
+ENCODER_OPTIONS = ("codec", "crf", "preset", "pix_fmt", "drop_unfit", "chroma_location")
+_FILE_OPTIONS = (*ENCODER_OPTIONS, "deinterlace")
 
 
 class _Stream(NamedTuple):
@@ -74,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         except BrokenPipeError:
             failed = True
             complain(f"{job.source}: nobody reads the output {job.output} any more")
-        except (OSError, ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:
+        except Exception as error:  # whatever it is, the next input is done
             failed = True
             complain(f"{job.source}: {_told(error, job)}")
     return 1 if failed else 0
@@ -86,11 +88,12 @@ def parser() -> ArgumentParser:
         prog="fsrcnn-rt video",
         usage="fsrcnn-rt video [options] VIDEO...   (the word video may be left out)",
         description="Upscale video: clip.mp4 becomes clip_x2.mp4 beside it. Y4M passes through pipes, as in: "
-        "ffmpeg -i in.mkv -f yuv4mpegpipe -strict -1 - | fsrcnn-rt - -o - | ffmpeg -i - out.mkv",
+        "ffmpeg -i in.mkv -f yuv4mpegpipe -strict -1 - | fsrcnn-rt - -o - | ffmpeg -i - out.mkv. "
+        "With -o - a file becomes a stream of Matroska, to be watched by: fsrcnn-rt in.mp4 -o - | mpv -",
         epilog="Exit codes: 0 done, 1 some input failed, 2 wrong usage and nothing done, 130 interrupted.",
     )
     add = parser.add_argument
-    videos = f"folder of videos, - for Y4M on stdin, or {', '.join(VIDEO_SUFFIXES)}"
+    videos = f"video file, folder of videos ({', '.join(VIDEO_SUFFIXES)}), or - for Y4M on stdin"
     add_input_options(add, "VIDEO", videos)
     add_naming_options(add, [suffix.lstrip(".") for suffix in VIDEO_SUFFIXES[1:]])
     add_goal_options(add, 2)
@@ -100,6 +103,7 @@ def parser() -> ArgumentParser:
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
     add_encoder_options(add)
+    add("--deinterlace", action="store_true", help="make whole frames of those that are marked as interlaced")
     return parser
 
 
@@ -109,6 +113,7 @@ def add_encoder_options(add: Callable[..., object]) -> None:
     add("--crf", type=float, metavar="N", help="quality, less is better (default: 18 for libx264)")
     add("--preset", metavar="NAME", help="effort of the encoder, such as fast (default: the encoder's own)")
     add("--pix-fmt", metavar="NAME", help="pixel format to encode (default: that of the input)")
+    add("--drop-unfit", action="store_true", help="leave out what the output cannot hold, and tell it")
     add(
         "--chroma-location", choices=get_args(ChromaLocation), help="default: what the codec has, mostly left"
     )
@@ -130,15 +135,15 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
     """
     inputs = inputs_asked(options)
     for name in inputs:
-        if not is_video(name) and Path(name).suffix and not Path(name).is_dir():
+        if format_of(Path(name)) and not is_video(name) and not Path(name).is_dir():
             raise UsageError(f"{name}: is not a video, and pictures take a command of their own")
     planned = make_plan(
         inputs, [options.goal], naming_asked(options), recursive=options.recursive, kind=VIDEOS
     )
     streams = [_Stream(str(job.source), str(path)) for job in planned.jobs for path in job.outputs.values()]
     for stream in streams:
-        if PIPE in stream and not stream.is_y4m:
-            raise UsageError(f"{stream.source} to {stream.output}: pipes carry Y4M only, at both ends")
+        if stream.source == PIPE and not stream.is_y4m:
+            raise UsageError(f"{PIPE} to {stream.output}: stdin carries Y4M, and becomes that")
     _check_kinds(streams, options)
     make_folders(planned)
     return streams
@@ -147,16 +152,18 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
 def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> None:
     """Refuse options that some of them have no use for, and video files where nothing reads them."""
     if any(stream.is_y4m for stream in streams):
-        for name in ENCODER_OPTIONS:
-            if getattr(options, name) is not None:
+        for name in _FILE_OPTIONS:
+            if (value := getattr(options, name)) is not None and value is not False:
                 raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
     if not all(stream.is_y4m for stream in streams):
         try:
-            import fsrcnn_rt.video.files  # noqa: F401
+            from fsrcnn_rt.video.encoder import Asked
+            from fsrcnn_rt.video.files import upscale_video  # noqa: F401
         except ModuleNotFoundError as error:
             if error.name != "av":
                 raise
             raise ValueError(str(error)) from error
+        Asked(options.codec, options.crf, options.preset, options.pix_fmt).check()
 
 
 def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> None:
@@ -170,7 +177,7 @@ def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> N
             done = _upscale_file(job, options, progress=show, **common)
     if options.verbose and not options.quiet:
         seconds = perf_counter() - start
-        details = f"{done.frames} frames, {_speed(done, seconds)}, weights {done.weights}"
+        details = f"{done.frames} frames, {_speed(done, seconds)}, {_spent(done)}, weights {done.weights}"
         tell(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
 
 
@@ -224,11 +231,13 @@ def _upscale_y4m(job: _Stream, options: argparse.Namespace, **keywords: Any) -> 
 def _upscale_file(job: _Stream, options: argparse.Namespace, **keywords: Any) -> Progress:
     from fsrcnn_rt.video.files import upscale_video
 
-    keywords.update({name: getattr(options, name) for name in ENCODER_OPTIONS})
+    keywords.update({name: getattr(options, name) for name in _FILE_OPTIONS})
+    # Without buffers: what is encoded is to be seen at once, and nothing is left when a pipe breaks.
+    output: Any = io.FileIO(1, "w", closefd=False) if job.output == PIPE else job.output
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_, **__: complain(message)
-        return upscale_video(job.source, job.output, overwrite=options.overwrite, **keywords)
+        return upscale_video(job.source, output, overwrite=options.overwrite, **keywords)
 
 
 @contextmanager
@@ -253,6 +262,11 @@ def _speed(done: Progress, seconds: float) -> str:
     seconds = max(seconds, 1e-9)
     real_time = f", {done.seconds / seconds:.2f} x real time" if done.seconds else ""
     return f"{done.frames / seconds:.1f} fps{real_time}"
+
+
+def _spent(done: Progress) -> str:
+    spent = done.spent
+    return f"decoding {spent.reading:.2f} s, network {spent.computing:.2f} s, encoding {spent.writing:.2f} s"
 
 
 def _told(error: BaseException, job: _Stream) -> str:

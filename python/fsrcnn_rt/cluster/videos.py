@@ -93,12 +93,14 @@ class Encoding:
     crf: float | None = None
     preset: str | None = None
     pix_fmt: str | None = None
+    drop_unfit: bool = False
     chroma_location: ChromaLocation | None = None
 
     @property
     def of_encoder(self) -> dict[str, Any]:
         """What the encoder is told."""
-        return {"codec": self.codec, "crf": self.crf, "preset": self.preset, "pix_fmt": self.pix_fmt}
+        names = ("codec", "crf", "preset", "pix_fmt", "drop_unfit")
+        return {name: getattr(self, name) for name in names}
 
 
 def run(

@@ -48,7 +48,7 @@ class Layout:
         return self.subsampling if count > 2 else (1, 1)
 
     def shapes(self, luma: tuple[int, int], count: int) -> list[tuple[int, int]]:
-        """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up, alpha as large."""
+        """Shapes of a frame's ``count`` planes from that of its luma: chroma is rounded up."""
         (height, width), (x, y) = luma, self.subsampling
         chroma = [(-(-height // y), -(-width // x))] * 2 if count > 2 else []
         return [luma, *chroma, *([luma] if has_alpha(count) else [])]
@@ -79,7 +79,7 @@ def luma_shape(planes: Sequence[Plane]) -> tuple[int, int]:
     _check_sequence(planes, "planes")
     if len(planes) not in (1, 2, 3, 4):
         raise ValueError(
-            f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma), nor one more of alpha"
+            f"planes has {len(planes)} planes, neither 1 (luma) nor 3 (luma and chroma), nor 1 more (alpha)"
         )
     shape = np.shape(planes[0])
     if len(shape) != 2 or 0 in shape:

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from threading import Event, Lock, Semaphore, Thread
+from time import perf_counter
 from typing import NamedTuple, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
@@ -15,6 +16,52 @@ Arguments = ParamSpec("Arguments")
 _THREAD_NAME = "fsrcnn-rt"
 
 
+class Spent(NamedTuple):
+    """Seconds that a stream has taken so far, on all threads together."""
+
+    reading: float = 0.0  # and decoding
+    computing: float = 0.0
+    writing: float = 0.0  # and encoding
+
+
+class Stopwatch:
+    """Adds up the seconds that something takes, on all threads together."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = Lock()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of the block."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds += perf_counter() - begin
+
+    def of(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """Return the same function, whose calls count."""
+
+        def counted(item: Item) -> Result:
+            with self.running():
+                return function(item)
+
+        return counted
+
+    def of_items(self, items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+        """Give the same items, whose making counts."""
+        with closing(items):
+            while True:
+                try:
+                    with self.running():
+                        item = next(items)
+                except StopIteration:
+                    return
+                yield item
+
+
 class Progress(NamedTuple):
     """How far a stream has come."""
 
@@ -22,6 +69,7 @@ class Progress(NamedTuple):
     total: int | None  # as announced, which may be an estimate; None: unknown
     seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
     weights: str = ""  # which are used, and why
+    spent: Spent = Spent()
 
 
 class Pool(ThreadPoolExecutor):

@@ -329,11 +329,11 @@ class Upscaler:
     ) -> list[AnyArray]:
         """Upscale a frame of planar YUV without ever leaving YUV.
 
-        ``planes``: luma (H, W) alone, or luma, Cb and Cr, and behind them alpha (H, W), if there is one; uint8
-        for 8 bits, uint16 for 9 to 16, aligned; any strides. Chroma and alpha go through the bicubic filter. A
-        code stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8
-        bits gives what :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma,
-        (horizontal, vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
+        ``planes``: luma (H, W) alone, or luma, Cb and Cr; behind them may be alpha (H, W), which goes through
+        the bicubic filter as chroma does; uint8 for 8 bits, uint16 for 9 to 16, aligned; any strides. A code
+        stands for code / (255 * 2**(bits - 8)), whatever the range of the video: a plane of 8 bits gives what
+        :meth:`upscale` gives for it. ``subsampling``: luma samples for each of chroma, (horizontal,
+        vertical): (2, 2) is 4:2:0, (2, 1) 4:2:2, (1, 1) 4:4:4; odd sizes are rounded up.
         ``chroma_location``: where subsampled chroma lies: "left" (MPEG-2, H.264, H.265), "center" (JPEG,
         MPEG-1) or "topleft". ``out``: the arrays to write to.
 

@@ -39,7 +39,7 @@ _UNTOLD = {"mpegts": {"libx264", "libx265", "mpeg2video"}, "mpeg": {"mpeg1video"
 _CRF: dict[str, float] = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
 _QUIET = {"libx265": {"x265-params": "log-level=error"}}
 
-# The CRF that encoders know: what FFmpeg takes from their options is more, and means something else or nothing.
+# The CRF that encoders know: FFmpeg takes more, which means something else or nothing.
 _CRF_RANGES = {
     **dict.fromkeys(("libx264", "libx264rgb", "libx265"), (0, 51)),
     **dict.fromkeys(("libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"), (0, 63)),
@@ -50,14 +50,18 @@ _WIDEST = (0, 63)
 _SVT_LOG = ("SVT_LOG", "1")
 
 # Sound and subtitles that MPEG-TS has a type for; FFmpeg writes others, and nothing reads them.
-_IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m", "pcm_bluray"}
-_IN_TS |= {"dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
+_IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"}
+_IN_TS |= {"pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
+
+# Containers in which encoders have a place for alpha, of those that have none within the stream itself.
+_ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx265": ()}
 
 # Containers that refuse a stream alone that they hold beside a picture.
 _NOT_ALONE = ("mxf", "gxf", "dv")
 
 # What a muxer says of itself and of the sizes of streams is no longer true of the output.
-_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "DURATION", "alpha_mode", "ALPHA_MODE")
+_STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "DURATION"}
+_STALE |= {"alpha_mode", "ALPHA_MODE"}
 _STALE_PREFIXES = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION-")
 
 
@@ -134,8 +138,8 @@ def add_streams(
         if made is not None:
             streams[stream.index] = made
             made.metadata.update(_lasting(stream.metadata))
-            made.disposition = stream.disposition.value
-    if pixels(streams[film.stream.index].codec_context.pix_fmt).has_alpha:
+            made.disposition = stream.disposition
+    if _has_alpha(streams[film.stream.index].codec_context.pix_fmt):
         streams[film.stream.index].metadata["alpha_mode"] = "1"  # which players look for
     return streams, unfit
 
@@ -165,7 +169,8 @@ def start(target: OutputContainer, encoder: VideoStream) -> None:
     except (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError) as error:
         kinds = ", ".join(f"{stream.type} {stream.name or ''}".strip() for stream in target.streams)
         raise ValueError(
-            f"a container of {target.format.name} refuses {kinds}: {one_line(error)}; .mkv holds almost everything"
+            f"a container of {target.format.name} refuses {kinds}: {one_line(error)}; "
+            ".mkv holds almost everything"
         ) from error
 
 
@@ -257,11 +262,15 @@ def _options(name: str, first: av.VideoFrame, encoding: Encoding, unfit: _Unfit)
     hdr = Hdr.of(first)
     told = hdr.options(name)
     if told is None:
-        unfit.add("its HDR10 metadata", f"cannot be told to {name}, but to libx265, libx264 and libsvtav1 (--codec)")
+        unfit.add(
+            "its HDR10 metadata", f"cannot be told to {name}, but to libx265, libx264 and libsvtav1 (--codec)"
+        )
     for option, parameters in (told or {}).items():
         options[option] = ":".join(filter(None, (options.get(option), parameters)))
     for kind in hdr.dynamic:
-        unfit.add(f"its metadata of {kind}", "is for each frame of the small picture, and no encoder is told it")
+        unfit.add(
+            f"its metadata of {kind}", "is for each frame of the small picture, and no encoder is told it"
+        )
     return options
 
 
@@ -284,19 +293,22 @@ def _encoder_named(name: str) -> av.Codec:
 def _choose(
     target: OutputContainer, video: VideoStream, encoding: Encoding, unfit: _Unfit
 ) -> tuple[av.Codec, str]:
-    """Find the encoder and its pixel format; ``ValueError`` if none takes the format and fits the container."""
+    """Find the encoder and its pixel format; ``ValueError`` if none takes that and fits the container."""
     pix_fmt = encoding.asked.pix_fmt or encoding.computed
-    with_alpha = pix_fmt if encoding.asked.pix_fmt else encoding.computed
-    if pixels(encoding.computed).has_alpha and without_alpha(with_alpha) == with_alpha:
+    if pixels(encoding.computed).has_alpha and not _has_alpha(pix_fmt):
         unfit.add("its alpha", f"has no place in the pixel format {pix_fmt}")
     try:
         return _found(target, video, pix_fmt, encoding.asked.codec)
     except ValueError as error:
-        if encoding.asked.pix_fmt or without_alpha(pix_fmt) == pix_fmt:
+        if not _has_alpha(pix_fmt):
             raise
         rest = _found(target, video, without_alpha(pix_fmt), encoding.asked.codec)
         unfit.add("its alpha", f"cannot be kept, as {error}")
         return rest
+
+
+def _has_alpha(pix_fmt: str) -> bool:
+    return without_alpha(pix_fmt) != pix_fmt
 
 
 def _found(
@@ -316,10 +328,12 @@ def _found(
         equal = next((each for each in equals(pix_fmt) if each in taken or not taken), None)
         if wanted and equal is None:
             raise ValueError(f"{name} does not take the pixel format {pix_fmt}, only {', '.join(taken)}")
-        if equal is not None and codec.name in fits:
+        keeps = not _has_alpha(pix_fmt) or target.format.name in _ALPHA.get(name, (target.format.name,))
+        if equal is not None and codec.name in fits and keeps:
             return codec, equal
         if wanted:
-            raise ValueError(f"{name} does not fit a container of {target.format.name}")
+            lost = "" if keeps else "keep alpha in or "
+            raise ValueError(f"{name} does not {lost}fit a container of {target.format.name}")
     raise ValueError(
         f"none of {', '.join(names)} takes the pixel format {pix_fmt} and fits a container of "
         f"{target.format.name}"

@@ -6,7 +6,7 @@ import errno
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ import numpy as np
 
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
-from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
 from fsrcnn_rt.files import atomic_path
+from fsrcnn_rt.video.y4m import Sink, write
 
 try:
     import av
@@ -45,6 +46,9 @@ __all__ = ["upscale_frames", "upscale_video"]
 # and by so many frames there, as quantisers go up and down with the kind of frame.
 _PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
 _AT_A_PLACE = 8
+
+# A stream is to be seen while it is made: packets go out by so many milliseconds of it.
+_LIVE = {"flush_packets": "1", "cluster_time_limit": "200"}
 
 INTERLACED = "{} is interlaced, and upscaling mixes its fields (--deinterlace makes whole frames of them)"
 
@@ -86,7 +90,7 @@ def upscale_frames(
 
 def upscale_video(
     source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
+    output: str | os.PathLike[str] | Sink,
     scale: float | None = None,
     *,
     size: Size | Box | None = None,
@@ -129,11 +133,14 @@ def upscale_video(
     asked.check()
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
-    source, output = Path(source), Path(output)
-    if os.path.lexists(output) and not overwrite:
-        raise FileExistsError(errno.EEXIST, "exists already", str(output))
+    source = Path(source)
+    if isinstance(output, (str, os.PathLike)):
+        output = Path(output)
+        if os.path.lexists(output) and not overwrite:
+            raise FileExistsError(errno.EEXIST, "exists already", str(output))
     film, enlarge = prepare(source, goal, upscaler, chroma_location, kept=True)
-    frames = film.frames(deinterlace=deinterlace)
+    reading, writing = Stopwatch(), Stopwatch()
+    frames = reading.of_items(film.frames(deinterlace=deinterlace))
     # The first frame tells what the container may not; from then on the reader has the input to itself.
     first = next(frames, None)
     if first is None:
@@ -144,25 +151,67 @@ def upscale_video(
     total, announced = film.announced()
     done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
     with (
-        as_os_error(f"{output} cannot be written", output),  # what the input raises has become one by now
-        atomic_path(output, output.suffix) as temporary,
+        _created(output) as target,  # what the input raises has become an OSError by now
         closing(enlarge.stream(_resume(first, frames))) as results,
-        av.open(url_of(temporary), "w") as target,
     ):
         copies, told = add_streams(target, film, first, enlarge.encoding(first, asked))
         for message in told:
             warnings.warn(f"{source}: {message}", stacklevel=2)
-        for count, seconds in enumerate(_encode(target, film, results, copies), 1):
-            done = done._replace(frames=count, seconds=seconds)
+        for count, seconds in enumerate(_encode(target, film, results, copies, writing), 1):
+            done = done._replace(
+                frames=count,
+                seconds=seconds,
+                spent=Spent(reading.seconds, enlarge.computing.seconds, writing.seconds),
+            )
             if progress:
                 progress(done)
     if ending := film.cut_short(done.seconds, announced):
         warnings.warn(ending, stacklevel=2)
-    return done
+    return done._replace(spent=done.spent._replace(writing=writing.seconds))
+
+
+@contextmanager
+def _created(output: Path | Sink) -> Iterator[OutputContainer]:
+    """Open the output for the block: a file, complete or not there, or a stream, written as it comes."""
+    if isinstance(output, Path):
+        with (
+            as_os_error(f"{output} cannot be written", output),
+            atomic_path(output, output.suffix) as temporary,
+            av.open(url_of(temporary), "w") as target,
+        ):
+            yield target
+    else:
+        whole = _Whole(output)
+        try:
+            with av.open(whole, "w", "matroska", options=_LIVE) as target:
+                yield target
+        except Exception as error:
+            raise whole.fault or error from None
+
+
+class _Whole:
+    """What writes all that it is given; after a fault, of which FFmpeg does not tell the kind, nothing."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.fault: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            if self.fault is None:
+                write(self._sink, memoryview(data))
+        except OSError as error:
+            self.fault = error
+            raise
+        return len(data)
 
 
 def _encode(
-    target: OutputContainer, film: Film, frames: Iterator[av.VideoFrame], copies: dict[int, Any]
+    target: OutputContainer,
+    film: Film,
+    frames: Iterator[av.VideoFrame],
+    copies: dict[int, Any],
+    writing: Stopwatch,
 ) -> Iterator[float]:
     """Write frames and, as they come beside them, packets of other streams; tell what each ends at.
 
@@ -173,11 +222,13 @@ def _encode(
     begin: float | None = None
     for frame in frames:
         begin = _start(frame) if begin is None else begin
-        copy_packets(target, film, copies)
-        target.mux(encoder.encode(frame))
+        with writing.running():
+            copy_packets(target, film, copies)
+            target.mux(encoder.encode(frame))
         yield _end(frame) - begin
-    copy_packets(target, film, copies)
-    target.mux(encoder.encode(None))
+    with writing.running():
+        copy_packets(target, film, copies)
+        target.mux(encoder.encode(None))
 
 
 class Enlarger:
@@ -188,6 +239,7 @@ class Enlarger:
         self.upscaler = upscaler.with_threads(1)
         self.threads = upscaler.threads
         self.chroma_location = chroma_location
+        self.computing = Stopwatch()
         self._first: av.VideoFrame | None = None
 
     def resemble(self, first: av.VideoFrame) -> None:
@@ -214,7 +266,9 @@ class Enlarger:
     def stream(self, frames: Frames) -> Frames:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
         # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
-        return in_order(self._enlarge, read_ahead(frames, 2), self.threads, self.threads + 2)
+        return in_order(
+            self.computing.of(self._enlarge), read_ahead(frames, 2), self.threads, self.threads + 2
+        )
 
     def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self._first is not None:
@@ -312,9 +366,7 @@ def copy_packets(target: OutputContainer, film: Film, streams: dict[int, Any]) -
 
 
 def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:
-    now, before = (
-        (each.width, each.height, pixels(each.format.name).result) for each in (frame, first)
-    )
+    now, before = ((each.width, each.height, pixels(each.format.name).result) for each in (frame, first))
     if now != before:
         raise ValueError(
             f"changes from {before[0]}x{before[1]} {before[2]} to {now[0]}x{now[1]} {now[2]} "
@@ -328,5 +380,3 @@ def _start(frame: av.VideoFrame) -> float:
 
 def _end(frame: av.VideoFrame) -> float:
     return float(((frame.pts or 0) + (frame.duration or 0)) * (frame.time_base or 0))
-
-

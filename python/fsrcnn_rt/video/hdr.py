@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import av
@@ -27,6 +28,10 @@ _NAMES = {
 }
 
 
+def _side_data(frame: av.VideoFrame) -> Iterator[Any]:
+    return iter(frame.side_data)
+
+
 class Hdr(NamedTuple):
     """What a frame tells: of the display, in the order of the struct, and of light, maximum and average."""
 
@@ -37,14 +42,16 @@ class Hdr(NamedTuple):
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Hdr:
         """Read it from a frame."""
-        found = {side.type.name: bytes(side) for side in frame.side_data.keys()} if frame.side_data else {}
+        found = {side.type.name: bytes(side) for side in _side_data(frame)}
         display = light = None
         if len(data := found.get("MASTERING_DISPLAY_METADATA", b"")) >= _MASTERING.size:
             *numbers, has_colours, has_luminance = _MASTERING.unpack_from(data)
             told = [has_colours] * 8 + [has_luminance] * 2
             pairs = zip(numbers[::2], numbers[1::2], told, strict=True)
             # 0 is what the codecs have for unknown.
-            display = tuple(Fraction(over, under) if known and under else Fraction(0) for over, under, known in pairs)
+            display = tuple(
+                Fraction(over, under) if known and under else Fraction(0) for over, under, known in pairs
+            )
         if len(data := found.get("CONTENT_LIGHT_LEVEL", b"")) >= _LIGHT.size:
             light = _LIGHT.unpack_from(data)
         return cls(display, light, tuple(name for key, name in _DYNAMIC.items() if key in found))

@@ -214,7 +214,9 @@ class _Others:
         self._target, self._copies = target, copies
         container = source.container
         streams = [container.streams[index] for index in copies]
-        self._packets = (packet for packet in container.demux(streams) if packet.size) if streams else iter(())
+        self._packets = (
+            (packet for packet in container.demux(streams) if packet.size) if streams else iter(())
+        )
         self._next: Any = next(self._packets, None)
 
     def copy_until(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Pixel formats: where the samples of each component lie in a frame, and in which format a result is. Needs PyAV.
+"""Pixel formats: where samples lie in a frame, and in which format a result is. Needs PyAV.
 
 What is interleaved is read in place; its result is planar, with the same samples. Nothing is rounded.
 """
@@ -98,7 +98,8 @@ class Pixels(NamedTuple):
         picture = np.stack(self.views(frame), -1)
         if self.layout.bits in (8, 16):
             return picture
-        return np.divide(picture, self._full, dtype=np.float32)
+        scaled: npt.NDArray[np.float32] = picture / np.float32(self._full)
+        return scaled
 
     def set_colours(self, frame: av.VideoFrame, picture: npt.NDArray[Any]) -> None:
         """Write what :meth:`colours` reads."""

@@ -1,10 +1,10 @@
-"""How a video file is read: its frames, with their times and tags, and the packets beside them. Needs PyAV."""
+"""How a video file is read: its frames, with their times, and the packets beside them. Needs PyAV."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
@@ -43,6 +43,7 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # In a stream that is put together of others times jump, by more seconds than these: back and ahead.
 _BACK, _AHEAD = Fraction(1, 10), 10
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: what a demuxer says of such containers
 
 
 class Film:
@@ -71,10 +72,11 @@ class Film:
 
     def frames(self, *, deinterlace: bool = False) -> Frames:
         """Decode the frames; those that are marked as interlaced are made whole, where that is asked for."""
-        return _deinterlaced(self._frames()) if deinterlace else self._frames()
+        with as_os_error("cannot be decoded", self.path):
+            yield from _deinterlaced(self._frames()) if deinterlace else self._frames()
 
     def _frames(self) -> Frames:
-        with as_os_error("cannot be decoded", self.path), suppress(av.EOFError), self.container:
+        with suppress(av.EOFError), self.container:
             for packet in self.container.demux():
                 self.clock.correct(packet)
                 if packet.stream_index != self.stream.index:
@@ -94,7 +96,8 @@ class Film:
         else:
             seconds = Fraction(container.duration or 0, av.time_base)
             if container.format.name in _FROM_ZERO and stream.time_base:
-                seconds -= max((stream.start_time or 0) * stream.time_base, 0)
+                begin = (stream.start_time or 0) * stream.time_base
+                seconds -= max(begin, Fraction(0))
         rate = stream.average_rate or stream.guessed_rate
         return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
 
@@ -107,14 +110,17 @@ class Film:
     def chroma_location(self) -> ChromaLocation:
         """Tell where chroma lies, as the codec or the container says; "left" where neither does."""
         # The reader is left where it stands.
-        with suppress(OSError, StopIteration), Film(self.path, 1).container as container:
-            told = _told_of_chroma(next(container.decode(container.streams[self.stream.index])))
-            for known in get_args(ChromaLocation):
-                if told == known:
-                    return known
-            if told not in ("", "unspecified"):
-                raise ValueError(f"has its chroma at {told}, which cannot be kept (--chroma-location: another)")
-        return "left"
+        told = ""
+        with (
+            suppress(OSError, StopIteration),
+            as_os_error("", self.path),
+            Film(self.path, 1).container as again,
+        ):
+            told = _told_of_chroma(next(again.decode(again.streams[self.stream.index])))
+        known: dict[str, ChromaLocation] = {name: name for name in get_args(ChromaLocation)}
+        if told not in ("", "unspecified", *known):
+            raise ValueError(f"has its chroma at {told}, which cannot be kept (--chroma-location: another)")
+        return known.get(told, "left")
 
 
 # Containers whose duration counts from zero, wherever their first frame lies.
@@ -129,7 +135,8 @@ class Clock:
     """
 
     def __init__(self, container: InputContainer) -> None:
-        self._may_jump = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        flags: Any = container.format.flags
+        self._may_jump = bool(int(flags) & _TS_DISCONT)
         self._shifts = [Fraction(0)]
         self._ends: dict[int, Fraction] = {}  # of the last packet of each stream, by its index
 
@@ -168,36 +175,38 @@ class Clock:
 
 def _deinterlaced(frames: Frames) -> Frames:
     """Make each frame that is marked as interlaced of its first field and what bwdif sees around it."""
-    graph, like = None, None
-    for frame in frames:
-        kind = (frame.width, frame.height, frame.format.name, frame.time_base)
-        if graph is None or kind != like:
-            if graph is not None:
-                yield from _filtered(graph, None, like[-1])
-            graph, like = _bwdif(*kind), kind
-        yield from _filtered(graph, frame, frame.time_base)
+    graph, kind = None, ""
+    with closing(frames):
+        for frame in frames:
+            now = f"{frame.width}x{frame.height} {frame.format.name} {frame.time_base}"
+            if graph is None or now != kind:
+                if graph is not None:
+                    yield from _filtered(graph, None)
+                graph, kind = _graph(frame, "bwdif", "mode=send_frame:deint=interlaced"), now
+            yield from _filtered(graph, frame)
     if graph is not None:
-        yield from _filtered(graph, None, like[-1])
+        yield from _filtered(graph, None)
 
 
-def _bwdif(width: int, height: int, name: str, time_base: Fraction) -> av.filter.Graph:
+def _graph(like: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
+    """Make a filter ready for frames such as this one."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=name, time_base=time_base)
-    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    source = graph.add_buffer(
+        width=like.width, height=like.height, format=like.format, time_base=like.time_base
+    )
+    graph.link_nodes(source, graph.add(name, options), graph.add("buffersink")).configure()
     return graph
 
 
-def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None, time_base: Fraction) -> Frames:
-    """Give the filter a frame, or None at the end, and take what comes, with times by the same clock."""
+def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None) -> Frames:
+    """Give the filter a frame, or None at the end, and take what comes."""
     graph.push(frame)
     with suppress(BlockingIOError, av.EOFError):
         while True:
-            result = graph.pull()
-            assert isinstance(result, av.VideoFrame)
-            ratio = result.time_base / time_base
-            result.pts, result.duration = round(result.pts * ratio), round(result.duration * ratio)
-            result.time_base = time_base
+            result: Any = graph.pull()
+            # Its clock is twice as fast as that of what went in, for an output of all fields.
+            result.pts, result.duration = result.pts // 2, result.duration // 2
+            result.time_base *= 2
             yield result
 
 
@@ -231,11 +240,7 @@ def _decoder_of(stream: VideoStream, threads: int) -> Any:
 def _told_of_chroma(frame: av.VideoFrame) -> str:
     """Name the place of a frame's chroma; nothing where it cannot be told."""
     # PyAV has no attribute for it, but a filter of FFmpeg tells it in words.
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-    )
-    graph.link_nodes(source, graph.add("showinfo", "checksum=0"), graph.add("buffersink")).configure()
+    graph = _graph(frame, "showinfo", "checksum=0")
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:

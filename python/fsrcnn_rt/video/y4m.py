@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
-from fsrcnn_rt.engine.streams import Progress, in_order, read_ahead
+from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss
 from fsrcnn_rt.files import atomic_write
@@ -47,6 +47,7 @@ _CHROMA: dict[str, tuple[int, Layout]] = {
     **{f"422p{bits}": (3, Layout(bits, (2, 1), "left")) for bits in _DEEP},
     "444": (3, Layout(8, (1, 1), "left")),
     **{f"444p{bits}": (3, Layout(bits, (1, 1), "left")) for bits in _DEEP},
+    "444alpha": (4, Layout(8, (1, 1), "left")),
     "mono": (1, Layout(8, (1, 1), "left")),
     **{f"mono{bits}": (1, Layout(bits, (1, 1), "left")) for bits in _DEEP},
 }
@@ -181,7 +182,7 @@ def upscale_y4m(
     progress: Callable[[Progress], object] | None = None,
     **options: Unpack[EngineOptions],
 ) -> Progress:
-    """Upscale a Y4M stream as it comes: luma by the network, chroma by the bicubic filter.
+    """Upscale a Y4M stream as it comes: luma by the network, chroma and alpha by the bicubic filter.
 
     ``scale`` (default 2) or ``size``: as in :meth:`~fsrcnn_rt.Upscaler.upscale_planes`. ``model`` and
     ``options``: as :class:`~fsrcnn_rt.Upscaler` has them, or a ready one; but "auto" is "photo" and 0: a
@@ -218,15 +219,21 @@ def upscale_y4m(
         )
         return frame.parameters, buffer
 
-    _write(sink, memoryview(header.line(target)))
+    write(sink, memoryview(header.line(target)))
     done = Progress(0, None, 0.0, str(upscaler.weights))
-    frames = read_ahead(read_frames(source, header), 2)
+    reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()
+    frames = read_ahead(reading.of_items(read_frames(source, header)), 2)
     # Beyond one frame a thread: one that is written meanwhile, and one that is ready behind it.
-    for parameters, buffer in in_order(enlarge, frames, threads, threads + 2):
-        _write(sink, memoryview(b"%b%b\n" % (_FRAME, parameters)))
-        _write(sink, buffer.data)
+    for parameters, buffer in in_order(computing.of(enlarge), frames, threads, threads + 2):
+        with writing.running():
+            write(sink, memoryview(b"%b%b\n" % (_FRAME, parameters)))
+            write(sink, buffer.data)
         count = done.frames + 1
-        done = done._replace(frames=count, seconds=float(count / header.rate) if header.rate else 0.0)
+        done = done._replace(
+            frames=count,
+            seconds=float(count / header.rate) if header.rate else 0.0,
+            spent=Spent(reading.seconds, computing.seconds, writing.seconds),
+        )
         if progress:
             progress(done)
     return done
@@ -282,6 +289,7 @@ def _read_line(source: Source, least: int) -> bytes:
     return bytes(view[:length])
 
 
-def _write(sink: Sink, view: memoryview) -> None:
+def write(sink: Sink, view: memoryview) -> None:
+    """Write all of it."""
     while view:
         view = view[sink.write(view) or 0 :]
