@@ -1,12 +1,16 @@
-"""Clips made by PyAV for the tests, and what is in a clip."""
+"""Clips made by PyAV, or by ffmpeg, for the tests, and what is in a clip."""
 
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 SIZE = (44, 30)
+_FFMPEG = shutil.which("ffmpeg")
 LIMITED, FULL = 1, 2
 BT709 = 1
 
@@ -53,6 +57,20 @@ def make(path, count=6, pix_fmt="yuv420p", size=SIZE, **options):
     with av.open(str(path), "w") as container:
         stream = add_video(container, pix_fmt, size=size, **options)
         add_frames(container, stream, range(count), pix_fmt, size)
+    return Path(path)
+
+
+def ffmpeg(path, *arguments, seconds=0.24, size="64x48", source="testsrc", pix_fmt="yuv420p", sound=False):
+    """A clip of a test picture, 25 frames a second, with a tone where ``sound`` is asked for."""
+    if _FFMPEG is None:
+        pytest.skip("ffmpeg is not installed")
+    picture = f"{source}=size={size}:rate=25:duration={seconds},format={pix_fmt}"
+    inputs = ["-f", "lavfi", "-i", picture]
+    inputs += ["-f", "lavfi", "-i", f"sine=duration={seconds}:sample_rate=48000"] if sound else []
+    command = [_FFMPEG, "-v", "error", "-y", *inputs, *map(str, arguments), str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this ffmpeg does not make it: {done.stderr.splitlines()[-1]}")
     return Path(path)
 
 

@@ -53,7 +53,8 @@ _SVT_LOG = ("SVT_LOG", "1")
 _IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"}
 _IN_TS |= {"pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
 
-# Containers in which encoders have a place for alpha, of those that have none within the stream itself.
+# Containers in which encoders have a place for alpha, of those that have none within the stream itself; none
+# for that of libx265, of whose pixel formats with alpha it opens none.
 _ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx265": ()}
 
 # Containers that refuse a stream alone that they hold beside a picture.
@@ -240,6 +241,8 @@ def _add_encoder(
     context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
     if codec.canonical_name == "hevc" and target.format.name in ("mp4", "mov") and _is_hvc1(video):
         context.codec_tag = "hvc1"  # which some players insist on; FFmpeg has hev1 for H.265 otherwise
+    if target.format.name == "asf":
+        context.max_b_frames = 0  # it tells of a frame when it is decoded, and not when it is shown
     if first.rotation:
         if not hasattr(stream, "set_display_rotation"):
             raise ValueError(f"is rotated by {first.rotation} degrees, and copying that needs a newer PyAV")
@@ -311,6 +314,11 @@ def _has_alpha(pix_fmt: str) -> bool:
     return without_alpha(pix_fmt) != pix_fmt
 
 
+def _keeps_alpha(encoder: str, pix_fmt: str, container: str) -> bool:
+    places = _ALPHA.get(encoder)
+    return places is None or (container in places and not pixels(pix_fmt).is_rgb)
+
+
 def _found(
     target: OutputContainer, video: VideoStream, pix_fmt: str, wanted: str | None
 ) -> tuple[av.Codec, str]:
@@ -328,7 +336,7 @@ def _found(
         equal = next((each for each in equals(pix_fmt) if each in taken or not taken), None)
         if wanted and equal is None:
             raise ValueError(f"{name} does not take the pixel format {pix_fmt}, only {', '.join(taken)}")
-        keeps = not _has_alpha(pix_fmt) or target.format.name in _ALPHA.get(name, (target.format.name,))
+        keeps = not _has_alpha(pix_fmt) or _keeps_alpha(name, pix_fmt, target.format.name)
         if equal is not None and codec.name in fits and keeps:
             return codec, equal
         if wanted:

@@ -47,6 +47,9 @@ __all__ = ["upscale_frames", "upscale_video"]
 _PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
 _AT_A_PLACE = 8
 
+# Between decoding a frame and showing it no film has so much time, by whatever clock.
+_FAR = 1 << 40
+
 # A stream is to be seen while it is made: packets go out by so many milliseconds of it.
 _LIVE = {"flush_packets": "1", "cluster_time_limit": "200"}
 
@@ -148,7 +151,7 @@ def upscale_video(
     if first.interlaced_frame:
         warnings.warn(INTERLACED.format(source), stacklevel=2)
     enlarge.resemble(first)
-    total, announced = film.announced()
+    total, announced = film.announced(first)
     done = Progress(0, total, 0.0, str(enlarge.upscaler.weights))
     with (
         _created(output) as target,  # what the input raises has become an OSError by now
@@ -224,11 +227,19 @@ def _encode(
         begin = _start(frame) if begin is None else begin
         with writing.running():
             copy_packets(target, film, copies)
-            target.mux(encoder.encode(frame))
+            target.mux(_timed(encoder.encode(frame)))
         yield _end(frame) - begin
     with writing.running():
         copy_packets(target, film, copies)
-        target.mux(encoder.encode(None))
+        target.mux(_timed(encoder.encode(None)))
+
+
+def _timed(packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
+    """Mend the times of x265, which are far off where a film has fewer frames than it looks ahead."""
+    for packet in packets:
+        if packet.pts is not None and packet.dts is not None and not 0 <= packet.pts - packet.dts < _FAR:
+            packet.dts = packet.pts
+    return packets
 
 
 class Enlarger:

@@ -175,7 +175,7 @@ def join(
     clock = first.time_base
     assert clock is not None  # as all frames that are decoded have a time
     source = Film(path, 1)
-    total, announced = source.announced()
+    total, announced = source.announced(first)
     told = [INTERLACED.format(path)] if first.interlaced_frame else []
     decode_times = iter(_decode_times([time for part in times for time in part]))
     with (

@@ -88,16 +88,15 @@ class Film:
                         raise ValueError("has a frame without a time")
                     yield frame
 
-    def announced(self) -> tuple[int | None, float]:
+    def announced(self, first: av.VideoFrame) -> tuple[int | None, float]:
         """How many frames and seconds of video the container speaks of; None and 0 where it does not."""
         stream, container = self.stream, self.container
         if stream.duration and stream.time_base:
             seconds = stream.duration * stream.time_base
         else:
             seconds = Fraction(container.duration or 0, av.time_base)
-            if container.format.name in _FROM_ZERO and stream.time_base:
-                begin = (stream.start_time or 0) * stream.time_base
-                seconds -= max(begin, Fraction(0))
+        if container.format.name in _FROM_ZERO and first.pts and first.time_base:
+            seconds = max(seconds - first.pts * first.time_base, Fraction(0))
         rate = stream.average_rate or stream.guessed_rate
         return stream.frames or (round(rate * seconds) if rate else 0) or None, float(seconds)
 
@@ -124,7 +123,7 @@ class Film:
 
 
 # Containers whose duration counts from zero, wherever their first frame lies.
-_FROM_ZERO = ("matroska,webm",)
+_FROM_ZERO = ("matroska,webm", "avi")
 
 
 class Clock:
