@@ -35,6 +35,9 @@ _OTHERS = ("libx264", "libx265", "libvpx-vp9", "ffv1")
 # What everybody expects in containers that do not tell.
 _UNTOLD = {"mpegts": {"libx264", "libx265", "mpeg2video"}, "mpeg": {"mpeg1video", "mpeg2video"}}
 
+# What a container says to hold, and refuses when its header is written.
+_REFUSED = {"mov": {"libvpx-vp9", "libsvtav1", "libaom-av1"}}
+
 # Where small artefacts of the source are already there to be seen, so few are to be added.
 _CRF: dict[str, float] = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
 _QUIET = {"libx265": {"x265-params": "log-level=error"}}
@@ -324,7 +327,8 @@ def _found(
 ) -> tuple[av.Codec, str]:
     own = _ENCODERS.get(video.codec_context.codec.canonical_name)
     names = [wanted] if wanted else [name for name in (own, *_OTHERS) if name]
-    fits = _UNTOLD.get(target.format.name) or target.supported_codecs
+    container = target.format.name
+    fits = (_UNTOLD.get(container) or target.supported_codecs) - _REFUSED.get(container, set())
     for name in names:
         try:
             codec = _encoder_named(name)
