@@ -101,7 +101,7 @@ def test_alpha_of_webm_is_kept(run_silent, model, codec):
 
 def test_alpha_that_has_no_place_is_refused(run_silent, folder):
     alpha_clip("libvpx-vp9")
-    for options in (["-o", "b.mov"], ["--pix-fmt", "yuv420p"], ["-o", "b.mov", "--codec", "libvpx-vp9"]):
+    for options in (["-o", "b.mov"], ["--pix-fmt", "yuv420p"], ["-o", "b.mp4", "--codec", "libvpx-vp9"]):
         code, lines = run_silent("a.webm", *options)
         assert code == 1
         assert "alpha" in lines[0] and "--drop-unfit leaves it out" in lines[0]
