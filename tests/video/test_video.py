@@ -332,8 +332,8 @@ def test_the_temporary_file_has_the_suffix_and_goes_with_an_interruption(model, 
     assert names(folder) == ["a.mkv"]
 
 
-def floats(folder):
-    make("a.mkv", pix_fmt="grayf16le")
+def five_bits(folder):
+    make("a.avi", pix_fmt="rgb555le", codec="msvideo1", size=(64, 48)).rename("a.mkv")
 
 
 def good(folder):
@@ -397,7 +397,7 @@ FAULTS = {
     "no file": (lambda folder: None, [], 1, "a.mkv: No such file or directory"),
     "not video": (not_video, [], 1, "a.mkv: is no video that can be read"),
     "only sound": (sound_only, [], 1, "a.mkv: has no video that can be decoded"),
-    "floats": (floats, [], 1, "a.mkv: has the pixel format grayf16le, which is not YUV, RGB or grey"),
+    "five bits": (five_bits, [], 1, "a.mkv: has the pixel format rgb555le, which is not YUV, RGB or grey"),
     "unknown codec": (good, ["--codec", "nope"], 2, "video: codec='nope' is no encoder that PyAV has"),
     "codec of sound": (good, ["--codec", "aac"], 2, "video: codec='aac' is not for video"),
     "pixel format": (
@@ -551,8 +551,8 @@ def test_an_input_is_a_file(run_silent, folder, name):
 
 
 def test_errors_of_the_api_come_before_work(model):
-    make("a.mkv", pix_fmt="grayf16le")
-    with pytest.raises(ValueError, match="pixel format grayf16le"):
+    make("a.avi", pix_fmt="rgb555le", codec="msvideo1", size=(64, 48)).rename("a.mkv")
+    with pytest.raises(ValueError, match="pixel format rgb555le"):
         upscale_frames("a.mkv", 2, model=model)
     with pytest.raises(ValueError, match="crf=99 is not 0 to 63"):
         upscale_video("nothing.mkv", "b.mkv", 2, model=model, crf=99)
