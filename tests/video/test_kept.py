@@ -126,6 +126,19 @@ def test_alpha_within_the_frames(model, pix_fmt):
             assert_array_equal(one, other)
 
 
+def test_alpha_of_y4m_in_a_file(run_silent, model):
+    rng = np.random.default_rng(1)
+    planes = [rng.integers(0, 256, (30, 44), np.uint8) for _ in range(4)]
+    data = b"".join(plane.tobytes() for plane in planes)
+    Path("a.y4m").write_bytes(b"YUV4MPEG2 W44 H30 F25:1 Ip C444alpha\nFRAME\n" + data)
+    assert run_silent("a.y4m", "-o", "b.mkv") == (0, [])
+    (large,) = frames("b.mkv")
+    assert large.format.name == "yuva444p"
+    want = Upscaler(model).upscale_planes(planes, 2, subsampling=(1, 1))
+    for one, other in zip(want, pixels("yuva444p").views(large), strict=True):
+        assert_array_equal(one, other)
+
+
 def test_the_tag_that_some_players_insist_on(model):
     for tag in ("hvc1", "hev1"):
         ffmpeg("a.mp4", *X265, "log-level=error", "-tag:v", tag, seconds=0.08)

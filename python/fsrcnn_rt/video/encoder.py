@@ -56,8 +56,8 @@ _SVT_LOG = ("SVT_LOG", "1")
 _IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"}
 _IN_TS |= {"pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
 
-# Containers in which encoders have a place for alpha, of those that have none within the stream itself; none
-# for that of libx265, of whose pixel formats with alpha it opens none.
+# Containers in which encoders have a place for alpha, of those that have none within the stream itself. Of the
+# pixel formats with alpha that they name, libvpx opens yuva420p alone, and libx265 none.
 _ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx265": ()}
 
 # Containers that refuse a stream alone that they hold beside a picture.
@@ -319,7 +319,7 @@ def _has_alpha(pix_fmt: str) -> bool:
 
 def _keeps_alpha(encoder: str, pix_fmt: str, container: str) -> bool:
     places = _ALPHA.get(encoder)
-    return places is None or (container in places and not pixels(pix_fmt).is_rgb)
+    return places is None or (container in places and pix_fmt == "yuva420p")
 
 
 def _found(
