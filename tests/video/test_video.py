@@ -403,7 +403,7 @@ FAULTS = {
     "pixel format": (
         good,
         ["--codec", "libx264", "--pix-fmt", "gray16le"],
-        1,
+        2,
         "does not take the pixel format",
     ),
     "no pixel format": (good, ["--pix-fmt", "nope"], 2, "video: pix_fmt='nope' is no pixel format"),

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import av
@@ -43,6 +44,10 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # In a stream that is put together of others times jump, by more seconds than these: back and ahead.
 _BACK, _AHEAD = Fraction(1, 10), 10
+
+# Held while FFmpeg's messages are listened to: their level is one for all threads.
+_listening = Lock()
+
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: what a demuxer says of such containers
 
 
@@ -146,18 +151,20 @@ class Clock:
 
     def correct(self, packet: av.Packet[Any]) -> None:
         """Move the times of a packet by what jumps before it have come to."""
-        time = packet.pts if packet.dts is None else packet.dts
-        if not self._may_jump or time is None or not packet.time_base:
+        if not self._may_jump or not packet.time_base:
             return
-        seconds = time * packet.time_base
-        shift = self._shift_at(seconds, packet.stream)
+        if packet.dts is None:  # as frames are shown, times go up and down
+            shift = self._shifts[-1]
+        else:
+            seconds = packet.dts * packet.time_base
+            shift = self._shift_at(seconds, packet.stream)
+            if packet.stream.type in ("video", "audio"):  # which go on without gaps
+                end = seconds + shift + (packet.duration or 0) * packet.time_base
+                self._ends[packet.stream_index] = end
         if shift:
             moved = round(shift / packet.time_base)
             packet.dts = None if packet.dts is None else packet.dts + moved
             packet.pts = None if packet.pts is None else packet.pts + moved
-        if packet.stream.type in ("video", "audio"):  # which go on without gaps
-            end = seconds + shift + (packet.duration or 0) * packet.time_base
-            self._ends[packet.stream_index] = end
 
     def _shift_at(self, seconds: Fraction, stream: Any) -> Fraction:
         if not self._ends:
@@ -240,14 +247,15 @@ def _told_of_chroma(frame: av.VideoFrame) -> str:
     """Name the place of a frame's chroma; nothing where it cannot be told."""
     # PyAV has no attribute for it, but a filter of FFmpeg tells it in words.
     graph = _graph(frame, "showinfo", "checksum=0")
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture(local=False) as lines:
-            graph.push(frame)
-            graph.pull()
-    finally:
-        av.logging.set_level(level)
+    with _listening:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            with av.logging.Capture() as lines:
+                graph.push(frame)
+                graph.pull()
+        finally:
+            av.logging.set_level(level)
     words = " ".join(line for _, _, line in lines).split()
     return next((word.removeprefix("cl:") for word in words if word.startswith("cl:")), "")
 
