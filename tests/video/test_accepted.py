@@ -215,9 +215,7 @@ def test_interlaced_films_are_made_whole(run_silent, model):
             assert_array_equal(a, b)
     code, lines = run_silent("a.mkv", "-o", "b.mkv")
     assert (code, len(lines)) == (0, 1)
-    assert lines[0].startswith(
-        "fsrcnn-rt: a.mkv is interlaced, and upscaling mixes its fields (--deinterlace "
-    )
+    assert lines[0].startswith("fsrcnn-rt: a.mkv is interlaced, and upscaling mixes its fields (see ")
 
 
 def test_frames_that_are_whole_are_left_alone(model):

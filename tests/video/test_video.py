@@ -260,7 +260,7 @@ def test_interlaced_video_is_told(run_silent):
         stream.codec_context.time_base = Fraction(1, 25)
         add_frames(container, stream, range(3), size=(64, 64))
     code, lines = run_silent("a.mp4")
-    told = "a.mp4 is interlaced, and upscaling mixes its fields (--deinterlace makes whole frames of them)"
+    told = "a.mp4 is interlaced, and upscaling mixes its fields (see fsrcnn-rt video --deinterlace)"
     assert (code, lines) == (0, [f"fsrcnn-rt: {told}"])
 
 

@@ -44,11 +44,12 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # In a stream that is put together of others times jump, by more seconds than these: back and ahead.
 _BACK, _AHEAD = Fraction(1, 10), 10
+_RECENT = 4  # jumps, from before which packets may still come
+
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: what a demuxer says of such containers
 
 # Held while FFmpeg's messages are listened to: their level is one for all threads.
 _listening = Lock()
-
-_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: what a demuxer says of such containers
 
 
 class Film:
@@ -170,17 +171,19 @@ class Clock:
         if not self._ends:
             return self._shifts[-1]
         latest = max(self._ends.values())
-        own = self._ends.get(stream.index, latest - _AHEAD)
-        for shift in reversed(self._shifts):
-            if own - _BACK <= seconds + shift <= latest + _AHEAD:
-                return shift
+        own = self._ends.get(stream.index, latest)
+        back = _BACK if stream.index in self._ends else _AHEAD
+        recent = self._shifts[-_RECENT:]
+        fitting = [shift for shift in recent if own - back <= seconds + shift <= latest + _AHEAD]
+        if fitting:
+            return min(fitting, key=lambda shift: abs(seconds + shift - own))
         if stream.index in self._ends:
             self._shifts.append(own - seconds)
         return self._shifts[-1]
 
 
 def _deinterlaced(frames: Frames) -> Frames:
-    """Make each frame that is marked as interlaced of its first field and what bwdif sees around it."""
+    """Make a whole frame of each that is marked as interlaced."""
     graph, kind = None, ""
     with closing(frames):
         for frame in frames:
