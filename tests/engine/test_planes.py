@@ -232,3 +232,18 @@ def test_map_of_blue_first(upscaler, channels):
     grey = frames[0][..., 0]
     (got,) = upscaler.map([grey], 2, channel_order="bgr")
     assert_array_equal(got, upscaler.upscale(grey, 2))
+
+
+@pytest.mark.parametrize("scale", [2, 1.5])
+@pytest.mark.parametrize(("bits", "subsampling"), [(8, (2, 2)), (8, (1, 1)), (16, (2, 1)), (8, None)])
+def test_alpha_is_that_of_a_picture(upscaler, bits, subsampling, scale):
+    """Beside planes of any chroma, it is what the same alpha becomes beside grey."""
+    rng = np.random.default_rng(9)
+    planes = frame(rng, 18, 22, bits, subsampling or (2, 2))[: 3 if subsampling else 1]
+    alpha = rng.integers(0, 1 << bits, planes[0].shape).astype(planes[0].dtype)
+    options = {"bits": bits, "subsampling": subsampling or (2, 2)}
+    *others, result = upscaler.upscale_planes([*planes, alpha], scale, **options)
+    for one, other in zip(others, upscaler.upscale_planes(planes, scale, **options), strict=True):
+        assert_array_equal(one, other)
+    picture = upscaler.upscale(np.dstack([planes[0], alpha]), size=result.shape[::-1])
+    np.testing.assert_allclose(result, picture[..., 1].astype(float), atol=bits > 8)  # floats round anew

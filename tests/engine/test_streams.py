@@ -1,9 +1,11 @@
 """Work on streams: order, bounds, and ends that come too soon."""
 
+import itertools
 import threading
 import time
 
 import pytest
+from fsrcnn_rt.engine import streams
 from fsrcnn_rt.engine.streams import in_order, read_ahead
 
 
@@ -95,3 +97,32 @@ def test_a_reader_that_hangs_is_left_behind():
     ahead.close()
     assert time.monotonic() - start < 20
     released.set()
+
+
+def test_a_stopwatch_counts_what_it_is_told_to(monkeypatch):
+    """By a clock that goes on by a second whenever it is looked at."""
+    clock = itertools.count()
+    monkeypatch.setattr(streams, "perf_counter", lambda: next(clock))
+    watch = streams.Stopwatch()
+    with watch.running():
+        pass
+    assert watch.seconds == 1
+    assert [watch.of(str.upper)(text) for text in "ab"] == ["A", "B"]
+    assert watch.seconds == 3
+    closed = []
+
+    def items():
+        try:
+            yield from "xyz"
+        finally:
+            closed.append(True)
+
+    assert list(watch.of_items(items())) == ["x", "y", "z"]
+    assert (watch.seconds, closed) == (7, [True])  # the end is looked for as well
+    some = watch.of_items(items())
+    assert next(some) == "x"
+    some.close()
+    assert (watch.seconds, closed) == (8, [True, True])
+    with pytest.raises(ZeroDivisionError):
+        watch.of(lambda number: 1 // number)(0)
+    assert watch.seconds == 9

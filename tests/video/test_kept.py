@@ -101,7 +101,7 @@ def test_alpha_of_webm_is_kept(run_silent, model, codec):
 
 def test_alpha_that_has_no_place_is_refused(run_silent, folder):
     alpha_clip("libvpx-vp9")
-    for options in (["-o", "b.mov"], ["--pix-fmt", "yuv420p"], ["-o", "b.mov", "--codec", "libvpx-vp9"]):
+    for options in (["-o", "b.mov"], ["--pix-fmt", "yuv420p"], ["-o", "b.mp4", "--codec", "libvpx-vp9"]):
         code, lines = run_silent("a.webm", *options)
         assert code == 1
         assert "alpha" in lines[0] and "--drop-unfit leaves it out" in lines[0]
@@ -124,6 +124,19 @@ def test_alpha_within_the_frames(model, pix_fmt):
         )
         for one, other in zip(want, kind.views(b), strict=True):
             assert_array_equal(one, other)
+
+
+def test_alpha_of_y4m_in_a_file(run_silent, model):
+    rng = np.random.default_rng(1)
+    planes = [rng.integers(0, 256, (30, 44), np.uint8) for _ in range(4)]
+    data = b"".join(plane.tobytes() for plane in planes)
+    Path("a.y4m").write_bytes(b"YUV4MPEG2 W44 H30 F25:1 Ip C444alpha\nFRAME\n" + data)
+    assert run_silent("a.y4m", "-o", "b.mkv") == (0, [])
+    (large,) = frames("b.mkv")
+    assert large.format.name == "yuva444p"
+    want = Upscaler(model).upscale_planes(planes, 2, subsampling=(1, 1))
+    for one, other in zip(want, pixels("yuva444p").views(large), strict=True):
+        assert_array_equal(one, other)
 
 
 def test_the_tag_that_some_players_insist_on(model):

@@ -151,3 +151,21 @@ def test_frames_that_nobody_announced_are_refused(upscaler):
     longer = second._replace(times=(*second.times, second.times[-1] + 40))
     with pytest.raises(parts.PartsError, match="fewer frames"):
         parts.encode_part(source, ".mkv", longer, 2, cut, LOSSLESS, 1)
+
+
+def test_alpha_beside_the_packets_is_not_lost(upscaler):
+    """A part has packets alone, and VP9 has alpha beside them; FFV1 has it within."""
+    make("clip.mkv", 4, pix_fmt="yuva420p", gop_size=1)
+    cut = parts.cut(Path("clip.mkv"), 2, upscaler, frames=2)
+    with pytest.raises(parts.PartsError, match="alpha beside the packets"):
+        parts.encode_part(Path("clip.mkv"), ".webm", cut.parts[0], 2, cut, {"codec": "libvpx-vp9"}, 1)
+    in_parts("clip.mkv", "parts.mkv", upscaler, 2, {"codec": "ffv1"})
+    assert [frame.format.name for frame in frames("parts.mkv")] == ["yuva420p"] * 4
+
+
+def test_times_that_jump_are_not_cut(upscaler):
+    for part, begin in enumerate((9000, 0)):
+        encoded(f"part{part}.ts", 6, times=range(begin, begin + 6))
+    Path("clip.ts").write_bytes(b"".join(Path(f"part{part}.ts").read_bytes() for part in range(2)))
+    assert parts.cut(Path("clip.ts"), 2, upscaler, frames=2).parts == []
+    assert len(parts.cut(Path("part0.ts"), 2, upscaler, frames=2).parts) == 1

@@ -33,7 +33,7 @@ from clips import (  # noqa: E402
     times,
 )
 from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
-from fsrcnn_rt.video import files as video  # noqa: E402
+from fsrcnn_rt.video.pixels import pixels  # noqa: E402
 
 
 def names(folder):
@@ -194,8 +194,7 @@ def test_frames_that_lie_upside_down_in_memory():
     graph.push(small)
     flipped = graph.pull()
     assert all(plane.line_size < 0 for plane in flipped.planes)
-    layout = video._layout("yuv420p", "left")
-    for plane, original in zip(video._planes(flipped, layout), planes_of(small), strict=True):
+    for plane, original in zip(pixels("yuv420p").views(flipped), planes_of(small), strict=True):
         assert_array_equal(plane, original[::-1])
 
 
@@ -261,7 +260,8 @@ def test_interlaced_video_is_told(run_silent):
         stream.codec_context.time_base = Fraction(1, 25)
         add_frames(container, stream, range(3), size=(64, 64))
     code, lines = run_silent("a.mp4")
-    assert (code, lines) == (0, ["fsrcnn-rt: a.mp4 is interlaced, and upscaling mixes its fields"])
+    told = "a.mp4 is interlaced, and upscaling mixes its fields (see fsrcnn-rt video --deinterlace)"
+    assert (code, lines) == (0, [f"fsrcnn-rt: {told}"])
 
 
 def test_options_of_the_encoder(run_silent, folder):
@@ -332,8 +332,8 @@ def test_the_temporary_file_has_the_suffix_and_goes_with_an_interruption(model, 
     assert names(folder) == ["a.mkv"]
 
 
-def rgb(folder):
-    make("a.mkv", pix_fmt="gbrp10le")
+def five_bits(folder):
+    make("a.avi", pix_fmt="rgb555le", codec="msvideo1", size=(64, 48)).rename("a.mkv")
 
 
 def good(folder):
@@ -397,16 +397,22 @@ FAULTS = {
     "no file": (lambda folder: None, [], 1, "a.mkv: No such file or directory"),
     "not video": (not_video, [], 1, "a.mkv: is no video that can be read"),
     "only sound": (sound_only, [], 1, "a.mkv: has no video that can be decoded"),
-    "RGB": (rgb, [], 1, "a.mkv: has the pixel format gbrp10le, which is not planar YUV or grey"),
-    "unknown codec": (good, ["--codec", "nope"], 1, "a.mkv: codec='nope' is no encoder that PyAV has"),
-    "codec of sound": (good, ["--codec", "aac"], 1, "a.mkv: codec='aac' is not for video"),
+    "five bits": (five_bits, [], 1, "a.mkv: has the pixel format rgb555le, which is not YUV, RGB or grey"),
+    "unknown codec": (good, ["--codec", "nope"], 2, "video: codec='nope' is no encoder that PyAV has"),
+    "codec of sound": (good, ["--codec", "aac"], 2, "video: codec='aac' is not for video"),
     "pixel format": (
         good,
         ["--codec", "libx264", "--pix-fmt", "gray16le"],
-        1,
+        2,
         "does not take the pixel format",
     ),
-    "no pixel format": (good, ["--pix-fmt", "nope"], 1, "none of ffv1, libx264, "),
+    "no pixel format": (good, ["--pix-fmt", "nope"], 2, "video: pix_fmt='nope' is no pixel format"),
+    "no encoder": (good, ["--pix-fmt", "pal8"], 1, "none of ffv1, libx264, "),
+    "crf": (good, ["--crf", "99"], 2, "video: crf=99 is not 0 to 63"),
+    "crf below": (good, ["--crf", "-1"], 2, "video: crf=-1 is not 0 to 63"),
+    "no number": (good, ["--crf", "nan"], 2, "video: crf=nan is not 0 to 63"),
+    "crf of a codec": (good, ["--codec", "libx265", "--crf", "52"], 2, "crf=52 is not 0 to 51 of libx265"),
+    "crf of the file": (good, ["-o", "b.mov", "--crf", "52"], 1, "crf=52 is not 0 to 51 of libx264"),
     "container": (
         good,
         ["-o", "b.webm", "--codec", "libx264"],
@@ -473,7 +479,8 @@ def test_the_others_are_done(run_silent, folder):
     assert code == 1
     assert lines[0] == "fsrcnn-rt: a.mkv: No such file or directory"
     assert lines[1].startswith("b.mkv -> new/b_x2.mkv (6 frames, ")
-    assert lines[1].endswith(" x real time, weights random)")
+    spent = r" x real time, decoding [\d.]+ s, network [\d.]+ s, encoding [\d.]+ s, weights random\)"
+    assert re.search(f"{spent}$", lines[1])
     assert names(folder / "new") == ["b_x2.mkv"]
 
 
@@ -544,9 +551,11 @@ def test_an_input_is_a_file(run_silent, folder, name):
 
 
 def test_errors_of_the_api_come_before_work(model):
-    make("a.mkv", pix_fmt="gbrp10le")
-    with pytest.raises(ValueError, match="pixel format gbrp10le"):
+    make("a.avi", pix_fmt="rgb555le", codec="msvideo1", size=(64, 48)).rename("a.mkv")
+    with pytest.raises(ValueError, match="pixel format rgb555le"):
         upscale_frames("a.mkv", 2, model=model)
+    with pytest.raises(ValueError, match="crf=99 is not 0 to 63"):
+        upscale_video("nothing.mkv", "b.mkv", 2, model=model, crf=99)
     with pytest.raises(FileNotFoundError):
         upscale_frames("b.mkv", 2, model=model)
     with pytest.raises(ScaleError, match="scale=17"):

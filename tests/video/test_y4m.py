@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -32,6 +33,7 @@ TAGS = {
     "444": (8, (1, 1), "left"),
     "444p10": (10, (1, 1), "left"),
     "444p12": (12, (1, 1), "left"),
+    "444alpha": (8, (1, 1), "left"),
     "mono": (8, None, "left"),
     "mono10": (10, None, "left"),
     "mono12": (12, None, "left"),
@@ -47,6 +49,8 @@ def planes_of(rng, tag, size):
     if subsampling:
         x, y = subsampling
         shapes += [(-(-height // y), -(-width // x))] * 2
+    if tag == "444alpha":
+        shapes.append((height, width))
     return [rng.integers(0, 2**bits, shape).astype("u1" if bits == 8 else "<u2") for shape in shapes]
 
 
@@ -126,7 +130,7 @@ HEADER = b"YUV4MPEG2 W8 H8 F25:1"
             HEADER + b" C410\n",
             "has the chroma C410, which is none of 420, 420jpeg, 420paldv, 420mpeg2, 420p9,",
         ),
-        (HEADER + b" C444alpha\n", "has the chroma C444alpha"),
+        (HEADER + b" C444beta\n", "has the chroma C444beta"),
         (HEADER + b" C" + b"4" * 3000 + b"\n", f"has the chroma C{'4' * 40}..., which"),
         (b"YUV4MPEG2 W" + b"9" * 3000 + b" H8\n", f"has no size: W is '{'9' * 40}...' and H is '8'"),
         (b"YUV4MPEG2 W999999999 H999999999\n", "has frames of 999999999x999999999, more than 1073741824"),
@@ -442,7 +446,8 @@ def test_files(run_silent, folder, model):
     code, lines = run_silent("größe.y4m", "größe_x2.y4m", "-s", "3", "-o", "new/", "-v")
     assert code == 0
     assert lines[0].startswith("größe.y4m -> new/größe_x3.y4m (3 frames, ")
-    assert lines[0].endswith(" x real time, weights random)")
+    spent = r" x real time, decoding [\d.]+ s, network [\d.]+ s, encoding [\d.]+ s, weights random\)"
+    assert re.search(f"{spent}$", lines[0])
     assert names(folder / "new") == ["größe_x2_x3.y4m", "größe_x3.y4m"]
     assert run_silent("-i", "größe.y4m", "-o", "b.y4m", "-s", "3", "--overwrite") == (0, [])
     assert (folder / "b.y4m").read_bytes() == (folder / "new" / "größe_x3.y4m").read_bytes()
@@ -523,9 +528,12 @@ def test_files_are_planned_as_pictures_are(model_file, folder, capsys):
         (["a.y4m", "b.y4m", "-o", "-"], "-: is no folder, and several outputs need one"),
         (["a.y4m", "b.y4m", "-o", "old.y4m"], "old.y4m: is a file, and several outputs need a folder"),
         (["-", "-o", "c"], "- has no name that its output could have in a folder"),
-        (["-", "-o", "b.mp4"], "- to b.mp4: pipes carry Y4M only"),
+        (["-", "-o", "b.mp4"], "- to b.mp4: stdin carries Y4M, and becomes that"),
         (["a.y4m", "--fast"], "unrecognized arguments: --fast"),
         (["a.y4m", "--crf", "20"], "--crf is for video files other than Y4M"),
+        (["a.y4m", "--crf", "0"], "--crf is for video files other than Y4M"),
+        (["a.y4m", "--deinterlace"], "--deinterlace is for video files other than Y4M"),
+        (["a.y4m", "--drop-unfit"], "--drop-unfit is for video files other than Y4M"),
     ],
 )
 def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, monkeypatch, arguments, message):

@@ -56,8 +56,8 @@ _SVT_LOG = ("SVT_LOG", "1")
 _IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"}
 _IN_TS |= {"pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
 
-# Containers in which encoders have a place for alpha, of those that have none within the stream itself; none
-# for that of libx265, of whose pixel formats with alpha it opens none.
+# Containers in which encoders have a place for alpha, of those that have none within the stream itself. Of
+# the pixel formats with alpha that they name, libvpx opens yuva420p alone, and libx265 none.
 _ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx265": ()}
 
 # Containers that refuse a stream alone that they hold beside a picture.
@@ -80,13 +80,15 @@ class Asked(NamedTuple):
 
     def check(self) -> None:
         """``ValueError`` for what no video could be encoded with."""
-        if self.codec is not None:
-            _encoder_named(self.codec)
         if self.pix_fmt is not None:
             try:
                 av.VideoFormat(self.pix_fmt)
             except ValueError as error:
                 raise ValueError(f"pix_fmt={self.pix_fmt!r} is no pixel format") from error
+        if self.codec is not None:
+            taken = _taken(_encoder_named(self.codec))
+            if self.pix_fmt is not None and taken and self.pix_fmt not in taken:
+                raise _not_taken(self.codec, self.pix_fmt, taken)
         if self.crf is not None:
             self.check_crf(self.codec)
 
@@ -143,7 +145,8 @@ def add_streams(
             streams[stream.index] = made
             made.metadata.update(_lasting(stream.metadata))
             made.disposition = stream.disposition
-    if _has_alpha(streams[film.stream.index].codec_context.pix_fmt):
+    context = streams[film.stream.index].codec_context
+    if context.name in _ALPHA and _has_alpha(context.pix_fmt):
         streams[film.stream.index].metadata["alpha_mode"] = "1"  # which players look for
     return streams, unfit
 
@@ -296,6 +299,15 @@ def _encoder_named(name: str) -> av.Codec:
     return codec
 
 
+def _taken(codec: av.Codec) -> list[str]:
+    """Pixel formats that an encoder takes; none where it does not tell."""
+    return [each.name for each in codec.video_formats or ()]
+
+
+def _not_taken(name: str, pix_fmt: str, taken: list[str]) -> ValueError:
+    return ValueError(f"{name} does not take the pixel format {pix_fmt}, only {', '.join(taken)}")
+
+
 def _choose(
     target: OutputContainer, video: VideoStream, encoding: Encoding, unfit: _Unfit
 ) -> tuple[av.Codec, str]:
@@ -319,7 +331,7 @@ def _has_alpha(pix_fmt: str) -> bool:
 
 def _keeps_alpha(encoder: str, pix_fmt: str, container: str) -> bool:
     places = _ALPHA.get(encoder)
-    return places is None or (container in places and not pixels(pix_fmt).is_rgb)
+    return places is None or (container in places and pix_fmt == "yuva420p")
 
 
 def _found(
@@ -336,10 +348,10 @@ def _found(
             if wanted:
                 raise
             continue
-        taken = [each.name for each in codec.video_formats or ()]
+        taken = _taken(codec)
         equal = next((each for each in equals(pix_fmt) if each in taken or not taken), None)
         if wanted and equal is None:
-            raise ValueError(f"{name} does not take the pixel format {pix_fmt}, only {', '.join(taken)}")
+            raise _not_taken(name, pix_fmt, taken)
         keeps = not _has_alpha(pix_fmt) or _keeps_alpha(name, pix_fmt, target.format.name)
         if equal is not None and codec.name in fits and keeps:
             return codec, equal

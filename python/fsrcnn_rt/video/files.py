@@ -54,7 +54,7 @@ _FAR = 1 << 40
 # A stream is to be seen while it is made: packets go out by so many milliseconds of it.
 _LIVE = {"flush_packets": "1", "cluster_time_limit": "200"}
 
-INTERLACED = "{} is interlaced, and upscaling mixes its fields (--deinterlace makes whole frames of them)"
+INTERLACED = "{} is interlaced, and upscaling mixes its fields (see fsrcnn-rt video --deinterlace)"
 
 
 def upscale_frames(
@@ -70,19 +70,22 @@ def upscale_frames(
 ) -> Iterator[av.VideoFrame]:
     """Upscale the frames of a video file, and give them in the order in which they are shown.
 
-    ``source``: a file with video of planar YUV or grey of 8 to 16 bits. The luma plane goes through the
-    network and the chroma planes through the bicubic filter, as in :meth:`Upscaler.upscale_planes`: a luma
-    plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of it, whatever the range of the video.
-    ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`. ``model`` and ``options``: as
-    :class:`Upscaler` has them, or a ready one; ``colour`` has no effect. "auto" looks at a few frames all
-    over the file and settles on one for all: on graphics where most of the frames are, on the level by the
-    mean quantiser of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that of no other codec, and it is 0
-    then. As many frames are computed at once as there are ``threads``, each on one; the decoder, which runs
-    ahead of them, has as many. A few frames are held. ``chroma_location``: "left", "center" or "topleft";
-    default what the codec has, mostly "left". ``reuse``: whether what is as in the frame before is copied and
-    not computed again, which changes no bit.
+    ``source``: a file with video of YUV, grey or RGB of 8 to 16 bits. The luma plane goes through the
+    network, and the planes of chroma and alpha through the bicubic filter, as in
+    :meth:`Upscaler.upscale_planes`: a luma plane of 8 bits becomes what :meth:`Upscaler.upscale` makes of
+    it, whatever the range of the video. RGB is upscaled by that as well: of 8 and 16 bits as such arrays,
+    between them as floats. ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`.
+    ``model`` and ``options``: as :class:`Upscaler` has them, or a ready one; ``colour`` is for RGB only.
+    "auto" looks at a few frames all over the file and settles on one for all: on graphics where most of the
+    frames are, on the level by the mean quantiser of H.264, VP9, MPEG-2 and MPEG-4 Part 2; FFmpeg tells that
+    of no other codec, and it is 0 then. As many frames are computed at once as there are ``threads``, each
+    on one; the decoder, which runs ahead of them, has as many. A few frames are held. ``chroma_location``:
+    "left", "center" or "topleft"; default what the stream has, mostly "left". ``deinterlace``: whether frames
+    that are marked as interlaced become whole ones first, by bwdif, one of each. ``reuse``: whether what is as
+    in the frame before is copied and not computed again, which changes no bit; of RGB only whole frames are.
 
-    Yields the larger frames, with the pixel format, time and colour tags of the original.
+    Yields the larger frames, with the time and colour tags of the original, and with its pixel format, or
+    where samples are interleaved there (NV12, P010, rgb24) the planar one of the same samples.
 
     Raises ``OSError`` for a file that cannot be read, ``ValueError`` for one without video of such a kind and
     what :class:`Upscaler` raises; in its turn ``OSError`` for a frame that cannot be decoded. Raises
@@ -127,9 +130,10 @@ def upscale_video(
 ) -> Progress:
     """Upscale a video file: its frames as :func:`upscale_frames` does, and everything else as it is.
 
-    Audio, subtitles, attachments, chapters, metadata, aspect ratio, rotation, colour tags and the time of
-    every frame are copied; streams of other data are not. ``output``: its suffix chooses the container. It is
-    written under another name beside it, and renamed when it is complete.
+    Audio, subtitles, attachments, chapters, metadata, aspect ratio, rotation, colour tags, HDR10 metadata and
+    the time of every frame are copied; streams of other data are not. ``output``: its suffix chooses the
+    container. It is written under another name beside it, and renamed when it is complete. It may also be a
+    file that is open for writing, as stdout, which gets Matroska as it comes.
 
     ``scale`` (default 2) or ``size``: as in :meth:`Upscaler.upscale_planes`; a ``size`` is that of the video
     as it is shown, where it is to be turned. Encoders of 4:2:0 mostly want even sides: only those given
@@ -139,15 +143,17 @@ def upscale_video(
     ProRes) where it takes the pixel format and fits the container, else libx264 or what does. ``crf`` and
     ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
     libx264), and the effort is the encoder's choice. ``pix_fmt``: the pixel format to encode; default that of
-    the input. ``threads`` are those of the encoder too. ``reuse``: as in :func:`upscale_frames`.
-    ``overwrite``: whether ``output`` may exist.
-    ``progress`` is called after each frame.
+    the input. ``drop_unfit``: whether what the output cannot hold (a stream, alpha, HDR10 metadata) is left
+    out with a warning; it is refused else. ``deinterlace`` and ``reuse``: as in :func:`upscale_frames`.
+    ``threads`` are those of the encoder too. ``overwrite``: whether ``output`` may exist. ``progress`` is
+    called after each frame.
 
-    Returns how far it came. Decoding, the network and encoding overlap.
+    Returns how far it came, and what has taken its time. Decoding, the network and encoding overlap.
 
     Raises what :func:`upscale_frames` raises; ``FileExistsError``; ``OSError`` for an output that cannot be
     written; ``ValueError`` for what does not fit the container or the encoder. Nothing is left of the output
-    then. Warns of interlaced video, as its fields are mixed, and of video that ends before its time.
+    then. Warns of interlaced video, as its fields are mixed, of what is left out, and of video that ends
+    before its time.
     """
     asked = Asked(codec, crf, preset, pix_fmt, drop_unfit)
     asked.check()
@@ -199,11 +205,14 @@ def _created(output: Path | Sink) -> Iterator[OutputContainer]:
             yield target
     else:
         whole = _Whole(output)
-        try:
-            with av.open(whole, "w", "matroska", options=_LIVE) as target:
-                yield target
-        except Exception as error:
-            raise whole.fault or error from None
+        with as_os_error("the stream cannot be written", Path("-")):
+            try:
+                with av.open(whole, "w", "matroska", options=_LIVE) as target:
+                    yield target
+            except av.FFmpegError:
+                if whole.fault is None:
+                    raise
+                raise whole.fault from None
 
 
 class _Whole:

@@ -155,6 +155,8 @@ def encode_part(
         for packet in packets():
             if packet.pts is None or packet.time_base != first.time_base:
                 raise PartsError("its encoder tells no times of packets")
+            if packet.has_sidedata("matroska_block_additional"):
+                raise PartsError("its encoder has alpha beside the packets")
             times.append(packet.pts)
             records.append(_PACKET.pack(packet.pts, packet.duration or 0, packet.is_keyframe, packet.size))
             records.append(bytes(packet))

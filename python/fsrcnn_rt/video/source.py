@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import av
@@ -43,7 +44,12 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # In a stream that is put together of others times jump, by more seconds than these: back and ahead.
 _BACK, _AHEAD = Fraction(1, 10), 10
+_RECENT = 4  # jumps, from before which packets may still come
+
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: what a demuxer says of such containers
+
+# Held while FFmpeg's messages are listened to: their level is one for all threads.
+_listening = Lock()
 
 
 class Film:
@@ -146,34 +152,38 @@ class Clock:
 
     def correct(self, packet: av.Packet[Any]) -> None:
         """Move the times of a packet by what jumps before it have come to."""
-        time = packet.pts if packet.dts is None else packet.dts
-        if not self._may_jump or time is None or not packet.time_base:
+        if not self._may_jump or not packet.time_base:
             return
-        seconds = time * packet.time_base
-        shift = self._shift_at(seconds, packet.stream)
+        if packet.dts is None:  # as frames are shown, times go up and down
+            shift = self._shifts[-1]
+        else:
+            seconds = packet.dts * packet.time_base
+            shift = self._shift_at(seconds, packet.stream)
+            if packet.stream.type in ("video", "audio"):  # which go on without gaps
+                end = seconds + shift + (packet.duration or 0) * packet.time_base
+                self._ends[packet.stream_index] = end
         if shift:
             moved = round(shift / packet.time_base)
             packet.dts = None if packet.dts is None else packet.dts + moved
             packet.pts = None if packet.pts is None else packet.pts + moved
-        if packet.stream.type in ("video", "audio"):  # which go on without gaps
-            end = seconds + shift + (packet.duration or 0) * packet.time_base
-            self._ends[packet.stream_index] = end
 
     def _shift_at(self, seconds: Fraction, stream: Any) -> Fraction:
         if not self._ends:
             return self._shifts[-1]
         latest = max(self._ends.values())
-        own = self._ends.get(stream.index, latest - _AHEAD)
-        for shift in reversed(self._shifts):
-            if own - _BACK <= seconds + shift <= latest + _AHEAD:
-                return shift
+        own = self._ends.get(stream.index, latest)
+        back = _BACK if stream.index in self._ends else _AHEAD
+        recent = self._shifts[-_RECENT:]
+        fitting = [shift for shift in recent if own - back <= seconds + shift <= latest + _AHEAD]
+        if fitting:
+            return min(fitting, key=lambda shift: abs(seconds + shift - own))
         if stream.index in self._ends:
             self._shifts.append(own - seconds)
         return self._shifts[-1]
 
 
 def _deinterlaced(frames: Frames) -> Frames:
-    """Make each frame that is marked as interlaced of its first field and what bwdif sees around it."""
+    """Make a whole frame of each that is marked as interlaced."""
     graph, kind = None, ""
     with closing(frames):
         for frame in frames:
@@ -240,14 +250,15 @@ def _told_of_chroma(frame: av.VideoFrame) -> str:
     """Name the place of a frame's chroma; nothing where it cannot be told."""
     # PyAV has no attribute for it, but a filter of FFmpeg tells it in words.
     graph = _graph(frame, "showinfo", "checksum=0")
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture(local=False) as lines:
-            graph.push(frame)
-            graph.pull()
-    finally:
-        av.logging.set_level(level)
+    with _listening:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            with av.logging.Capture() as lines:
+                graph.push(frame)
+                graph.pull()
+        finally:
+            av.logging.set_level(level)
     words = " ".join(line for _, _, line in lines).split()
     return next((word.removeprefix("cl:") for word in words if word.startswith("cl:")), "")
 
