@@ -81,8 +81,8 @@ def upscale_frames(
     of no other codec, and it is 0 then. As many frames are computed at once as there are ``threads``, each
     on one; the decoder, which runs ahead of them, has as many. A few frames are held. ``chroma_location``:
     "left", "center" or "topleft"; default what the stream has, mostly "left". ``deinterlace``: whether frames
-    that are marked as interlaced become whole ones first, by bwdif, one of each. ``reuse``: whether what is as
-    in the frame before is copied and not computed again, which changes no bit; of RGB only whole frames are.
+    that are marked as interlaced become whole ones first, by bwdif, one of each. ``reuse``: whether what is
+    as in the frame before is copied and not computed again, which changes no bit; of RGB only whole frames.
 
     Yields the larger frames, with the time and colour tags of the original, and with its pixel format, or
     where samples are interleaved there (NV12, P010, rgb24) the planar one of the same samples.
