@@ -14,7 +14,8 @@ WEIGHTS = Path(__file__).parents[2] / "weights"
 @pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.toml")), ids=lambda path: path.name)
 def test_recipes_of_the_repository_are_valid(path):
     recipe = read_recipe(path)
-    assert {scale for stage in recipe.stages for scale in stage.scales} == {2, 3, 4}
+    scales = {scale for stage in recipe.stages for scale in stage.scales}
+    assert scales == ({3} if path.stem == "table2" else {2, 3, 4})
 
 
 @pytest.mark.parametrize(
