@@ -72,7 +72,9 @@ def locate(data: Path, recipe: Recipe) -> tuple[Path, Recipe]:
         return data, recipe
     paths = usable_images(data)
     if len(paths) < 2:
-        raise DatasetError(f"{data}: one picture cannot be trained and validated on, give 2 or more")
+        raise DatasetError(
+            f"{data}: one picture that can be used cannot be trained and validated on, give 2 or more"
+        )
     data = data.resolve()
     return data.parent, replace(
         recipe,

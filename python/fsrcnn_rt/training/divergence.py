@@ -15,6 +15,8 @@ __all__ = ["Best", "DivergedError", "Watch"]
 WINDOW = 1024  # patches
 LEAST = 256  # patches before the mean counts
 FAR = 5.0  # times the lowest mean: of the pixels' error, not of its square
+WORST = 1.0  # of a mean: white in place of black
+FALL = 10.0  # dB below the best evaluation
 
 
 class DivergedError(ArithmeticError):
@@ -44,7 +46,7 @@ class Watch:
     best: Best | None = None
 
     def is_astray(self, loss: float, stage: Stage) -> bool:
-        """Take the loss of a step; True where it is not finite, or its mean is far above the lowest one."""
+        """Take the loss of a step; True where it is not finite, or its mean far beyond the lowest."""
         if not math.isfinite(loss):
             return True
         error = loss if stage.loss == "l1" else math.sqrt(loss)
@@ -53,12 +55,15 @@ class Watch:
         if self.patches < LEAST:
             return False
         self.lowest = min(self.lowest, self.mean)
-        return self.mean > FAR * self.lowest
+        return self.mean > min(FAR * self.lowest, WORST * (1 + stage.overshoot))
 
-    def offer(self, step: int, figures: dict[str, float], weights: Weights) -> None:
-        """Keep these weights if none before them were better in the mean of the scales."""
-        if self.best is None or sum(figures.values()) >= sum(self.best.figures.values()):
+    def has_fallen(self, step: int, figures: dict[str, float], weights: Weights) -> bool:
+        """Take an evaluation, and keep the weights if none were better; True where it is far below."""
+        mean = sum(figures.values()) / len(figures)
+        best = -math.inf if self.best is None else sum(self.best.figures.values()) / len(figures)
+        if mean >= best:
             self.best = Best(step, figures, {name: value.clone() for name, value in weights.items()})
+        return mean < best - FALL
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""

@@ -24,7 +24,7 @@ from fsrcnn_rt.evaluation.metrics import psnr
 from fsrcnn_rt.evaluation.protocol import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import SCALES, Model
-from fsrcnn_rt.training.config import Recipe, Stage, lay_out
+from fsrcnn_rt.training.config import ConfigError, Recipe, Stage, lay_out
 from fsrcnn_rt.training.data import (
     PatchSampler,
     check_datasets,
@@ -113,10 +113,13 @@ class Training:
         """Train until the recipe is done, which makes it True, or for ``steps_limit`` more steps.
 
         It also ends, with a checkpoint, after the step in which ``is_asked_to_stop`` becomes true. ``report``
-        is given a line about the pictures that are held out, and one at every evaluation. Raises
-        ``DatasetError`` before the first step where a dataset of any stage cannot be used, and
-        ``DivergedError`` where the loss has gone astray: ``average`` and ``figures`` are then the best ones.
+        is given a line about the pictures that are held out, and one at every evaluation. Raises, before the
+        first step, ``DatasetError`` where a dataset of any stage cannot be used and ``ConfigError`` where the
+        first stage freezes a trunk that there is not. ``DivergedError`` tells that the loss has gone astray:
+        ``average`` and ``figures`` are then the best ones.
         """
+        if self.recipe.stages[0].trains == "heads" and not self._start:
+            raise ConfigError("stage.trains: the first stage must be 'all': there is no trunk to freeze yet")
         report(check_datasets(self._data, self.recipe))
         self._names = names_used(self._data, self.recipe)
         last = math.inf if steps_limit is None else self._total + steps_limit
@@ -192,6 +195,7 @@ class Training:
         recipe = self.recipe
         self._watch = Watch()
         if stage.trains == "heads":
+            self.average = self.average or dict(self._start)
             random = torch.Generator().manual_seed(recipe.seed)
             for scale in stage.scales:
                 weight, bias = f"head.x{scale}.weight", f"head.x{scale}.bias"
@@ -282,7 +286,6 @@ class Training:
         if not all(bool(value.isfinite().all()) for value in self.average.values()):
             self._give_up(stage, "a weight is not finite")
         figures = self._measure(stage.scales)
-        self._watch.offer(self._step, figures, self.average)
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
         row = {"stage": stage.name, "step": str(self._step), "seconds": f"{self._seconds:.0f}"}
@@ -290,6 +293,9 @@ class Training:
         row |= {f"psnr_{scale}": f"{value:.4f}" for scale, value in figures.items()}
         self._rows.append(row)
         report("  ".join(f"{key} {value}" for key, value in row.items()))
+        has_fallen = self._watch.has_fallen(self._step, figures, self.average)
+        if has_fallen and self._total > REPLAY_STEPS[-1]:  # the first steps of all may be too large
+            self._give_up(stage, "the PSNR has fallen")
 
     def _save(self) -> None:
         state = {
