@@ -75,7 +75,7 @@ def test_a_run_killed_at_random_moments_ends_as_a_whole_one(data, tmp_path):
             if number < (KILLS or len(SIGNALS)):
                 if not KILLS:
                     child.stdout.readline()  # of the pictures: the training begins
-                time.sleep(moments.uniform(0, 4.0 if KILLS else 0.2))
+                time.sleep(moments.uniform(0, 6.0 if KILLS else 0.2))
                 child.send_signal(asked := SIGNALS[number % len(SIGNALS)])
             _, told = child.communicate()
         before, kept = kept, steps_kept(checkpoint)
@@ -84,7 +84,7 @@ def test_a_run_killed_at_random_moments_ends_as_a_whole_one(data, tmp_path):
             print(f"{asked.name} {child.returncode}: {before} to {kept} steps; {told.strip()}")
         if child.returncode == 0:
             break
-        assert child.returncode == (-9 if asked == signal.SIGKILL else 128 + asked)
+        assert child.returncode in (-asked, 128 + asked)  # the former before the command handles signals
         assert told in ("", "fsrcnn-rt: interrupted\n", "fsrcnn-rt: interrupted, continue with --resume\n")
     assert number >= min(3, len(SIGNALS))
     for name, value in load(whole).tensors.items():
