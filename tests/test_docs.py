@@ -358,7 +358,8 @@ def test_training_from_a_folder_to_a_model(bash, folder):
     shutil.copy(folder / "drawings" / "00.png", folder / "photo.jpg")
     own, drawn = blocks("training.md", "sh")
     assert "validation on 2 of 20 pictures in photos: 05.png, 15.png" in bash(own).stdout
-    assert Image.open("photo_x3.jpg").size == (600, 600)
+    with Image.open("photo_x3.jpg") as large:
+        assert large.size == (600, 600)
     assert "</svg>" in Path("mine.svg").read_text()
     assert "drawn" in bash(drawn).stdout
 
