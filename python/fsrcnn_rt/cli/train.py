@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsrcnn_rt.cli.arguments import FILES, MODEL_WORDS, ArgumentParser, complain, tell
 from fsrcnn_rt.cli.process import noted
 from fsrcnn_rt.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from fsrcnn_rt.training.trainer import Training
 
 # Seconds for the step in hand and a checkpoint after a signal. What runs containers waits ten, and kills.
 PATIENCE = 9.0
@@ -25,45 +29,57 @@ def main(argv: Sequence[str]) -> int:
     import torch
 
     from fsrcnn_rt.evaluation.protocol import DatasetError
-    from fsrcnn_rt.model import Model, load, save_model
+    from fsrcnn_rt.model import load
     from fsrcnn_rt.training.config import ConfigError, read_recipe
     from fsrcnn_rt.training.data import data_folder
-    from fsrcnn_rt.training.export import to_model
-    from fsrcnn_rt.training.trainer import DivergedError, ResumeError, Training
+    from fsrcnn_rt.training.trainer import ResumeError, Training
 
     output: Path = options.output or Path(f"{options.config.stem}.safetensors")
     checkpoint, log = output.with_suffix(".checkpoint"), output.with_suffix(".log.csv")
     try:
         _check(options, output, checkpoint)
         recipe = read_recipe(options.config, options.set)
-        init: Model | None = load(options.init) if options.init else None
+        init = load(options.init) if options.init else None
     except (ConfigError, OSError) as error:
         raise UsageError(_told(error)) from error
     # Subnormal numbers, which weights that fade away pass through, are computed many times slower.
     torch.set_flush_denormal(True)
-    diverged = None
     try:
         data = data_folder(options.data)
         training = Training(recipe, data, checkpoint, log, threads=options.threads, init=init)
         with noted(PATIENCE) as is_asked_to_stop, _warnings_told():
             if options.resume:
                 training.resume()
-            done = False
-            try:
-                done = training.run(options.steps_limit, tell, is_asked_to_stop)
-            except DivergedError as error:
-                diverged = error
+            done = _run(training, options.steps_limit, output, is_asked_to_stop)
         if is_asked_to_stop():
             raise KeyboardInterrupt(", continue with --resume" if checkpoint.exists() else "")
-        if training.figures:
-            save_model(to_model(training.average, training.recipe, training.figures, training.init), output)
     except (DatasetError, ResumeError, OSError) as error:
         raise CommandError(_told(error)) from error
-    if diverged:
-        saved = f"; {output} has them, take a lower learning_rate" if training.figures else ""
-        raise CommandError(f"{diverged}{saved}") from diverged
     tell(f"{output} written" + ("" if done else "; the recipe is not done, continue with --resume"))
     return 0
+
+
+def _run(
+    training: Training, steps_limit: int | None, output: Path, is_asked_to_stop: Callable[[], bool]
+) -> bool:
+    """Train and write the model, unless it is interrupted; True where the recipe is done."""
+    from fsrcnn_rt.model import save_model
+    from fsrcnn_rt.training.export import to_model
+    from fsrcnn_rt.training.trainer import DivergedError
+
+    def save() -> None:
+        save_model(to_model(training.average, training.recipe, training.figures, training.init), output)
+
+    try:
+        done = training.run(steps_limit, tell, is_asked_to_stop)
+    except DivergedError as error:
+        if not training.figures:
+            raise CommandError(str(error)) from error
+        save()
+        raise CommandError(f"{error}; {output} has them, take a lower learning_rate") from error
+    if not is_asked_to_stop():
+        save()
+    return done
 
 
 def _check(options: argparse.Namespace, output: Path, checkpoint: Path) -> None:
