@@ -1,6 +1,6 @@
 """Table 2 and Figures 5 to 8 of FSRCNN's paper, trained here alike by weights/table2.toml.
 
-    python benchmarks/paper.py table2 --seeds 3 --page docs/networks.md
+    python benchmarks/paper.py table2 --seeds 2 --page docs/networks.md
     python benchmarks/paper.py figure5 -o docs/designs.svg   SRCNN, transition states 1 and 2, FSRCNN
     python benchmarks/paper.py figure6 -o docs/transfer.svg  x2 upon convolutions of x3, and from scratch
     python benchmarks/paper.py figure7 -o lenna.png          part of a picture by bicubic, SRCNN and FSRCNN
