@@ -126,10 +126,9 @@ def _loss(curves: Sequence[Curve]) -> Panel:
     if not values:
         raise LogError("there is no loss to draw: no training has had a step")
     # What the first steps have is far above all that follows.
-    low, high = min(values) - 0.05, min(max(values), min(values) + 1) + 0.05
+    low, high = min(values), min(max(values), min(values) + 1)
     labels = [(math.log10(tick), f"{tick:g}") for tick in log_ticks(10**low, 10**high)]
-    labels = [(value, label) for value, label in labels if low <= value <= high]
-    return Panel("loss, mean since the row before", points, low, high, labels, decimals=None)
+    return Panel("loss", points, labels[0][0], labels[-1][0], labels, decimals=None)
 
 
 def _draw_panel(drawing: Drawing, curves: Sequence[Curve], panel: Panel, last: int, top: int) -> None:
@@ -141,7 +140,7 @@ def _draw_panel(drawing: Drawing, curves: Sequence[Curve], panel: Panel, last: i
     def y(value: float) -> float:
         return top + PANEL * (high - value) / (high - low)
 
-    clip = drawing.clip(f"panel-{panel.name.split(',')[0]}", LEFT, top, INNER, PANEL)
+    clip = drawing.clip(f"panel-{panel.name}", LEFT, top, INNER, PANEL)
     drawing.text(LEFT, top - 8, panel.name)
     for value, label in panel.ticks:
         drawing.line(LEFT, y(value), LEFT + INNER, y(value), "grid")
