@@ -261,6 +261,15 @@ def test_pixel_formats_of_ffmpeg(upscaler, folder, row):
     assert video["pix_fmt"].replace("yuvj", "yuv") == pix_fmt.replace("yuvj", "yuv")
 
 
+@FFMPEG
+def test_y4m_with_alpha_is_refused(folder):
+    """``yuva444p``, the one format that ffmpeg writes and the table has not."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=18x10:d=0.04"]
+    ffmpeg(*source, "-pix_fmt", "yuva444p", "-strict", "-1", "a.y4m")
+    with open("a.y4m", "rb") as stream, pytest.raises(y4m.Y4MError, match="C444alpha"):  # noqa: PTH123
+        y4m.read_header(stream)
+
+
 def test_no_tag_is_missing():
     text = (DOCS / "ffmpeg.md").read_text()
     others = {"420", "420paldv", "444alpha", "mono14"}  # told of in words: without a C is 420jpeg
