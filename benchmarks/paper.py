@@ -57,7 +57,8 @@ PAPER: Mapping[Cell, float] = {
 }
 CHANGES = {"m from 2 to 4": ("m", 2, 4), "s from 12 to 16": ("s", 12, 16), "d from 48 to 56": ("d", 48, 56)}
 
-# What Figure 5 compares, by the recipe that names the network.
+# What Figure 5 compares, by the recipe that names the network. SRCNN has 40 times the operations of FSRCNN.
+SHORTER = ("stage.L1.steps=1400", "stage.MSE.steps=600", "training.evaluate_every=200")
 DESIGNS = {
     "SRCNN 9-5-5": "srcnn",
     "transition state 1": "state1",
@@ -152,7 +153,7 @@ def figure5(folder: Path, output: Path) -> None:
         text = re.sub(r"^\[network\].*?(?=^\[)", network, RECIPE.read_text(), count=1, flags=re.M | re.S)
         with atomic_write(recipe) as file:
             file.write(text.encode())
-        train(folder / f"{name}.safetensors", recipe=recipe)
+        train(folder / f"{name}.safetensors", SHORTER, recipe)
         logs[title] = folder / f"{name}.log.csv"
     draw(logs, output)
 

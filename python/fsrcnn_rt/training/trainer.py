@@ -195,7 +195,7 @@ class Training:
         recipe = self.recipe
         self._watch = Watch()
         if stage.trains == "heads":
-            self.average = self.average or dict(self._start)
+            self.average = self.average or {name: value.clone() for name, value in self._start.items()}
             random = torch.Generator().manual_seed(recipe.seed)
             for scale in stage.scales:
                 weight, bias = f"head.x{scale}.weight", f"head.x{scale}.bias"
@@ -206,8 +206,8 @@ class Training:
                 elif weight not in self.average:
                     shape = self._architecture.tensors[weight]
                     value = torch.randn(shape, generator=random) * HEAD_DEVIATION
-                    self.average[weight] = self._start.get(weight, value)
-                    self.average[bias] = self._start.get(bias, torch.zeros(1))
+                    self.average[weight] = self._start.get(weight, value).clone()
+                    self.average[bias] = self._start.get(bias, torch.zeros(1)).clone()
         if stage.trains == "heads" or self._total == 0:
             self._network = self._make_network(stage)
         if not self.average:
