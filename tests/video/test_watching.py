@@ -91,6 +91,13 @@ def test_a_reader_that_goes_away(model_file):
     assert told == "fsrcnn-rt: a.mkv: nobody reads the output - any more\n"
 
 
+@pytest.mark.parametrize(("source", "asked", "carried"), [("a.mkv", "mp4", "mkv"), ("a.y4m", "mkv", "y4m")])
+def test_no_other_format_goes_to_stdout(run_silent, folder, source, asked, carried):
+    (folder / source).write_bytes(b"")
+    code, lines = run_silent(source, "-o", "-", "-f", asked)
+    assert (code, lines) == (2, [f"fsrcnn-rt: video: {source}: stdout carries {carried} of it, not {asked}"])
+
+
 def test_any_sink_of_python(model_file):
     class Slow(io.BytesIO):
         def write(self, data):
