@@ -146,9 +146,6 @@ def add_streams(
             streams[stream.index] = made
             made.metadata.update(_lasting(stream.metadata))
             made.disposition = stream.disposition.value
-    context = streams[film.stream.index].codec_context
-    if context.name in _ALPHA and _has_alpha(context.pix_fmt):
-        streams[film.stream.index].metadata["alpha_mode"] = "1"  # which players look for
     return streams, unfit
 
 
