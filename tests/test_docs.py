@@ -261,18 +261,9 @@ def test_pixel_formats_of_ffmpeg(upscaler, folder, row):
     assert video["pix_fmt"].replace("yuvj", "yuv") == pix_fmt.replace("yuvj", "yuv")
 
 
-@FFMPEG
-def test_y4m_with_alpha_is_refused(folder):
-    """``yuva444p``, the one format that ffmpeg writes and the table has not."""
-    source = ["-f", "lavfi", "-i", "testsrc2=s=18x10:d=0.04"]
-    ffmpeg(*source, "-pix_fmt", "yuva444p", "-strict", "-1", "a.y4m")
-    with open("a.y4m", "rb") as stream, pytest.raises(y4m.Y4MError, match="C444alpha"):  # noqa: PTH123
-        y4m.read_header(stream)
-
-
 def test_no_tag_is_missing():
     text = (DOCS / "ffmpeg.md").read_text()
-    others = {"420", "420paldv", "444alpha", "mono14"}  # told of in words: without a C is 420jpeg
+    others = {"420", "420paldv", "mono14"}  # told of in words: without a C is 420jpeg
     assert {tag for row in FORMATS for tag in code(row[1])} | others == set(y4m._CHROMA)
     assert all(f"`{tag}`" in text for tag in others - {"420"})
 

@@ -15,6 +15,8 @@ from clips import FULL, ffmpeg, frames, make, packets, planes_of, times  # noqa:
 from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
 from fsrcnn_rt.video.pixels import _INTERLEAVED, equals, pixels  # noqa: E402
 
+B = av.video.frame.PictureType.B
+
 pytestmark = pytest.mark.usefixtures("folder")
 
 # By suffix: what ffmpeg makes the clip of, and the suffix and the codec of a result.
@@ -62,7 +64,12 @@ def test_containers(run_silent, suffix):
 def test_a_picture_of_windows_media_is_shown_when_it_is_decoded(model):
     """Its container has one time a frame."""
     ffmpeg("a.wmv", "-c:v", "wmv2")
+    upscale_video("a.wmv", "b.mkv", 2, model=model)
     upscale_video("a.wmv", "b.wmv", 2, model=model)
+    assert [any(frame.pict_type == B for frame in frames(path)) for path in ("b.mkv", "b.wmv")] == [
+        True,
+        False,
+    ]
     with av.open("b.wmv") as container:
         decoded_at = [packet.dts for packet in container.demux(video=0) if packet.size]
     assert decoded_at == [frame.pts for frame in frames("a.wmv")]

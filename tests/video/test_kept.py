@@ -148,6 +148,16 @@ def test_the_tag_that_some_players_insist_on(model):
                 assert container.streams.video[0].codec_context.codec_tag == tag
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_film_of_few_frames_of_h265(model, count):
+    make("a.mkv", count=count)
+    for output in ("b.mp4", "b.mkv"):
+        upscale_video("a.mkv", output, 2, model=model, codec="libx265")
+        assert [float(time) for time, _ in times(output)] == pytest.approx(
+            [n / 25 for n in range(count)], abs=2e-3
+        )
+
+
 @pytest.mark.parametrize(("location", "name"), [(0, "left"), (1, "center"), (2, "topleft")])
 def test_the_place_of_chroma_in_h265(model, location, name):
     ffmpeg("a.mp4", *X265, f"log-level=error:chromaloc={location}", seconds=0.08)

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 av = pytest.importorskip("av", reason="video files need PyAV")
 
-from clips import ffmpeg, frames, make, make_rich, packets, planes_of, times  # noqa: E402
+from clips import add_video, ffmpeg, frames, make, make_rich, packets, planes_of, times  # noqa: E402
 from fsrcnn_rt import upscale_video  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -62,6 +63,21 @@ def test_frames_are_there_before_the_end(model_file):
         assert sum(1 for _ in container.decode(video=0)) == 150
 
 
+def test_frames_of_few_bytes_do_not_wait_for_each_other(model):
+    """No pipe is full of them, and no second has gone by when the first are there."""
+    with av.open("a.mkv", "w") as container:
+        stream = add_video(container, size=(16, 16))
+        for number in range(20):
+            still = av.VideoFrame.from_ndarray(np.zeros((24, 16), np.uint8), "yuv420p")
+            still.pts = number
+            container.mux(stream.encode(still))
+        container.mux(stream.encode(None))
+    sink, sizes = io.BytesIO(), []
+    upscale_video("a.mkv", sink, 2, model=model, progress=lambda done: sizes.append(len(sink.getvalue())))
+    assert len(set(sizes)) > 2
+    assert len(sink.getvalue()) < 16384
+
+
 @pytest.mark.parametrize(
     "player",
     [["ffmpeg", "-v", "error", "-i", "-", "-f", "null", "-"], ["mpv", "--vo=null", "--ao=null", "-"]],
@@ -89,6 +105,13 @@ def test_a_reader_that_goes_away(model_file):
         told = process.stderr.read().decode()
     assert process.returncode == 1
     assert told == "fsrcnn-rt: a.mkv: nobody reads the output - any more\n"
+
+
+@pytest.mark.parametrize(("source", "asked", "carried"), [("a.mkv", "mp4", "mkv"), ("a.y4m", "mkv", "y4m")])
+def test_no_other_format_goes_to_stdout(run_silent, folder, source, asked, carried):
+    (folder / source).write_bytes(b"")
+    code, lines = run_silent(source, "-o", "-", "-f", asked)
+    assert (code, lines) == (2, [f"fsrcnn-rt: video: {source}: stdout carries {carried} of it, not {asked}"])
 
 
 def test_any_sink_of_python(model_file):

@@ -35,8 +35,7 @@ from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.errors import UsageError, one_line
 from fsrcnn_rt.files import PIPE, VIDEO_SUFFIXES, Y4M_SUFFIX, check_regular, is_video
-from fsrcnn_rt.pictures.formats import format_of
-from fsrcnn_rt.plan import VIDEOS, make_folders, make_plan
+from fsrcnn_rt.plan import PICTURES, VIDEOS, make_folders, make_plan
 from fsrcnn_rt.video.y4m import upscale_y4m, upscale_y4m_to
 
 # What an ordinary user may have a pipe hold; by default it is 64 KB.
@@ -183,17 +182,19 @@ def _plan(options: argparse.Namespace) -> tuple[list[_Stream], list[str]]:
     """
     inputs = inputs_asked(options)
     for name in inputs:
-        if format_of(Path(name)) and not is_video(name) and not Path(name).is_dir():
+        if PICTURES.is_found(Path(name).name) and not is_video(name) and not Path(name).is_dir():
             raise UsageError(f"{name}: is not a video, and pictures take a command of their own")
-    planned = make_plan(
-        inputs, [options.goal], naming_asked(options), recursive=options.recursive, kind=VIDEOS
-    )
+    naming = naming_asked(options)
+    planned = make_plan(inputs, [options.goal], naming, recursive=options.recursive, kind=VIDEOS)
     streams = [_Stream(str(job.source), str(path)) for job in planned.jobs for path in job.outputs.values()]
     for stream in streams:
         if stream.source == PIPE and not stream.is_y4m:
             raise UsageError(f"{PIPE} to {stream.output}: stdin carries Y4M, and becomes that")
-    if options.json and any(stream.output == PIPE for stream in streams):
-        raise UsageError("--json prints on stdout, which carries the video (see -o)")
+        carried = "y4m" if stream.is_y4m else "mkv"
+        if stream.output == PIPE and (naming.extension or carried).lstrip(".").lower() != carried:
+            raise UsageError(f"{stream.source}: stdout carries {carried} of it, not {naming.extension}")
+        if stream.output == PIPE and options.json:
+            raise UsageError("--json prints on stdout, which carries the video (see -o)")
     _check_kinds(streams, options)
     make_folders(planned)
     return streams, [str(job.source) for job in planned.jobs if not job.outputs]

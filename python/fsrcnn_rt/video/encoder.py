@@ -134,6 +134,7 @@ def add_streams(
     unfit = _Unfit(encoding.asked.drop_unfit)
     target.metadata.update(_lasting(film.container.metadata))
     target.set_chapters(film.container.chapters())
+    made: Any
     for stream in film.container.streams:
         if stream.index == film.stream.index:
             made = _add_encoder(target, film.stream, first, encoding, unfit)
@@ -144,10 +145,7 @@ def add_streams(
         if made is not None:
             streams[stream.index] = made
             made.metadata.update(_lasting(stream.metadata))
-            made.disposition = stream.disposition
-    context = streams[film.stream.index].codec_context
-    if context.name in _ALPHA and _has_alpha(context.pix_fmt):
-        streams[film.stream.index].metadata["alpha_mode"] = "1"  # which players look for
+            made.disposition = stream.disposition.value
     return streams, unfit
 
 

@@ -48,8 +48,8 @@ __all__ = ["upscale_frames", "upscale_video"]
 _PLACES = (0.0, 0.2, 0.4, 0.6, 0.8)
 _AT_A_PLACE = 8
 
-# Between decoding a frame and showing it no film has so much time, by whatever clock.
-_FAR = 1 << 40
+# Of so few frames x265 tells random times of decoding; none of them waits for another.
+_FEW = 2
 
 # A stream is to be seen while it is made: packets go out by so many milliseconds of it.
 _LIVE = {"flush_packets": "1", "cluster_time_limit": "200"}
@@ -247,23 +247,20 @@ def _encode(
     encoder: VideoStream = copies.pop(film.stream.index)
     start(target, encoder)
     begin: float | None = None
+    count = 0
     for frame, unchanged in frames:
+        count += 1
         begin = _start(frame) if begin is None else begin
         with writing.running():
             copy_packets(target, film, copies)
-            target.mux(_timed(encoder.encode(frame)))
+            target.mux(encoder.encode(frame))
         yield unchanged, _end(frame) - begin
     with writing.running():
         copy_packets(target, film, copies)
-        target.mux(_timed(encoder.encode(None)))
-
-
-def _timed(packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
-    """Mend the times of x265, which are far off where a film has fewer frames than it looks ahead."""
-    for packet in packets:
-        if packet.pts is not None and packet.dts is not None and not 0 <= packet.pts - packet.dts < _FAR:
+        packets = encoder.encode(None)
+        for packet in packets if count <= _FEW and encoder.codec_context.name == "libx265" else ():
             packet.dts = packet.pts
-    return packets
+        target.mux(packets)
 
 
 class Enlarged(NamedTuple):

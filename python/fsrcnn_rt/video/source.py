@@ -67,7 +67,9 @@ class Film:
             check_regular(path)
         with as_os_error("is no video that can be read", path):
             file: Any = url_of(path) if isinstance(path, Path) else path.open("rb")
-            self.container: InputContainer = av.open(file, metadata_errors="replace", options=_ALONE)
+            self.container: InputContainer = av.open(
+                file, metadata_errors="replace", container_options=_ALONE
+            )
             try:
                 self.stream = _find(self.container, threads)
                 self._decoder = _decoder_of(self.stream, threads)
@@ -141,7 +143,7 @@ class Clock:
 
     def __init__(self, container: InputContainer) -> None:
         flags: Any = container.format.flags
-        self._may_jump = bool(int(flags) & _TS_DISCONT)
+        self._may_jump = bool(getattr(flags, "value", flags) & _TS_DISCONT)  # PyAV 17 has a Flag for it
         self._shifts = [Fraction(0)]
         self._ends: dict[int, Fraction] = {}  # of the last packet of each stream, by its index
 
