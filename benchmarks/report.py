@@ -21,6 +21,18 @@ class Table:
     others_percent: float | None = None  # of the processors' time, which other processes took meanwhile
 
 
+def put_between_markers(page: str, text: str, name: str) -> str:
+    """Replace what stands between ``<!-- name begins -->`` and ``ends`` of a page.
+
+    Raises ``ValueError`` where the two are not there once, in this order.
+    """
+    begin, end = (f"<!-- {name} {word} -->" for word in ("begins", "ends"))
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise ValueError(f"{begin} and {end} are not there once each, in this order")
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{rest.split(end)[1]}"
+
+
 def as_json(machine: Mapping[str, str], versions: Mapping[str, str], tables: Mapping[str, Table]) -> Any:
     """Everything that was measured, for programs."""
     return {

@@ -25,7 +25,7 @@ from networks import NETWORKS, SCALES, random_model, shipped_name
 from ours import Size, label, picture_size, prepare
 from photographs import default_images
 from plot import Point, scatter
-from report import Row, Table, as_markdown
+from report import Row, Table, as_markdown, put_between_markers
 from timing import alternate, ratios, spread
 
 # The paper's Table 1 counts from here; its names of the rows follow.
@@ -40,7 +40,7 @@ TITLES: Mapping[str, str] = {
     "fsrcnn-s": "FSRCNN-s(32, 5, 1)",
     "idn": "IDN",
 }
-BEGIN, END = "<!-- table1.py begins -->", "<!-- table1.py ends -->"
+MARKER = "table1.py"
 
 
 class Times(NamedTuple):
@@ -100,14 +100,6 @@ def measure_psnr(upscalers: Mapping[str, Upscaler], scale: int, folder: Path) ->
     return {name: mean([r.figures for r in results if r.method == name]).psnr for name in upscalers}
 
 
-def put_between_markers(page: str, text: str) -> str:
-    """Replace what stands between the markers of a page; ``ValueError`` where they are not there once."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"{BEGIN} and {END} are not there once each, in this order")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.split(END)[1]}"
-
-
 def measure(options: argparse.Namespace, models: Mapping[str, Model]) -> Table:
     """Measure all rows of the table."""
     large = label((options.scale * options.size[0], options.scale * options.size[1]))
@@ -156,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--figure={options.figure} is not .svg")
         page = options.page.read_text() if options.page else None
         if page is not None:
-            put_between_markers(page, "")
+            put_between_markers(page, "", MARKER)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     table = measure(options, models)
@@ -165,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if page is None:
         print(markdown, end="")
     else:
-        _write(options.page, put_between_markers(page, markdown).encode())
+        _write(options.page, put_between_markers(page, markdown, MARKER).encode())
     if options.figure:
         points = [
             Point(float(row["ms"]), float(row["PSNR"]), name=str(row["network"]))

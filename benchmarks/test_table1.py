@@ -14,6 +14,7 @@ from networks import NETWORKS, random_model
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
+BEGIN, END = "<!-- table1.py begins -->", "<!-- table1.py ends -->"
 # Weights, and how many times fewer operations than SRCNN-Ex, as the paper prints them.
 PAPER = {
     "srcnn-9-5-5": (57184, "1.0"),
@@ -71,12 +72,12 @@ def test_a_file_gives_psnr_and_the_others_stay_empty(tmp_path, pictures, capsys)
     file = tmp_path / "state2.safetensors"
     save_model(random_model(NETWORKS["state-2"], "ours"), file)
     page, figure = tmp_path / "page.md", tmp_path / "figure.svg"
-    page.write_text(f"before\n{table1.BEGIN}\nold\n{table1.END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     options = ["--weights", f"state-2={file}", "--images", pictures, "--page", page, "--figure", figure]
     assert run(*options) == 0
     text = page.read_text()
-    assert text.startswith(f"before\n{table1.BEGIN}\n")
-    assert text.endswith(f"{table1.END}\nafter\n")
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     table = cells(text)
     assert list(table) == list(table1.TITLES.values())
@@ -100,7 +101,7 @@ def test_without_pictures_psnr_is_told_to_be_missing(tmp_path, capsys):
 
 def test_the_page_has_a_place_for_the_table():
     text = (DOCS / "networks.md").read_text()
-    assert "new" in table1.put_between_markers(text, "new")
+    assert "new" in table1.put_between_markers(text, "new", table1.MARKER)
 
 
 @pytest.mark.parametrize(

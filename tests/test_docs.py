@@ -263,7 +263,7 @@ def test_pixel_formats_of_ffmpeg(upscaler, folder, row):
 
 def test_no_tag_is_missing():
     text = (DOCS / "ffmpeg.md").read_text()
-    others = {"420", "420paldv", "444alpha", "mono14"}  # told of in words: without a C is 420jpeg
+    others = {"420", "420paldv", "mono14"}  # told of in words: without a C is 420jpeg
     assert {tag for row in FORMATS for tag in code(row[1])} | others == set(y4m._CHROMA)
     assert all(f"`{tag}`" in text for tag in others - {"420"})
 
@@ -343,6 +343,29 @@ def test_snippets_for_users_of_opencv(folder):
         (144, 192, 3),
     ]
     assert names["shown"].shape == (72, 96, 3)
+
+
+def test_training_from_a_folder_to_a_model(bash, folder):
+    """The page's commands as they stand, where the recipe has three steps and the folder small pictures."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: the extra 'train'")
+    (folder / "weights").mkdir()
+    recipe = (ROOT / "weights" / "fine-tune.toml").read_text()
+    recipe = re.sub(r"^(steps|evaluate_every) = .*", r"\1 = 3", recipe, flags=re.MULTILINE)
+    (folder / "weights" / "fine-tune.toml").write_text(recipe)
+    shutil.copy(ROOT / "weights" / "figures.py", folder / "weights")
+    (script,) = blocks("training.md", "python")
+    script = script.replace("50)", "20)").replace("60)", "51)").replace("FINE = 240, 3", "FINE = 200, 1")
+    exec(script, {})
+    shutil.copytree(folder / "drawings", folder / "photos")
+    shutil.copy(folder / "drawings" / "00.png", folder / "photo.jpg")
+    own, drawn = blocks("training.md", "sh")  # the same commands on drawings
+    assert drawn.splitlines()[0] == own.splitlines()[0].replace("photos", "drawings -j 1").replace(
+        "mine", "drawn"
+    )
+    assert "validation on 2 of 20 pictures in photos: 05.png, 15.png" in bash(own).stdout
+    with Image.open("photo_x3.jpg") as large:
+        assert large.size == (600, 600)
+    assert "</svg>" in Path("mine.svg").read_text()
 
 
 COMMANDS = [line.rsplit("#", 1) for line in blocks("command-line.md", "sh")[0].splitlines()]

@@ -25,6 +25,7 @@ FLOORS = {
         "packing_fixed": 3,
         "plan": 3,
         "model_file": 3,
+        "changes": 4,
         "gradient": 4,
         "network": 4,
         "phases": 5,

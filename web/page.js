@@ -133,32 +133,32 @@ async function openVideo(blob, name) {
   return { name, video };
 }
 
-/** Shows the frame that the video is at. */
-async function showFrame(mine) {
-  const { video } = shown;
+/** The frame that the video is at, and what it becomes; whoever asks closes both. */
+async function enlargedFrame(video) {
   const { scale, model } = settings();
   const chosen = model === "auto" ? "fsrcnn-s" : model;
   const frame = new VideoFrame(video, { timestamp: Math.round(1e6 * video.currentTime) });
   try {
-    const made = await (await loaded).upscale(frame, { scale, model: chosen });
-    try {
-      if (mine !== turn) return false;
-      const [width, height] = [made.codedWidth, made.codedHeight];
-      if (after.width !== width || after.height !== height) {
-        [before.width, before.height, after.width, after.height] = [width, height, width, height];
-        draw();
-      }
-      before.getContext("2d").drawImage(frame, 0, 0, width, height);
-      after.getContext("2d").drawImage(made, 0, 0);
-      caption.textContent = `${video.videoWidth}×${video.videoHeight} to ${width}×${height} by ${chosen}`;
-    } finally {
-      made.close();
-    }
-  } finally {
+    return { frame, made: await (await loaded).upscale(frame, { scale, model: chosen }), chosen };
+  } catch (error) {
     frame.close();
+    throw error;
   }
-  return true;
 }
+
+function drawFrame({ frame, made, chosen }) {
+  const [width, height] = [made.codedWidth, made.codedHeight];
+  if (after.width !== width || after.height !== height) {
+    [before.width, before.height, after.width, after.height] = [width, height, width, height];
+    draw();
+  }
+  before.getContext("2d").drawImage(frame, 0, 0, width, height);
+  after.getContext("2d").drawImage(made, 0, 0);
+  caption.textContent = `${frame.displayWidth}×${frame.displayHeight} to ${width}×${height} by ${chosen}`;
+}
+
+const nextFrame = (video) => new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+const nextRefresh = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
 async function showVideo() {
   const mine = ++turn;
@@ -168,15 +168,29 @@ async function showVideo() {
   stage.classList.remove("busy", "alpha");
   let [count, since] = [0, performance.now()];
   tell("");
-  while (await showFrame(mine)) {
-    ++count;
-    const now = performance.now();
-    if (now - since >= 1000) {
-      tell(`${((1000 * count) / (now - since)).toFixed(1)} frames per second`);
-      [count, since] = [0, now];
+  let coming = nextFrame(video);
+  let making = enlargedFrame(video);
+  for (let now; (now = await making); ) {
+    // The next frame is computed while this one is drawn.
+    making = undefined;
+    if (mine === turn && !video.paused) {
+      making = coming.then(() => {
+        if (mine !== turn) return undefined;
+        coming = nextFrame(video);
+        return enlargedFrame(video);
+      });
+      making.catch(() => {}); // until it is its turn
     }
-    if (video.paused) return;
-    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    await nextRefresh();
+    if (mine === turn) drawFrame(now);
+    now.frame.close();
+    now.made.close();
+    ++count;
+    const time = performance.now();
+    if (making && time - since >= 1000) {
+      tell(`${((1000 * count) / (time - since)).toFixed(1)} frames per second`);
+      [count, since] = [0, time];
+    }
   }
 }
 

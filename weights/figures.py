@@ -1,7 +1,7 @@
 """Draws a training as the paper does: PSNR over steps (Figures 5 and 6), filters of a head (Figure 3).
 
     python weights/figures.py                                            training.svg and docs/filters.png
-    python weights/figures.py logs "my run=runs/a.log.csv" runs/b.log.csv -o runs/ab.svg
+    python weights/figures.py logs "my run=runs/a.log.csv" runs/b.log.csv --loss -o runs/ab.svg
     python weights/figures.py filters fsrcnn-s -s 2 -o filters.png
 
 A log's rows are put end to end, stage after stage. fsrcnn-rt must be installed.
@@ -16,10 +16,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from fsrcnn_rt import Model, load
-from fsrcnn_rt.evaluation.svg import Drawing, series, ticks
+from fsrcnn_rt.evaluation.svg import Drawing, log_ticks, series, ticks
 from fsrcnn_rt.files import atomic_write
 from fsrcnn_rt.model import VARIANTS
 from PIL import Image
@@ -44,6 +45,8 @@ class Curve:
     label: str
     points: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
     """By scale, (step, PSNR)."""
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    """(Step, mean loss since the row before)."""
     stages: list[tuple[str, int, int]] = field(default_factory=list)
     """Name, first and last step."""
 
@@ -64,6 +67,8 @@ def read_log(label: str, path: Path) -> Curve:
                     if row[f"psnr_x{scale}"]:
                         value = float(row[f"psnr_x{scale}"])
                         curve.points.setdefault(scale, []).append((start + step, value))
+                if float(row["loss"]) > 0:  # it is nan where a stage begins
+                    curve.losses.append((start + step, float(row["loss"])))
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise LogError(f"{path}: not the log of a training ({error})") from error
     if not curve.points:
@@ -71,17 +76,33 @@ def read_log(label: str, path: Path) -> Curve:
     return curve
 
 
-def draw_logs(curves: Sequence[Curve], span: float) -> bytes:
+class Panel(NamedTuple):
+    """A panel of a figure: what of each curve it shows."""
+
+    name: str
+    points: list[list[tuple[int, float]]]
+    low: float
+    high: float
+    ticks: list[tuple[float, str]]
+    decimals: int | None
+    """Of the last value of a curve, which stands beside it; None: it does not."""
+
+
+def draw_logs(curves: Sequence[Curve], span: float, *, with_loss: bool = False) -> bytes:
     """Draw a panel for each scale, ``span`` dB high up to the best value, as SVG.
 
-    Dashed lines are where a stage ends; below the panels stands which.
+    ``with_loss`` adds one of the loss, whose axis is logarithmic. Dashed lines are where a stage ends; below
+    the panels stands which.
     """
-    scales = sorted({scale for curve in curves for scale in curve.points})
+    panels = [_psnr(curves, scale, span) for scale in sorted({s for curve in curves for s in curve.points})]
+    if with_loss:
+        panels.append(_loss(curves))
     last = max(curve.stages[-1][2] for curve in curves) or 1
-    below = TOP + len(scales) * (PANEL + GAP) - GAP + BOTTOM
-    drawing = Drawing(WIDTH, below + LINE * len(curves), "Validation PSNR in dB")
-    for number, scale in enumerate(scales):
-        _draw_panel(drawing, curves, scale, last, span, TOP + number * (PANEL + GAP))
+    below = TOP + len(panels) * (PANEL + GAP) - GAP + BOTTOM
+    title = "Validation PSNR in dB, and loss" if with_loss else "Validation PSNR in dB"
+    drawing = Drawing(WIDTH, below + LINE * len(curves), title)
+    for number, panel in enumerate(panels):
+        _draw_panel(drawing, curves, panel, last, TOP + number * (PANEL + GAP))
     drawing.text(LEFT + INNER / 2, below - 14, "steps", "soft", "middle")
     for number, curve in enumerate(curves):
         y = below + LINE * number
@@ -91,11 +112,27 @@ def draw_logs(curves: Sequence[Curve], span: float) -> bytes:
     return drawing.encode()
 
 
-def _draw_panel(
-    drawing: Drawing, curves: Sequence[Curve], scale: int, last: int, span: float, top: int
-) -> None:
-    best = max(value for curve in curves for _, value in curve.points.get(scale, [(0, -math.inf)]))
+def _psnr(curves: Sequence[Curve], scale: int, span: float) -> Panel:
+    points = [curve.points.get(scale, []) for curve in curves]
+    best = max(value for curve in points for _, value in curve)
     high, low = best + 0.05 * span, best - span
+    labels = [(value, f"{round(value, 9):g}") for value in ticks(low, high, 6)]
+    return Panel(f"x{scale}", points, low, high, labels, decimals=2)
+
+
+def _loss(curves: Sequence[Curve]) -> Panel:
+    points = [[(step, math.log10(loss)) for step, loss in curve.losses] for curve in curves]
+    values = [value for curve in points for _, value in curve]
+    if not values:
+        raise LogError("there is no loss to draw: no training has had a step")
+    # What the first steps have is far above all that follows.
+    low, high = min(values), min(max(values), min(values) + 1)
+    labels = [(math.log10(tick), f"{tick:g}") for tick in log_ticks(10**low, 10**high)]
+    return Panel("loss", points, labels[0][0], labels[-1][0], labels, decimals=None)
+
+
+def _draw_panel(drawing: Drawing, curves: Sequence[Curve], panel: Panel, last: int, top: int) -> None:
+    low, high = panel.low, panel.high
 
     def x(step: float) -> float:
         return LEFT + INNER * step / last
@@ -103,25 +140,25 @@ def _draw_panel(
     def y(value: float) -> float:
         return top + PANEL * (high - value) / (high - low)
 
-    clip = drawing.clip(f"panel-x{scale}", LEFT, top, INNER, PANEL)
-    drawing.text(LEFT, top - 8, f"x{scale}")
-    for value in ticks(low, high, 6):
+    clip = drawing.clip(f"panel-{panel.name}", LEFT, top, INNER, PANEL)
+    drawing.text(LEFT, top - 8, panel.name)
+    for value, label in panel.ticks:
         drawing.line(LEFT, y(value), LEFT + INNER, y(value), "grid")
-        drawing.text(LEFT - 6, y(value) + 4, f"{round(value, 9):g}", "soft", "end")
+        drawing.text(LEFT - 6, y(value) + 4, label, "soft", "end")
     for step in ticks(0, last, 8):
         drawing.line(x(step), top, x(step), top + PANEL, "grid")
         drawing.text(x(step), top + PANEL + 15, f"{step:,.0f}", "soft", "middle")
     for number, curve in enumerate(curves):
         for _, _, end in curve.stages[:-1]:
             drawing.line(x(end), top, x(end), top + PANEL, f"ends {series(number)}")
-        points = curve.points.get(scale)
+        points = panel.points[number]
         if not points:
             continue
         drawing.curve([(x(step), y(value)) for step, value in points], series(number), clip)
         step, value = points[-1]
-        if value >= low:
+        if value >= low and panel.decimals is not None:
             drawing.dot(x(step), y(value), series(number))
-            drawing.text(x(step) + 5, y(value) + 4, f"{value:.2f}", series(number))
+            drawing.text(x(step) + 5, y(value) + 4, f"{value:.{panel.decimals}f}", series(number))
 
 
 def draw_filters(model: Model, scale: int) -> Image.Image:
@@ -144,14 +181,14 @@ def _stem(log: Path) -> str:
     return log.name.removesuffix(".log.csv")
 
 
-def save_logs(logs: Sequence[str], span: float, output: Path) -> None:
+def save_logs(logs: Sequence[str], span: float, output: Path, *, with_loss: bool = False) -> None:
     """Draw logs, each named as PATH or LABEL=PATH."""
     curves = []
     for log in logs:
         label, _, path = log.rpartition("=")
         curves.append(read_log(label or _stem(Path(path)), Path(path)))
     with atomic_write(output) as file:
-        file.write(draw_logs(curves, span))
+        file.write(draw_logs(curves, span, with_loss=with_loss))
 
 
 def save_filters(name: str, scale: int, output: Path) -> None:
@@ -172,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plot.add_argument(
         "--span", type=float, default=1.5, metavar="DB", help="height of a panel (default: 1.5)"
     )
+    plot.add_argument("--loss", action="store_true", help="a panel of the loss as well")
     plot.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     filters = commands.add_parser("filters", help="filters of a head, PNG")
     filters.add_argument("model", help="fsrcnn, fsrcnn-s or a file")
@@ -182,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--span: expected a positive number, got {options.span}")
     try:
         if options.command == "logs":
-            save_logs(options.logs, options.span, options.output)
+            save_logs(options.logs, options.span, options.output, with_loss=options.loss)
         elif options.command == "filters":
             save_filters(options.model, options.scale, options.output)
         else:

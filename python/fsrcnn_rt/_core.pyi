@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 _F32 = npt.NDArray[np.float32]
 _Channels = tuple[int, int, int]
+_Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 def available_isas() -> list[str]:
     """Names of the kernel sets this processor runs, slowest first: reference, baseline, avx2 .."""
@@ -20,6 +21,19 @@ def gather_rows(row: int, kernel: int, height: int, padding: str) -> list[int]:
 
 def fma_peak(isa: str, threads: int, seconds: float) -> float:
     """Best float32 rate in GFLOP/s of a loop of multiply-adds on ``threads`` threads, or fewer."""
+
+def changed_parts(src: npt.NDArray[Any], before: npt.NDArray[Any], reach: int) -> list[_Box]:
+    """Parts of ``src`` that hold every sample whose surroundings differ from those in ``before``.
+
+    Both: (H, W) of one dtype, uint8, uint16 or float32, aligned, any strides. ``reach``: how far the
+    surroundings go. Sides of parts are multiples of 4 but for the edges; parts may overlap. Releases the GIL.
+    """
+
+def copy_all_but(parts: Sequence[_Box], before: npt.NDArray[Any], dst: npt.NDArray[Any]) -> int:
+    """Copy ``before`` to ``dst``, of its shape and dtype, wherever no part lies. Releases the GIL.
+
+    Returns how many samples that were.
+    """
 
 class Gradients:
     """Computes losses and their gradients, for training. For one caller at a time."""
@@ -85,6 +99,11 @@ class Network:
     def isa(self) -> str: ...
     @property
     def precision(self) -> str: ...
+    def reach(self, scale: int) -> int:
+        """How far from a block of 4 x 4 samples the bits of what it becomes at a scale are settled.
+
+        With "float32" that is farther than the network sees: its algorithm rounds in blocks.
+        """
     def run(
         self,
         src: npt.NDArray[Any],
@@ -93,7 +112,7 @@ class Network:
         *,
         strip_width: int = 0,
         bits: int = 0,
-        rows: tuple[int, int] | None = None,
+        parts: Sequence[_Box] = (),
         strength: float = 1.0,
         guard: bool = True,
         guided: bool = True,
@@ -106,8 +125,9 @@ class Network:
         up to a multiple of 4; 0 chooses. It never changes a bit of the result.
         ``bits``: 8..16, the depth of planes of video, whose full scale is 255 * 2**(bits - 8); 0: full scale
         is the largest integer of the dtype.
-        ``rows``: those of ``src`` to upscale, (first, end), into their place in ``dst``; multiples of 4 but
-        for the height. The calls for all rows together write what one call writes.
+        ``parts``: those of ``src`` to upscale, into their place in ``dst``, where nothing else is written;
+        their sides are multiples of 4 but for the edges of ``src``. None is all. Each becomes what it is in
+        the whole.
         ``strength``: 0..1.5, how much is taken of what the network adds to bicubic luma. ``guard``: whether
         luma is kept near the range of the 5x5 pixels of ``src`` around. ``guided``: whether chroma follows
         luma where the two go together around, or is bicubic alone.
@@ -122,6 +142,7 @@ class Network:
         *,
         strip_width: int = 0,
         bits: int = 0,
+        parts: Sequence[_Box] = (),
         strength: float = 1.0,
         guard: bool = True,
         guided: bool = True,
@@ -132,8 +153,8 @@ class Network:
         size of ``dst`` and exceeds no side of it by more than a factor of 32) and then by the antialiased
         bicubic filter down to size; chroma and alpha by the bicubic filter alone. Nothing is rounded in
         between. A ``strength`` up to 1 mixes the result with bicubic luma of its size, one above 1 is that of
-        every pass; each pass is guarded by what goes into it. Otherwise as ``run``; ``strip_width`` is that
-        of the last pass.
+        every pass; each pass is guarded by what goes into it. ``parts`` are of ``dst``, with any sides.
+        Otherwise as ``run``; ``strip_width`` is that of the last pass.
         """
 
     def bicubic_resize(

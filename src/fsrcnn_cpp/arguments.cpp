@@ -60,6 +60,19 @@ void check_strength(const Finish& finish) {
   }
 }
 
+void check_parts(std::span<const Tile> parts, std::ptrdiff_t width, std::ptrdiff_t height, std::ptrdiff_t step) {
+  const auto is_inside = [&](std::ptrdiff_t begin, std::ptrdiff_t end, std::ptrdiff_t size) {
+    return begin >= 0 && begin < end && end <= size && begin % step == 0 && (end % step == 0 || end == size);
+  };
+  for (const Tile& part : parts) {
+    if (is_inside(part.columns.begin, part.columns.end, width) && is_inside(part.y0, part.y1, height)) continue;
+    refuse("parts has (" + std::to_string(part.columns.begin) + ", " + std::to_string(part.y0) + ", " +
+           std::to_string(part.columns.end) + ", " + std::to_string(part.y1) + "), which is no part of " +
+           std::to_string(width) + "x" + std::to_string(height) +
+           (step > 1 ? " in blocks of " + std::to_string(step) : ""));
+  }
+}
+
 void check_source(const ImageView& src) { check_image(src, "src"); }
 
 void check_destination(const MutableImageView& dst, const std::string& name, const ImageView& src) {

@@ -3,11 +3,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <map>
-#include <optional>
 #include <string>
 #include <utility>
 
+#include "changes.h"
 #include "fma_peak.h"
 #include "gradient.h"
 #include "kernels/dispatch.h"
@@ -184,6 +185,14 @@ ImageView to_plane(const py::array& src, int bits) {
   return to_source(src, bits);
 }
 
+using Box = std::array<std::ptrdiff_t, 4>;  // left, top, right, bottom
+
+std::vector<Tile> to_tiles(const std::vector<Box>& parts) {
+  std::vector<Tile> tiles;
+  for (const auto& [left, top, right, bottom] : parts) tiles.push_back({{left, right}, top, bottom});
+  return tiles;
+}
+
 Finish to_finish(double strength, bool guard, bool guided) {
   return {.strength = static_cast<float>(strength), .guard = guard, .guided = guided};
 }
@@ -201,26 +210,27 @@ class Network {
 
   std::string isa() const { return isa_; }
   std::string precision() const { return precision_; }
+  std::ptrdiff_t reach(int scale) const { return upscaler_.reach(scale); }
 
   void run(const py::array& src, const std::map<int, py::array>& dst, int threads, std::ptrdiff_t strip_width, int bits,
-           const std::optional<std::pair<std::ptrdiff_t, std::ptrdiff_t>>& rows, double strength, bool guard,
-           bool guided) const {
+           const std::vector<Box>& parts, double strength, bool guard, bool guided) const {
     const ImageView source = to_source(src, bits);
-    const auto [begin, end] = rows.value_or(std::pair<std::ptrdiff_t, std::ptrdiff_t>(0, source.height));
     std::vector<Target> targets;
     for (const auto& [scale, array] : dst) {
       targets.push_back({scale, to_destination(array, "dst[" + std::to_string(scale) + "]", bits, src)});
     }
     const WithoutGil released;
-    upscaler_.run(source, targets, to_finish(strength, guard, guided), begin, end, threads, strip_width);
+    upscaler_.run(source, targets, to_finish(strength, guard, guided), threads, strip_width, to_tiles(parts));
   }
 
   void resize(const py::array& src, const py::array& dst, const std::vector<int>& scales, int threads,
-              std::ptrdiff_t strip_width, int bits, double strength, bool guard, bool guided) const {
+              std::ptrdiff_t strip_width, int bits, const std::vector<Box>& parts, double strength, bool guard,
+              bool guided) const {
     const ImageView source = to_source(src, bits);
     const MutableImageView view = to_destination(dst, "dst", bits, src);
     const WithoutGil released;
-    upscaler_.run_resized(source, view, to_finish(strength, guard, guided), scales, threads, strip_width);
+    upscaler_.run_resized(source, view, to_finish(strength, guard, guided), scales, threads, strip_width,
+                          to_tiles(parts));
   }
 
   void bicubic_resize(const py::array& src, const py::array& dst, const std::pair<double, double>& from,
@@ -311,6 +321,29 @@ PYBIND11_MODULE(main_core, m) {
         return fma_peak(table, threads, seconds);
       },
       py::arg("isa"), py::arg("threads"), py::arg("seconds"));
+  m.def(
+      "changed_parts",
+      [](const py::array& src, const py::array& before, std::ptrdiff_t reach) {
+        const ImageView now = to_plane(src, 0), then = to_plane(before, 0);
+        std::vector<Tile> parts;
+        {
+          const WithoutGil released;
+          parts = changed_parts(now, then, reach);
+        }
+        std::vector<std::tuple<std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t>> boxes;
+        for (const Tile& part : parts) boxes.emplace_back(part.columns.begin, part.y0, part.columns.end, part.y1);
+        return boxes;
+      },
+      py::arg("src"), py::arg("before"), py::arg("reach"));
+  m.def(
+      "copy_all_but",
+      [](const std::vector<Box>& parts, const py::array& before, const py::array& dst) {
+        const ImageView source = to_plane(before, 0);
+        const MutableImageView view = to_destination(dst, "dst", 0, before);
+        const WithoutGil released;
+        return copy_all_but(to_tiles(parts), source, view);
+      },
+      py::arg("parts"), py::arg("before"), py::arg("dst"));
   py::class_<Gradients>(m, "Gradients")
       .def(py::init<const std::string&>(), py::arg("isa"))
       .def("run", &Gradients::run, py::arg("layers"), py::arg("lr"), py::arg("hr"), py::arg("loss"), py::arg("border"),
@@ -323,12 +356,13 @@ PYBIND11_MODULE(main_core, m) {
            py::arg("algorithm") = "winograd", py::arg("precision") = "float32")
       .def_property_readonly("isa", &Network::isa)
       .def_property_readonly("precision", &Network::precision)
+      .def("reach", &Network::reach, py::arg("scale"))
       .def("run", &Network::run, py::arg("src"), py::arg("dst"), py::arg("threads"), py::kw_only(),
-           py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("rows") = py::none(), py::arg("strength") = 1.0,
+           py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("parts") = py::tuple(), py::arg("strength") = 1.0,
            py::arg("guard") = true, py::arg("guided") = true)
       .def("resize", &Network::resize, py::arg("src"), py::arg("dst"), py::arg("scales"), py::arg("threads"),
-           py::kw_only(), py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("strength") = 1.0,
-           py::arg("guard") = true, py::arg("guided") = true)
+           py::kw_only(), py::arg("strip_width") = 0, py::arg("bits") = 0, py::arg("parts") = py::tuple(),
+           py::arg("strength") = 1.0, py::arg("guard") = true, py::arg("guided") = true)
       .def("bicubic_resize", &Network::bicubic_resize, py::arg("src"), py::arg("dst"), py::arg("source_size"),
            py::arg("result_size"), py::arg("threads"), py::kw_only(), py::arg("bits") = 0,
            py::arg("siting") = std::pair(0.5, 0.5))

@@ -160,10 +160,6 @@ std::vector<MutableImageView> views_of(const fsrcnn_frame& frame, const std::str
   return views;
 }
 
-ImageView read_only(const MutableImageView& v) {
-  return {v.data, v.height, v.width, v.channels, v.type, v.range, v.row_stride, v.pixel_stride, v.channel_stride};
-}
-
 /// One channel of a picture.
 MutableImageView channel_of(MutableImageView view, int channel) {
   view.data += channel * view.channel_stride;
@@ -275,10 +271,9 @@ class Engine {
     const ImageView small = read_only(source);
     const std::vector<int> passes = passes_to(small, result);
     // Alpha makes pixels visible as far as its filter reaches, and the network reads around those.
-    const int around = (passes.size() == 1 && is_exact(small, result)
-                            ? reach_
-                            : reach_of(reach_, small, result, passes)) +
-                       kBicubicReach;
+    const int around =
+        (passes.size() == 1 && is_exact(small, result) ? reach_ : reach_of(reach_, small, result, passes)) +
+        kBicubicReach;
     std::vector<unsigned char> copy;
     const ImageView extended = extend_colour(small, around, copy);
     const Upscaler& packed = network(precision);
@@ -345,7 +340,7 @@ class Engine {
            const std::vector<int>& passes) const {
     if (is_exact(source, result)) {
       const Target target{static_cast<int>(result.width / source.width), result};
-      packed.run(source, {&target, 1}, finish_, 0, source.height, threads_, 0);
+      packed.run(source, {&target, 1}, finish_, threads_, 0);
     } else {
       packed.run_resized(source, result, finish_, passes, threads_, 0);
     }
@@ -478,8 +473,8 @@ fsrcnn_status fsrcnn_upscale_frame(const fsrcnn_upscaler* upscaler, const fsrcnn
     if (small.size() != large.size()) refuse("result and source do not both have chroma");
     const bool has_chroma = small.size() > 1;
     if (source->bits != result->bits ||
-        (has_chroma && (source->across != result->across || source->down != result->down ||
-                        source->location != result->location))) {
+        (has_chroma &&
+         (source->across != result->across || source->down != result->down || source->location != result->location))) {
       refuse("result differs from source in bits, across, down or location");
     }
     check_growth(small[0], large[0]);

@@ -33,6 +33,10 @@ struct BasicImageView {
 using ImageView = BasicImageView<const unsigned char>;
 using MutableImageView = BasicImageView<unsigned char>;
 
+inline ImageView read_only(const MutableImageView& v) {
+  return {v.data, v.height, v.width, v.channels, v.type, v.range, v.row_stride, v.pixel_stride, v.channel_stride};
+}
+
 /// Chroma of Y'CbCr lies around this, as it does in video and in MATLAB; in extra planes it lies around 0.
 inline constexpr float kChromaCentre = 128.0f / 255;
 

@@ -81,10 +81,8 @@ void enlarge_tile(const KernelTable& kernels, const ImageView& src, const Mutabl
 
 /// What an image is cut into.
 Work work_on(std::ptrdiff_t width, std::ptrdiff_t height, std::ptrdiff_t rows) {
-  return {.width = width,
+  return {.part = {{0, width}, 0, height},
           .strip_width = std::min(width, kColumns),
-          .begin = 0,
-          .end = height,
           .row_step = 1,
           .rows = rows,
           .band_rows = kBandRows};
@@ -161,7 +159,8 @@ void PlaneUpscaler::resize(const ImageView& src, const MutableImageView& dst, co
   ResizeFilters& filters = context->filters;
   filters.down_x.make(src.width, dst.width, from.x, to.x, siting.x);
   filters.down_y.make(src.height, dst.height, from.y, to.y, siting.y);
-  const ResizeSink::Widths widths = ResizeSink::widest(tiling, filters);
+  ResizeSink::Widths widths;
+  widths.cover(tiling, filters);
   const RowSource source(src, kernels_);
   grow_to(context->workers, tiling.workers());
   grow_to(context->teams, tiling.workers());

@@ -6,16 +6,14 @@
 
 namespace fsrcnn {
 
-ResizeSink::Widths ResizeSink::widest(const Tiling& tiling, const ResizeFilters& filters) {
-  Widths widths;
+void ResizeSink::Widths::cover(const Tiling& tiling, const ResizeFilters& filters) {
   for (std::ptrdiff_t strip = 0; strip < tiling.strips(); ++strip) {
     const Range columns = tiling.tile(strip).columns;
-    widths.tile = std::max(widths.tile, columns.size());
-    widths.down = std::max(widths.down, filters.down_x.reads(columns.begin, columns.end).size());
+    tile = std::max(tile, columns.size());
+    down = std::max(down, filters.down_x.reads(columns.begin, columns.end).size());
     if (filters.extra_x.taps == 0) continue;
-    widths.extra = std::max(widths.extra, filters.extra_x.reads(columns.begin, columns.end).size());
+    extra = std::max(extra, filters.extra_x.reads(columns.begin, columns.end).size());
   }
-  return widths;
 }
 
 void ResizeSink::carve(Arena& arena, const Widths& widths) {

@@ -44,9 +44,10 @@ class ResizeSink {
   /// Columns of a tile, at most, and how many of luma and of the picture it reads.
   struct Widths {
     std::ptrdiff_t tile = 0, down = 0, extra = 0;
+
+    /// Makes them those of all these tiles too; of the picture none are read where the filters have none for it.
+    void cover(const Tiling& tiling, const ResizeFilters& filters);
   };
-  /// Those of all tiles; of the picture none are read where the filters have none for it.
-  static Widths widest(const Tiling& tiling, const ResizeFilters& filters);
   void carve(Arena& arena, const Widths& widths);
   void begin(const Tile& tile);
   /// The next row of the tile. `made`: the rows that its taps read, each from the column

@@ -20,18 +20,18 @@ namespace fsrcnn {
 
 /// What is cut into strips of columns and bands of rows.
 struct Work {
-  std::ptrdiff_t width, strip_width;  // the last strip may be narrower
-  std::ptrdiff_t begin, end;          // rows
-  std::ptrdiff_t row_step;            // bands start at a multiple of so many rows from `begin`
-  std::ptrdiff_t rows;                // that make the work: a band computes a few that its neighbour also computes
-  std::ptrdiff_t band_rows;           // of them a tall band has
-  int team = 1;                       // threads that can compute one tile together
+  Tile part;
+  std::ptrdiff_t strip_width;  // the last strip may be narrower
+  std::ptrdiff_t row_step;     // bands start at a multiple of so many rows from the first
+  std::ptrdiff_t rows;         // that make the work: a band computes a few that its neighbour also computes
+  std::ptrdiff_t band_rows;    // of them a tall band has
+  int team = 1;                // threads that can compute one tile together
 };
 
 class Tiling {
  public:
-  Tiling(const Work& work, int threads) : work_(work), strips_(ceil_div(work.width, work.strip_width)) {
-    const std::ptrdiff_t most = std::min(ceil_div(work.end - work.begin, work.row_step), ceil_div(work.rows, kMinRows));
+  Tiling(const Work& work, int threads) : work_(work), strips_(ceil_div(work.part.columns.size(), work.strip_width)) {
+    const std::ptrdiff_t most = std::min(ceil_div(rows(), work.row_step), ceil_div(work.rows, kMinRows));
     team_ = std::min(work.team, threads);
     workers_ = std::min<std::ptrdiff_t>(ceil_div(threads, team_), strips_ * most);
     threads_ = std::min<std::ptrdiff_t>(threads, workers_ * team_);
@@ -46,8 +46,9 @@ class Tiling {
   std::ptrdiff_t strips() const { return strips_; }
 
   Tile tile(std::ptrdiff_t index) const {
-    const std::ptrdiff_t x0 = index % strips_ * work_.strip_width, band = index / strips_;
-    return {{x0, std::min(work_.width, x0 + work_.strip_width)}, start(band), start(band + 1)};
+    const Range& columns = work_.part.columns;
+    const std::ptrdiff_t x0 = columns.begin + index % strips_ * work_.strip_width, band = index / strips_;
+    return {{x0, std::min(columns.end, x0 + work_.strip_width)}, start(band), start(band + 1)};
   }
 
   /// Calls `work(worker, tile, team)` for every tile; no two at a time for the same worker. `work` must not throw.
@@ -69,9 +70,9 @@ class Tiling {
  private:
   static constexpr std::ptrdiff_t kMinRows = 8;
 
+  std::ptrdiff_t rows() const { return work_.part.y1 - work_.part.y0; }
   std::ptrdiff_t start(std::ptrdiff_t band) const {
-    const std::ptrdiff_t rows = work_.end - work_.begin;
-    return band == bands_ ? work_.end : work_.begin + rows * band / bands_ / work_.row_step * work_.row_step;
+    return band == bands_ ? work_.part.y1 : work_.part.y0 + rows() * band / bands_ / work_.row_step * work_.row_step;
   }
 
   Work work_;
@@ -138,6 +139,13 @@ class ContextPool {
   const std::size_t kept_ = std::max(1u, std::thread::hardware_concurrency());
   mutable std::atomic<FreeList*> list_;
 };
+
+/// Workers of those tilings that needs most.
+inline std::size_t most_workers(const std::vector<Tiling>& tilings) {
+  std::size_t most = 0;
+  for (const Tiling& tiling : tilings) most = std::max(most, tiling.workers());
+  return most;
+}
 
 /// Has one element a worker.
 template <typename Elements>

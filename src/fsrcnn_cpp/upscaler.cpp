@@ -92,7 +92,8 @@ std::string name_of(int scale) { return "dst[" + std::to_string(scale) + "]"; }
 }  // namespace
 
 struct Upscaler::Context {
-  std::deque<Team> teams;  // one a worker, as the others are
+  std::vector<Tiling> tilings;  // one a part
+  std::deque<Team> teams;       // one a worker, as the others are
   std::vector<Strip> strips;
   std::vector<Resizer> resizers;
   ResizeFilters filters;  // as the last call had them
@@ -102,6 +103,12 @@ Upscaler::Upscaler(const Model& model, const KernelTable& kernels, Algorithm alg
     : network_(model, kernels, algorithm, span) {}
 
 Upscaler::~Upscaler() = default;
+
+std::ptrdiff_t Upscaler::reach(int scale) const {
+  if (!network_.head(scale)) refuse("scale=" + std::to_string(scale) + ": the model has no head for it");
+  const Extent extent = network_.extent(scale);
+  return std::max<std::ptrdiff_t>({kBicubicReach, extent.before, extent.after});
+}
 
 std::ptrdiff_t Upscaler::choose_strip_width(std::ptrdiff_t width, int scale, std::ptrdiff_t asked) const {
   if (asked > 0) return std::min(round_up(std::min(asked, width), kBlock), width);
@@ -119,17 +126,13 @@ std::ptrdiff_t Upscaler::band_rows(int scale) const {
   return std::max<std::ptrdiff_t>(kBandRows, kBandSeams * (extent.before + extent.after));
 }
 
-void Upscaler::run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
-                   std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const {
+void Upscaler::run(const ImageView& src, std::span<const Target> targets, const Finish& finish, int threads,
+                   std::ptrdiff_t strip_width, std::span<const Tile> parts) const {
   check_threads(threads);
   check_strength(finish);
   check_strip_width(strip_width);
   check_source(src);
-  if (begin < 0 || begin >= end || end > src.height || begin % kBlock != 0 ||
-      (end % kBlock != 0 && end != src.height)) {
-    refuse("rows=(" + std::to_string(begin) + ", " + std::to_string(end) + ") are no blocks of " +
-           std::to_string(kBlock) + " rows of " + std::to_string(src.height));
-  }
+  check_parts(parts, src.width, src.height, kBlock);
   if (targets.empty() || targets.size() > network_.heads.size()) {
     refuse("dst has " + std::to_string(targets.size()) + " scales");
   }
@@ -143,32 +146,42 @@ void Upscaler::run(const ImageView& src, std::span<const Target> targets, const 
   }
 
   if (network_.enlarged && targets.size() > 1) {
-    for (const Target& target : targets) run(src, {&target, 1}, finish, begin, end, threads, strip_width);
+    for (const Target& target : targets) run(src, {&target, 1}, finish, threads, strip_width, parts);
     return;
   }
   const int scale = targets.front().scale;
-  strip_width = choose_strip_width(src.width, scale, strip_width);
-  const Tiling tiling({.width = src.width,
-                       .strip_width = strip_width,
-                       .begin = begin,
-                       .end = end,
-                       .row_step = kBlock,
-                       .rows = end - begin,
-                       .band_rows = band_rows(scale),
-                       .team = network_.team()},
-                      threads);
+  const Tile whole{{0, src.width}, 0, src.height};
+  if (parts.empty()) parts = {&whole, 1};
   const ContextPool<Context>::Lease context(contexts_);
-  grow_to(context->teams, tiling.workers());
-  grow_to(context->strips, tiling.workers());
-  for (std::size_t i = 0; i < tiling.workers(); ++i) {
-    context->strips[i].prepare(network_, finish, src, targets, strip_width, tiling.team());
+  std::vector<Tiling>& tilings = context->tilings;
+  tilings.clear();
+  std::ptrdiff_t widest = 0;
+  for (const Tile& part : parts) {
+    const std::ptrdiff_t width = choose_strip_width(part.columns.size(), scale, strip_width);
+    widest = std::max(widest, width);
+    tilings.emplace_back(Work{.part = part,
+                              .strip_width = width,
+                              .row_step = kBlock,
+                              .rows = part.y1 - part.y0,
+                              .band_rows = band_rows(scale),
+                              .team = network_.team()},
+                         threads);
   }
-  tiling.run(context->teams,
-             [&](std::size_t worker, const Tile& tile, Team& team) { context->strips[worker].run(tile, team); });
+  const std::size_t workers = most_workers(tilings);
+  grow_to(context->teams, workers);
+  grow_to(context->strips, workers);
+  for (std::size_t i = 0; i < workers; ++i) {
+    context->strips[i].prepare(network_, finish, src, targets, widest, tilings.front().team());
+  }
+  for (const Tiling& tiling : tilings) {
+    tiling.run(context->teams,
+               [&](std::size_t worker, const Tile& tile, Team& team) { context->strips[worker].run(tile, team); });
+  }
 }
 
 void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish,
-                           std::span<const int> scales, int threads, std::ptrdiff_t strip_width) const {
+                           std::span<const int> scales, int threads, std::ptrdiff_t strip_width,
+                           std::span<const Tile> parts) const {
   check_threads(threads);
   check_strength(finish);
   check_strip_width(strip_width);
@@ -187,23 +200,28 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
     return size >= of && size <= of * product && of * product <= kMaxTaps / 4 * size;
   };
   if (!fits(dst.height, src.height) || !fits(dst.width, src.width)) refuse_size(dst, "dst", src);
+  check_parts(parts, dst.width, dst.height, 1);
 
   // Of what goes into the last pass.
   const std::ptrdiff_t height = src.height * (product / scales.back()), width = src.width * (product / scales.back());
   const std::ptrdiff_t strips = ceil_div(width, choose_strip_width(width, scales.back(), strip_width));
-  const Tiling tiling({.width = dst.width,
-                       .strip_width = ceil_div(dst.width, strips),
-                       .begin = 0,
-                       .end = dst.height,
-                       .row_step = 1,
-                       .rows = height,
-                       .band_rows = band_rows(scales.back()),
-                       .team = network_.team()},
-                      threads);
+  const Tile whole{{0, dst.width}, 0, dst.height};
+  if (parts.empty()) parts = {&whole, 1};
+  const ContextPool<Context>::Lease context(contexts_);
+  std::vector<Tiling>& tilings = context->tilings;
+  tilings.clear();
+  for (const Tile& part : parts) {
+    tilings.emplace_back(Work{.part = part,
+                              .strip_width = std::min(part.columns.size(), ceil_div(dst.width, strips)),
+                              .row_step = 1,
+                              .rows = ceil_div(height * (part.y1 - part.y0), dst.height),
+                              .band_rows = band_rows(scales.back()),
+                              .team = network_.team()},
+                         threads);
+  }
   const Chain chain{
       .network = network_, .scales = scales, .width = src.width * product, .height = src.height * product};
 
-  const ContextPool<Context>::Lease context(contexts_);
   ResizeFilters& filters = context->filters;
   const auto length = [](std::ptrdiff_t size) { return static_cast<double>(size); };
   const auto make = [&](AxisFilter& filter, std::ptrdiff_t from, std::ptrdiff_t to) {
@@ -215,22 +233,26 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
   make(filters.extra_y, src.height, dst.height);
 
   std::array<std::ptrdiff_t, kMaxChain> widest{};
-  for (std::ptrdiff_t strip = 0; strip < tiling.strips(); ++strip) {
-    const Chain::Parts parts = chain.parts(tiling.tile(strip), filters);
-    for (std::size_t i = 0; i < count; ++i) widest[i] = std::max(widest[i], parts[i].columns.size());
+  ResizeSink::Widths widths;
+  for (const Tiling& tiling : tilings) {
+    for (std::ptrdiff_t strip = 0; strip < tiling.strips(); ++strip) {
+      const Chain::Parts passes = chain.parts(tiling.tile(strip), filters);
+      for (std::size_t i = 0; i < count; ++i) widest[i] = std::max(widest[i], passes[i].columns.size());
+    }
+    widths.cover(tiling, filters);
   }
-  const ResizeSink::Widths widths = ResizeSink::widest(tiling, filters);
   Finish of_pass = finish, of_result = finish;
   of_pass.strength = std::max(1.0f, finish.strength);
   of_result.strength = std::min(1.0f, finish.strength);
-  grow_to(context->teams, tiling.workers());
-  grow_to(context->resizers, tiling.workers());
-  for (std::size_t worker = 0; worker < tiling.workers(); ++worker) {
+  const std::size_t workers = most_workers(tilings);
+  grow_to(context->teams, workers);
+  grow_to(context->resizers, workers);
+  for (std::size_t worker = 0; worker < workers; ++worker) {
     Resizer& resizer = context->resizers[worker];
     std::ptrdiff_t enlarged = 1;
     for (std::size_t i = 0; i < count; ++i) {
       resizer.passes[i].prepare(network_, of_pass, src.height * enlarged, src.width * enlarged, scales[i],
-                                i + 1 == count ? filters.down_y.taps : 0, widest[i], tiling.team());
+                                i + 1 == count ? filters.down_y.taps : 0, widest[i], tilings.front().team());
       enlarged *= scales[i];
     }
     resizer.source.emplace(src, network_.kernels, network_.colour);
@@ -241,9 +263,11 @@ void Upscaler::run_resized(const ImageView& src, const MutableImageView& dst, co
       resizer.sink->carve(arena, widths);
     });
   }
-  tiling.run(context->teams, [&](std::size_t worker, const Tile& tile, Team& team) {
-    context->resizers[worker].run(tile, chain, filters, team);
-  });
+  for (const Tiling& tiling : tilings) {
+    tiling.run(context->teams, [&](std::size_t worker, const Tile& tile, Team& team) {
+      context->resizers[worker].run(tile, chain, filters, team);
+    });
+  }
 }
 
 }  // namespace fsrcnn

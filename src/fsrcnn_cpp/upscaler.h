@@ -27,22 +27,26 @@ class Upscaler {
 
   const KernelTable& kernels() const { return network_.kernels; }
 
-  /// Upscales rows `begin` to `end` - 1 of `src` into their place in every target, in one pass of the convolutions, on
-  /// up to `threads` threads. The images must agree in channels and type, and none overlap `src`; `begin`, and `end`
-  /// unless it is the height, are multiples of kBlock. A network that reads the picture enlarged runs once for each
-  /// target, one after the other. Neither these nor `strip_width` (0 chooses) nor `threads` ever change a bit of the
-  /// result. Allocates only at the first call of a geometry.
-  void run(const ImageView& src, std::span<const Target> targets, const Finish& finish, std::ptrdiff_t begin,
-           std::ptrdiff_t end, int threads, std::ptrdiff_t strip_width) const;
+  /// How far from a block of kBlock x kBlock samples of the source the bits of what it becomes are settled, at a scale of
+  /// the model: blocks of Winograd's algorithm round by samples beyond those that the network sees.
+  std::ptrdiff_t reach(int scale) const;
+
+  /// Upscales `src` into every target, in one pass of the convolutions, on up to `threads` threads. The images must
+  /// agree in channels and type, and none overlap `src`. `parts` of `src`: only what becomes of these is written, to
+  /// its place; none means all. Where they begin and, inside the picture, end are multiples of kBlock. A network that
+  /// reads the picture enlarged runs once for each target, one after the other. Neither these nor `strip_width`
+  /// (0 chooses) nor `threads` ever change a bit of the result. Allocates only at the first call of a geometry.
+  void run(const ImageView& src, std::span<const Target> targets, const Finish& finish, int threads,
+           std::ptrdiff_t strip_width, std::span<const Tile> parts = {}) const;
 
   /// Makes `src` as large as `dst`, which is at least as large: luma by the network, once for each of `scales`, 1 to
   /// kMaxChain of them, and then by the antialiased bicubic filter down to size. The product of the scales reaches the
   /// size of `dst` and exceeds none of its sides by more than kMaxTaps / 4. Chroma and alpha come by the bicubic filter
   /// alone. Every pass is guarded by what goes into it. Strength up to 1 mixes the result with the picture brought to
   /// size by the bicubic filter, so that 0 is that; strength above 1 is given to every pass. Slopes of chroma come to
-  /// size as chroma does. Otherwise as `run`.
+  /// size as chroma does. `parts` are of `dst` and begin and end anywhere. Otherwise as `run`.
   void run_resized(const ImageView& src, const MutableImageView& dst, const Finish& finish, std::span<const int> scales,
-                   int threads, std::ptrdiff_t strip_width) const;
+                   int threads, std::ptrdiff_t strip_width, std::span<const Tile> parts = {}) const;
 
  private:
   struct Context;

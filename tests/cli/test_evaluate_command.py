@@ -39,6 +39,17 @@ def two(tmp_path):
 
 
 @pytest.fixture
+def unpacked(tmp_path):
+    """A test set as archives have it: a folder for each scale, with the small pictures beside the large."""
+    (tmp_path / "Set2").mkdir()
+    shapes = {"img_001_SRF_4_HR.png": (48, 52, 3), "img_002_SRF_4_HR.png": (44, 40)}
+    shapes |= {"img_001_SRF_4_LR.png": (12, 13, 3), "img_002_SRF_4_LR.png": (11, 10)}
+    folder = make_pictures(tmp_path / "Set2" / "image_SRF_4", shapes, 5)
+    (folder / "img_003_SRF_4_bicubic.png").write_bytes(b"what a method has made of it")
+    return folder
+
+
+@pytest.fixture
 def only_x2(model, tmp_path):
     path = tmp_path / "x2.safetensors"
     save_model(Model(model.nodes, {2: model.heads[2]}, model.padding, "x2"), path)
@@ -63,6 +74,35 @@ def expected(folder, scale, upscale):
 
 def numbers(line):
     return [float(word) for word in line.split() if word.replace(".", "").isdigit() and "." in word]
+
+
+def test_of_an_unpacked_archive_the_large_pictures_are_measured(unpacked, model_file, run):
+    code, out, err = run(unpacked, "-s", "4", "-m", model_file, "-v")
+    assert (code, err) == (0, [])
+    assert out[0].split()[0] == "Set2/image_SRF_4"
+    named = [line.split()[0] for line in out if line.startswith("img_")]
+    assert named == ["img_001_SRF_4_HR.png", "img_002_SRF_4_HR.png"]
+    large = [unpacked / name for name in named]
+    figures = mean([r.figures for r in evaluate({4: {"bicubic": bicubic}}, large)])
+    (line,) = [line for line in out if line.startswith("mean of 2 ")]
+    assert numbers(line)[:2] == [
+        pytest.approx(figures.psnr, abs=0.005),
+        pytest.approx(figures.ssim, abs=5e-5),
+    ]
+
+
+def test_small_pictures_and_folders_of_folders_are_no_test_set(unpacked, model_file, run):
+    refused = f"fsrcnn-rt: eval: {unpacked.parent}: no images in it; name one of its folders: image_SRF_4"
+    assert run(unpacked.parent, "-m", model_file) == (2, [], [refused])
+    for path in [*unpacked.glob("*_HR.png"), *unpacked.glob("*_bicubic.png")]:
+        path.unlink()
+    refused = f"fsrcnn-rt: eval: {unpacked}: holds small pictures alone, whose names end in _LR"
+    assert run(unpacked, "-m", model_file) == (2, [], [refused])
+    make_pictures(unpacked / "more", {"img_004.png": (41, 53)}, 6).joinpath("img_004.png").rename(
+        unpacked / "img_004.png"
+    )
+    code, out, err = run(unpacked, "-m", model_file)  # what is not called small is taken
+    assert (code, err, out[1].split()[:3]) == (0, [], ["mean", "of", "1"])
 
 
 def test_means_of_folders_scales_and_models(one, two, model, model_file, only_x2, run):

@@ -47,6 +47,16 @@ def prelu_by_neg(graph, slope):
     graph.add("Add", negative, source=positive)
 
 
+def prelu_by_extremes(graph, slope):
+    """As much code by hand does: ``max(x, 0) + a * min(x, 0)``, with a maximum of three."""
+    x = graph.newest
+    zero = np.zeros((1, 1, 1, 1), np.float32)
+    positive = graph.add("Max", zero, x, source=x)
+    graph.add("Min", zero, source=x)
+    negative = graph.add("Mul", slope.reshape(1, -1, 1, 1))
+    graph.add("Add", negative, source=positive)
+
+
 def relu_node(graph, _slope):
     graph.add("Relu")
 
@@ -55,7 +65,16 @@ def leaky_relu_node(graph, _slope):
     graph.add("LeakyRelu", alpha=0.125)
 
 
-ACTIVATIONS = [prelu_node, prelu_by_abs, prelu_by_neg, relu_node, leaky_relu_node]
+def leaky_relu_by_max(graph, _slope):
+    x = graph.newest
+    graph.add("Mul", np.float32([0.125]))
+    graph.add("Max", x)
+
+
+ACTIVATIONS = [
+    *(prelu_node, prelu_by_abs, prelu_by_neg, prelu_by_extremes),
+    *(relu_node, leaky_relu_node, leaky_relu_by_max),
+]
 
 
 @pytest.mark.parametrize("mode", ["attribute", "same", "constant", "edge"])
@@ -66,13 +85,14 @@ def test_graph(run_convert, plane, net, scale, activation, mode):
     assert run_convert("net.onnx", "-o", "a.safetensors") == (0, [])  # the graph tells the scale
     model = fsrcnn_rt.load("./a.safetensors")
     assert model.padding == ("replicate" if mode == "edge" else "zeros")
-    kind = {relu_node: "relu", leaky_relu_node: "leaky"}.get(activation, "prelu")
+    kinds = {relu_node: "relu", leaky_relu_node: "leaky", leaky_relu_by_max: "leaky"}
+    kind = kinds.get(activation, "prelu")
     assert {layer.activation for layer in model.nodes} == {kind}
     assert_same(model, plane, run_onnx("net.onnx", plane[None, None]))
 
 
 def test_the_slopes_of_a_decomposed_prelu_are_exact(net):
-    for activation in prelu_by_abs, prelu_by_neg:
+    for activation in prelu_by_abs, prelu_by_neg, prelu_by_extremes:
         build_graph(net, 2, activation=activation).save("net.onnx")
         for layer, (weight, bias, slope) in zip(convert("net.onnx").nodes, net.layers, strict=True):
             for ours, theirs in ((layer.weight, weight), (layer.bias, bias), (layer.slope, slope)):
@@ -139,8 +159,19 @@ def test_channels_last_clipped_and_by_old_means(plane, net):
 def with_reshapes(net, weight, bias, scale):
     """As tf2onnx writes the sub-pixel FSRCNN of OpenCV's dnn_superres: one channel is moved by reshapes."""
     graph = GraphBuilder()
-    graph.add("Unsqueeze", np.array([0]))
-    graph.add("Reshape", np.array([-1, 1, 0, 0]))
+    change_axes(graph, "Unsqueeze", 0, "Reshape", [-1, 1, 0, 0])
+    tf_layers(graph, net, pixel_shuffle(weight, bias, scale))
+    change_axes(graph, "Reshape", [1, -1, 0, 0, 1], "Squeeze", 0)
+    return graph
+
+
+def change_axes(graph, *steps):
+    """Operations on the axes in turn, each followed by its constant."""
+    for kind, constant in zip(steps[::2], steps[1::2], strict=True):
+        graph.add(kind, np.array(constant, np.int64).reshape(-1))
+
+
+def tf_layers(graph, net, head):
     for layer, layer_bias, slope in net.layers:
         graph.add("Conv", layer, layer_bias, auto_pad="SAME_UPPER")
         x = graph.newest
@@ -149,12 +180,16 @@ def with_reshapes(net, weight, bias, scale):
         graph.add("Sub", magnitude, source=x)
         graph.add("Mul", slope.reshape(1, -1, 1, 1) / 2)
         graph.add("Add", graph.newest, source=positive)
-    graph.add("Conv", weight, auto_pad="SAME_UPPER")
-    graph.add("DepthToSpace", blocksize=scale)
-    graph.add("Add", bias.reshape(1, 1, 1, 1))
-    graph.add("Reshape", np.array([1, -1, 0, 0, 1]))
-    graph.add("Squeeze", np.array([0]))
-    return graph
+    head(graph)
+
+
+def pixel_shuffle(weight, bias, scale):
+    def add(graph):
+        graph.add("Conv", weight, auto_pad="SAME_UPPER")
+        graph.add("DepthToSpace", blocksize=scale)
+        graph.add("Add", bias.reshape(1, 1, 1, 1))
+
+    return add
 
 
 def with_transposes(net, weight, bias, scale):
@@ -194,6 +229,52 @@ def test_sub_pixel_network_of_tensorflow(plane, scale, kernel, form):
             np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(model.heads[scale].bias, bias)
     assert_same(model, plane, run_onnx("net.onnx", plane[None, :, :, None]))
+
+
+# The shape of the input, what comes before the first convolution and what behind the last bias, in all that
+# tf2onnx 1.16 and 1.17 make of OpenCV's files: with a batch of one or of any number, of any size or of one,
+# with channels first or last. Of the same graph it makes now this and now that.
+ENDS = [
+    ([1, "h", "w", 1], ["Unsqueeze", 0, "Reshape", [1, 1, 0, 0]], []),
+    ([1, "h", "w", 1], ["Unsqueeze", 0, "Reshape", [1, 1, 0, 0]], ["Reshape", [1, 1, 0, 0, 1], "Squeeze", 0]),
+    (["n", "h", "w", 1], ["Unsqueeze", 0, "Reshape", [-1, 1, 0, 0]], []),
+    ([1, 12, 17, 1], ["Reshape", [1, 1, 12, 17]], ["Reshape", [1, 36, 51, 1]]),
+    (["n", 12, 17, 1], ["Reshape", [-1, 1, 12, 17]], ["Reshape", [-1, 36, 51, 1]]),
+    (
+        [1, 1, "h", "w"],
+        ["Unsqueeze", 0, "Reshape", [1, 1, 1, 0, 0, 1], "Squeeze", 0, "Reshape", [1, 1, 0, 0]],
+        [],
+    ),
+    (
+        ["n", 1, "h", "w"],
+        ["Unsqueeze", 0, "Reshape", [1, 1, -1, 0, 0, 1], "Squeeze", 0, "Reshape", [-1, 1, 0, 0]],
+        ["Reshape", [1, -1, 0, 0, 1], "Squeeze", 0],
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "before", "behind"), ENDS)
+@pytest.mark.parametrize("head", ["pixel shuffle", "deconvolution"])
+def test_whatever_tf2onnx_writes_around_the_convolutions(shape, before, behind, head):
+    rng = np.random.default_rng(1)
+    net = oracle.random_net(rng, 8, 3, 1)
+    weight, bias = rng.normal(0, 0.1, (9, 8, 1, 1)).astype(np.float32), np.float32([0.5])
+
+    def deconvolution(graph):
+        """With one scalar behind it, which is no operand of the node."""
+        graph.add("ConvTranspose", net.heads[3][0], strides=[3, 3], pads=4 * [3])
+        graph.add("Add", bias.reshape(()))
+
+    graph = GraphBuilder()
+    change_axes(graph, *before)
+    tf_layers(graph, net, pixel_shuffle(weight, bias, 3) if head == "pixel shuffle" else deconvolution)
+    change_axes(graph, *behind)
+    graph.save("net.onnx", shape)
+    model = convert("net.onnx")
+    np.testing.assert_array_equal(model.heads[3].bias, bias)
+    plane = rng.random((12, 17), np.float32)
+    expected = run_onnx("net.onnx", plane[None, :, :, None] if shape[3] == 1 else plane[None, None])
+    assert_same(model, plane, expected)
 
 
 def test_sub_pixel_network_of_a_fixed_size(plane, net):
@@ -274,6 +355,20 @@ FAULTS = {
         [],
         1,
         "Tanh 'Tanht1': no network that can be expressed has such a node here",
+    ),
+    "a graph that asks for the size of its picture": (
+        lambda: graph_file("x3.onnx", lambda graph: graph.add("Shape")),
+        "x3.onnx",
+        [],
+        1,
+        "Shape 'Shapet9': expected a graph for pictures of one size, got one that asks for it",
+    ),
+    "a bound that is not 0": (
+        lambda: graph_file("x3.onnx", activation=lambda graph, _: graph.add("Max", np.float32([0.5]))),
+        "x3.onnx",
+        [],
+        1,
+        "expected an activation such as PReLU, got a constant other than 0 beside a tensor",
     ),
     "a node after the head": (
         lambda: graph_file("x3.onnx", lambda graph: graph.add("Mul", np.float32([255]))),

@@ -166,8 +166,8 @@ def test_threads_strips_rows_and_company_change_no_bit(isa, name, size):
     picture = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
     alone = {scale: run(network, picture, scale)[scale] for scale in SCALES}
     bands = {scale: np.zeros_like(result) for scale, result in alone.items()}
-    for rows in ((0, 8), (8, size[0])):
-        network.run(picture, bands, 2, rows=rows, strip_width=24)
+    for top, bottom in ((0, 8), (8, size[0])):
+        network.run(picture, bands, 2, parts=[(0, top, size[1], bottom)], strip_width=24)
     for together in (
         bands,
         run(network, picture, *SCALES, threads=3),

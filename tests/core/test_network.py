@@ -186,25 +186,26 @@ def test_threads_and_strips_do_not_change_a_bit(kernels, channels):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("channels", [None, 4])
-def test_rows_one_after_another_make_the_whole(kernels, channels, threads):
+def test_parts_one_after_another_make_the_whole(kernels, channels, threads):
     rng = np.random.default_rng(6)
     network = build(oracle.random_net(rng, 13, 5, 2), kernels)
     image = random_image(rng, (38, 53) if channels is None else (38, 53, channels), np.float32)
     expected = run(network, image, 2, 3)
     result = {scale: np.full_like(whole, 77) for scale, whole in expected.items()}
-    for rows in [(0, 4), (4, 24), (24, 38)]:
-        network.run(image, result, threads, rows=rows)
+    for top, bottom in [(0, 4), (4, 24), (24, 38)]:
+        parts = [(0, top, 20, bottom), (16, top, 53, bottom)]
+        network.run(image, result, threads, parts=parts)
         for scale in result:
-            end = scale * rows[1]
+            end = scale * bottom
             np.testing.assert_array_equal(result[scale][:end], expected[scale][:end])
             assert (result[scale][end:] == 77).all()
 
 
 @pytest.mark.parametrize("rows", [(0, 0), (-4, 8), (0, 20), (2, 8), (0, 10), (8, 4)])
-def test_rows_that_are_no_blocks(net, rows):
+def test_parts_that_are_no_blocks(net, rows):
     network = _core.Network(net.nodes, net.heads, net.padding, "reference")
-    with pytest.raises(ValueError, match=r"no blocks of 4 rows of 19"):
-        run(network, np.zeros((19, 5), np.uint8), 2, rows=rows)
+    with pytest.raises(ValueError, match=r"parts has \(0, .*no part of 5x19 in blocks of 4"):
+        run(network, np.zeros((19, 5), np.uint8), 2, parts=[(0, 0, 5, 19), (0, rows[0], 5, rows[1])])
 
 
 def test_one_pass_of_several_scales_is_the_same_as_several_passes(kernels, net):

@@ -15,7 +15,8 @@ struct Call {
   int scale = 3, threads = 2;
   std::vector<int> scales{3};
   Finish finish{};
-  std::ptrdiff_t begin = 0, end = 8, strip_width = 0;
+  std::ptrdiff_t strip_width = 0;
+  std::vector<Tile> parts{{{0, 12}, 0, 8}};
   Lengths from{12, 8}, to{36, 24};
   Siting siting{};
 };
@@ -42,10 +43,11 @@ void check_arguments(const KernelTable& table) {
   const PlaneUpscaler planes(table);
   const auto run = [&](Call& call) {
     const Target target{call.scale, call.target};
-    upscaler.run(call.source, {&target, 1}, call.finish, call.begin, call.end, call.threads, call.strip_width);
+    upscaler.run(call.source, {&target, 1}, call.finish, call.threads, call.strip_width, call.parts);
   };
   const auto resize = [&](Call& call) {
-    upscaler.run_resized(call.source, call.target, call.finish, call.scales, call.threads, call.strip_width);
+    upscaler.run_resized(call.source, call.target, call.finish, call.scales, call.threads, call.strip_width,
+                         call.parts);
   };
   const auto enlarge = [&](Call& call) {
     planes.enlarge(call.source, call.target, call.scale, call.siting, call.threads);
@@ -87,11 +89,19 @@ void check_arguments(const KernelTable& table) {
   check(
       run, [](Call& c) { c.strip_width = -1; }, "strip_width=-1");
   check(
-      run, [](Call& c) { c.begin = 2; }, "rows=(2, 8)");
+      run, [](Call& c) { c.parts[0].y0 = 2; }, "parts has (0, 2, 12, 8), which is no part of 12x8 in blocks of 4");
   check(
-      run, [](Call& c) { c.end = 12; }, "rows=(0, 12)");
+      run, [](Call& c) { c.parts[0].columns.end = 10; }, "parts has (0, 0, 10, 8)");
   check(
-      run, [](Call& c) { c.end = 0; }, "rows=(0, 0)");
+      run,
+      [](Call& c) {
+        c.parts.push_back({{0, 12}, 0, 12});
+      },
+      "parts has (0, 0, 12, 12)");
+  check(
+      resize, [](Call& c) { c.parts[0].y1 = 0; }, "parts has (0, 0, 12, 0), which is no part of 36x24");
+  check(
+      resize, [](Call& c) { c.parts[0].columns.begin = -1; }, "parts has (-1, 0, 12, 8)");
   check(
       run, [](Call& c) { c.scale = 5; }, "dst[5]: the model has no head");
   check(

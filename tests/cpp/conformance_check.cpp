@@ -356,7 +356,7 @@ class Engine {
       const Finish finish{std::stof(entry.option("strength", "1")), guard == "on", colour == "guided"};
       if (scale()) {
         const Target target{scale(), dst};
-        upscaler.run(src, {&target, 1}, finish, 0, src.height, threads, strip_width);
+        upscaler.run(src, {&target, 1}, finish, threads, strip_width);
       } else {
         upscaler.run_resized(src, dst, finish, numbers(entry.options.at("passes"), ','), threads, strip_width);
       }

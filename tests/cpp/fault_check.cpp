@@ -142,7 +142,7 @@ struct Whole final : Subject {
   std::uint64_t call(int threads) override {
     wipe(dst);
     const Target target{3, dst.target()};
-    upscaler.run(src.view(), {&target, 1}, setup.finish, 0, src.view().height, threads, 12);
+    upscaler.run(src.view(), {&target, 1}, setup.finish, threads, 12);
     return digest(dst);
   }
   Setup setup;
@@ -170,7 +170,7 @@ struct Made final : Subject {
     wipe(dst);
     const Upscaler upscaler(model, table, setup.algorithm);
     const Target target{2, dst.target()};
-    upscaler.run(src.view(), {&target, 1}, setup.finish, 0, src.view().height, threads, 0);
+    upscaler.run(src.view(), {&target, 1}, setup.finish, threads, 0);
     return digest(dst);
   }
   Model model;

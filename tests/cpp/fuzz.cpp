@@ -184,6 +184,15 @@ BasicImageView<Byte> any_view(Bytes& bytes, Byte* memory) {
   return view;
 }
 
+/// Parts of a picture, of multiples of `step` mostly; seldom any.
+std::vector<Tile> any_parts(Bytes& bytes, int step) {
+  std::vector<Tile> parts;
+  if (!bytes.chance(4)) return parts;
+  const auto edge = [&] { return bytes.chance(16) ? std::ptrdiff_t{bytes.any()} : step * bytes.between(0, 6); };
+  for (int i = 0, count = bytes.between(0, 3); i < count; ++i) parts.push_back({{edge(), edge()}, edge(), edge()});
+  return parts;
+}
+
 void fuzz_arguments(Bytes& bytes) {
   static const KernelTable& table = *available_sets().back().float32;
   static const Upscaler upscaler(make_model(Padding::replicate, Head::kFullBorder, false), table, Algorithm::winograd);
@@ -217,16 +226,15 @@ void fuzz_arguments(Bytes& bytes) {
     switch (bytes.between(0, 3)) {
       case 0: {
         const Target targets[] = {{scale, dst}, {bytes.between(2, 4), dst}};
-        const bool whole = !bytes.chance(4);
-        const std::ptrdiff_t begin = whole ? 0 : bytes.any(), end = whole ? src.height : bytes.any();
-        return upscaler.run(src, {targets, bytes.chance(16) ? 2u : 1u}, finish, begin, end, threads, strip_width);
+        return upscaler.run(src, {targets, bytes.chance(16) ? 2u : 1u}, finish, threads, strip_width,
+                            any_parts(bytes, 4));
       }
       case 1: {
         std::vector<int> scales;
         for (int i = 0, count = bytes.between(0, 5); i < count; ++i) {
           scales.push_back(bytes.chance(16) ? bytes.any() : bytes.between(2, 4));
         }
-        return upscaler.run_resized(src, dst, finish, scales, threads, strip_width);
+        return upscaler.run_resized(src, dst, finish, scales, threads, strip_width, any_parts(bytes, 1));
       }
       case 2: return planes.enlarge(src, dst, scale, siting, threads);
       default: {

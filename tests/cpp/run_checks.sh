@@ -87,7 +87,7 @@ check_objects() {
       return 1
     fi
     # What it takes from elsewhere: nothing but what the compiler itself asks for.
-    if $nm -u "$object" | awk '{print $2}' | grep -vE '^(_?memcpy|_?memset|_?memmove|_GLOBAL_OFFSET_TABLE_)$'; then
+    if $nm -u "$object" | awk '{print $NF}' | grep -vE '^(_?memcpy|_?memset|_?memmove|_GLOBAL_OFFSET_TABLE_)$'; then
       echo "$name uses other code"
       return 1
     fi

@@ -52,6 +52,7 @@ int run_checks(int argc, char** argv) {
     check_graphs(*table);
     check_bits(*table);
     check_resized_bits(*table);
+    check_parts_bits(*table);
     check_resized_against_run(*table);
     check_bicubic(*table);
     check_concurrent_calls(*table);

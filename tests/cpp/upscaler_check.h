@@ -143,7 +143,7 @@ inline std::vector<Picture> run(const Upscaler& upscaler, const Geometry& g, std
   for (const int scale : scales) outputs.emplace_back(g.height * scale, g.width * scale, g.channels, g.type, ++noise);
   std::vector<Target> targets;
   for (std::size_t i = 0; i < scales.size(); ++i) targets.push_back({scales[i], outputs[i].target()});
-  upscaler.run(src.view(), targets, finish, 0, src.view().height, threads, strip_width);
+  upscaler.run(src.view(), targets, finish, threads, strip_width);
   return outputs;
 }
 
@@ -175,6 +175,7 @@ void check_bits(const KernelTable& table);
 void check_bicubic(const KernelTable& table);
 void check_fixed_bits(const KernelTable& table);
 void check_resized_bits(const KernelTable& table);
+void check_parts_bits(const KernelTable& table);
 void check_resized_against_run(const KernelTable& table);
 void check_numbers(const KernelTable& table);
 void check_graphs(const KernelTable& table);

@@ -78,7 +78,8 @@ def test_rows_beyond_32_bits(upscaler, sparse, where):
     large = np.broadcast_to(row, (height, width))
     first = 2**31 - 8 if where == "middle" else height - 16
     out = sparse((scale * height, scale * width))
-    upscaler._engine.network_for(large.dtype).run(large, {scale: out}, 2, rows=(first, first + 16))
+    parts = [(0, first, width, first + 16)]
+    upscaler._engine.network_for(large.dtype).run(large, {scale: out}, 2, parts=parts)
     offset = 64 if where == "middle" else 128 - 16
     expected = small[scale * offset : scale * (offset + 16)]
     np.testing.assert_array_equal(out[scale * first : scale * (first + 16)], expected)

@@ -73,6 +73,25 @@ def test_curves_lie_where_their_axes_say(figures, log, tmp_path):
     assert ends == {steps[200], steps[300]}
 
 
+def test_the_loss_has_a_panel_with_a_logarithmic_axis(figures, log, tmp_path, capsys):
+    """Equal ratios are equal heights, and where a stage begins there is none."""
+    output = tmp_path / "plot.svg"
+    assert figures.read_log("a", log).losses == [(100, 0.6), (200, 0.06), (400, 0.01)]
+    log.write_text(LOG.replace("0.6,", "0.08,"))
+    assert figures.main(["logs", str(log), "-o", str(output), "--loss"]) == 0
+    svg = ET.parse(output).getroot()
+    *_, line = (line for line in svg.findall(f"{SVG}polyline") if line.get("clip-path"))
+    heights = [float(point.split(",")[1]) for point in line.get("points").split()]
+    assert (heights[1] - heights[0]) / (heights[2] - heights[1]) == pytest.approx(
+        np.log(0.08 / 0.06) / np.log(6), rel=0.02
+    )
+    texts = {t.text: float(t.get("y")) - 4 for t in svg.findall(f"{SVG}text")}
+    assert texts["0.01"] == pytest.approx(heights[2], abs=0.2)
+    log.write_text("\n".join(LOG.splitlines()[:2]))
+    assert figures.main(["logs", str(log), "-o", str(output), "--loss"]) == 2
+    assert "there is no loss to draw" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [

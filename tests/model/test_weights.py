@@ -77,17 +77,11 @@ def test_first_steps_are_those_of_the_log(shipped, trainer, data_folder, tmp_pat
     PSNR before the first step and the loss of five depend on no rounding to speak of. The loss of the fifteen
     after them does, and tells whether the optimiser makes it fall.
     """
-    import torch
-
     recipe, rows, _ = shipped
     assert early_steps(rows, trainer) == set(trainer.REPLAY_STEPS)
-    training = trainer.Training(recipe, data_folder, tmp_path / "checkpoint", tmp_path / "log")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        training.run(trainer.REPLAY_STEPS[-1])
-    finally:
-        torch.set_num_threads(threads)
+    paths = tmp_path / "checkpoint", tmp_path / "log"
+    training = trainer.Training(recipe, data_folder, *paths, threads=1)
+    training.run(trainer.REPLAY_STEPS[-1])
     logged = rows[: len(training._rows)]
     assert [(r["stage"], r["step"]) for r in training._rows] == [(r["stage"], r["step"]) for r in logged]
     start, first, second = zip(training._rows, logged, strict=True)

@@ -15,6 +15,11 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _trainings_on_one_thread(_plain_environment, monkeypatch):
+    monkeypatch.setenv("FSRCNN_RT_THREADS", "1")
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Six smooth random pictures, one of them grey."""

@@ -14,7 +14,8 @@ WEIGHTS = Path(__file__).parents[2] / "weights"
 @pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.toml")), ids=lambda path: path.name)
 def test_recipes_of_the_repository_are_valid(path):
     recipe = read_recipe(path)
-    assert {scale for stage in recipe.stages for scale in stage.scales} == {2, 3, 4}
+    scales = {scale for stage in recipe.stages for scale in stage.scales}
+    assert scales == ({3} if path.stem == "table2" else {2, 3, 4})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,6 @@ def test_rate_is_a_number_or_a_pair(recipe):
         (change_stage(1, learning_rate=[1, 2, 3]), "learning_rate: expected a number or"),
         (change_stage(1, patch=4), "patch: expected an integer of at least 8, got 4$"),
         (change_stage(0, least_squares=True), "least_squares: true needs trains = 'heads', got 'all'$"),
-        (change_stage(0, trains="heads"), "the first stage must be 'all'"),
         (change_stage(1, name="trunk"), "'trunk' is given to more than one stage"),
         (
             changed(stage=[*changed()["stage"], {**changed()["stage"][0], "name": "more"}]),

@@ -185,37 +185,6 @@ def test_what_is_ahead_may_change(data, tmp_path):
         assert torch.equal(value, training.average[name]), name
 
 
-def test_killed_training_goes_on_from_its_checkpoint(data, tmp_path):
-    """SIGKILL amid the steps: what was written last is whole, and the end is that of a whole run."""
-    document = change_stage(0, steps=40)
-    document["training"]["evaluate_every"] = 2
-    del document["stage"][1]
-    whole, _ = train(parse_recipe(document), data, tmp_path)
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    code = (
-        "import sys, json, torch; from pathlib import Path\n"
-        "from fsrcnn_rt.training.config import parse_recipe\n"
-        "from fsrcnn_rt.training.trainer import Training\n"
-        "torch.set_num_threads(1); folder = Path(sys.argv[3])\n"
-        "paths = Path(sys.argv[2]), folder / 'x.checkpoint', folder / 'x.log.csv'\n"
-        "training = Training(parse_recipe(json.loads(sys.argv[1])), *paths)\n"
-        "training.run(report=lambda line: print(line, flush=True))\n"
-    )
-    arguments = [sys.executable, "-c", code, json.dumps(document), str(data), str(folder)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if " step 8 " in line:
-                process.kill()
-                break
-    training = Training(parse_recipe(document), data, folder / "x.checkpoint", folder / "x.log.csv")
-    training.resume()
-    assert 0 < training._total < 40
-    training.run()
-    for name, value in whole.average.items():
-        assert torch.equal(value, training.average[name]), name
-
-
 def test_soap_turns_no_side_that_is_too_long(monkeypatch):
     """The other side is turned still; columns of one gradient then move alike, rows do not."""
     from fsrcnn_rt.training import soap

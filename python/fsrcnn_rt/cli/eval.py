@@ -32,7 +32,7 @@ from fsrcnn_rt.evaluation.protocol import (
     UpscaleLuma,
     bicubic,
     evaluate,
-    list_images,
+    list_originals,
 )
 from fsrcnn_rt.files import VIDEO_SUFFIXES, atomic_write, is_video
 from fsrcnn_rt.model import NETWORKS, SCALES
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         return _run_suite(options, outputs)
     if not options.folders:
         raise ValueError("FOLDER: needs one at least, or --suite")
-    images = {folder: list_images(folder) for folder in options.folders}
+    images = {folder: list_originals(folder) for folder in options.folders}
     models = _models(options.models or ["fsrcnn"], options)
     methods = _methods(models, options.scales)
     crops = []
@@ -156,7 +156,7 @@ def _sources(options: argparse.Namespace) -> dict[str, list[Path]]:
             raise DatasetError(f"FOLDER: none is given, and {missing}")
         if not folders:
             complain(f"eval: photographs are left out: {missing}")
-    return _labelled({folder: list_images(folder, also=VIDEO_SUFFIXES) for folder in folders})
+    return _labelled({folder: list_originals(folder, also=VIDEO_SUFFIXES) for folder in folders})
 
 
 def _measure(
@@ -207,8 +207,15 @@ def _complain(path: Path, error: Exception) -> None:
 
 
 def _labelled(images: Mapping[Path, list[Path]]) -> dict[str, list[Path]]:
-    labels = _short([str(folder) for folder in images], lambda path: path.resolve().name)
+    labels = _short([str(folder) for folder in images], _set_name)
     return {labels[str(folder)]: paths for folder, paths in images.items()}
+
+
+def _set_name(folder: Path) -> str:
+    """Name a set by its folder, with the folder above where the large pictures have one of their own."""
+    folder = folder.resolve()
+    own = folder.name == "HR" or folder.name.startswith("image_SRF_")
+    return f"{folder.parent.name}/{folder.name}" if own else folder.name
 
 
 def _machine(upscaler: Upscaler) -> str:

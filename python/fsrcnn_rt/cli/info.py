@@ -110,6 +110,7 @@ def _provenance(provenance: Mapping[str, Any]) -> list[str]:
     lines = []
     if isinstance(data := provenance.get("data"), list):
         seed = f", seed {provenance['seed']}" if "seed" in provenance else ""
+        seed += f", begun with {provenance['init']}" if "init" in provenance else ""
         lines.append(f"trained on {', '.join(map(str, data))}{seed}")
     if "converted_from" in provenance:
         lines.append(f"converted from {provenance['converted_from']}")

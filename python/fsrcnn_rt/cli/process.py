@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from _thread import start_new_thread
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -21,9 +21,14 @@ INTERRUPTED = 130
 
 # How long last words may take, in seconds.
 _PATIENCE = 2.0
+# From then on a second signal is that of someone who does not want to wait: ``timeout`` sends two at once.
+_AGAIN = 0.5
 
 _received: int | None = None  # the signal that ends this process
+_received_at = 0.0
 _has_last_words = False
+_patience = _PATIENCE
+_is_noted = False
 _MESSAGE = b"fsrcnn-rt: interrupted\n"
 _console: object = None  # what Windows calls; it is gone with the last reference
 
@@ -71,14 +76,34 @@ def last_words() -> Iterator[None]:
         _has_last_words = before
 
 
+@contextmanager
+def noted(patience: float) -> Iterator[Callable[[], bool]]:
+    """Have a signal only be noted within the block, which asks for it and then comes to its own end.
+
+    A second signal ends the process, and so do ``patience`` seconds.
+    """
+    global _is_noted, _patience
+    _is_noted, _patience = True, patience
+    try:
+        yield lambda: _received is not None
+    finally:
+        _is_noted = False
+        if _received is None:
+            _patience = _PATIENCE
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     """Handle a signal, in the main thread."""
-    global _received
+    global _received, _received_at
     if _received is not None:  # it is ending
+        if _is_noted and time.monotonic() - _received_at > _AGAIN:
+            _end(number, _MESSAGE)
         return
-    _received = number
+    _received, _received_at = number, time.monotonic()
     with suppress(RuntimeError):  # the system refuses threads
         start_new_thread(_end_late, (number,))  # which takes no lock that this very thread may hold
+    if _is_noted:
+        return
     if _has_last_words:
         sys.unraisablehook = lambda _: None  # where it is swallowed after all
         raise KeyboardInterrupt
@@ -113,7 +138,7 @@ def _ignore() -> None:
 
 
 def _end_late(number: int) -> None:
-    time.sleep(_PATIENCE)
+    time.sleep(_patience)
     _end(number, _MESSAGE)
 
 

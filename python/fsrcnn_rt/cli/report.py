@@ -25,8 +25,9 @@ class Report:
     {scale: path}}, where the scale may be a size as it was asked for, and "output" is what was found and is
     the output of another input; if done also "size": [width, height] of the input, "lossless": whether its
     outputs are, "weights", "content" and "denoise" (the last two null of a model without variants),
-    "seconds", and "left_out" with the metadata that the outputs have no place for, if there is some; if
-    failed "error"; at the end {"done", "skipped", "failed", "seconds"} with the counts.
+    "seconds", "left_out" with the metadata that the outputs have no place for, if there is some, and of video
+    "unchanged", the part of luma, 0..1, that was copied from the frame before; if failed "error"; at the end
+    {"done", "skipped", "failed", "seconds"} with the counts.
     ``summary``: the counts for people. ``name``: what a path of the plan is called. ``unit``: what a job is.
     """
 
@@ -114,6 +115,8 @@ class Report:
         values |= {"weights": weights.name, "content": weights.content, "denoise": weights.denoise}
         if left_out:
             values["left_out"] = list(left_out)
+        if outcome.unchanged is not None:
+            values["unchanged"] = round(outcome.unchanged, 4)
         self._line(input=source, status="done", outputs=outputs, **values, seconds=round(seconds, 3))
 
     def _without_bar(self) -> AbstractContextManager[object]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -67,18 +68,59 @@ def main(argv: Sequence[str]) -> int:
     (options.goal, *others) = goals_asked(options, 2)
     if others:
         raise ValueError(f"scale={options.scale!r} is several, and of video one at a time is made")
-    streams = _plan(options)
-    failed = False
+    begin = perf_counter()
+    streams, skipped = _plan(options)
+    lines = _Lines(options.json)
+    for source in skipped:
+        lines.add(input=source, status="skipped", outputs={})
+    failed = 0
     for job in streams:
+        start = perf_counter()
         try:
-            _upscale(job, upscaler, options)
-        except BrokenPipeError:
-            failed = True
-            complain(f"{job.source}: nobody reads the output {job.output} any more")
+            done = _upscale(job, upscaler, options)
         except Exception as error:  # whatever it is, the next input is done
-            failed = True
-            complain(f"{job.source}: {_told(error, job)}")
+            failed += 1
+            message = _told(error, job)
+            complain(f"{job.source}: {message}")
+            lines.add(input=job.source, status="failed", outputs={}, error=message)
+            continue
+        seconds = perf_counter() - start
+        if options.verbose and not options.quiet:
+            tell(f"{job.source} -> {job.output} ({_details(done, seconds)})", file=sys.stderr)
+        lines.done(job, str(options.goal), done, seconds)
+    counts = {"done": len(streams) - failed, "skipped": len(skipped), "failed": failed}
+    lines.add(**counts, seconds=round(perf_counter() - begin, 3))
     return 1 if failed else 0
+
+
+class _Lines:
+    """Lines of JSON on stdout, if they are asked for: those of pictures, and what there is to tell of video.
+
+    If done {"input", "status": "done", "outputs": {scale: path}, "frames", "unchanged": which part of luma,
+    0..1, was copied from the frame before, "weights", "seconds", "spent": {"reading", "computing", "writing"}
+    in seconds of all threads}.
+    """
+
+    def __init__(self, asked: bool) -> None:
+        self._asked = asked
+
+    def done(self, job: _Stream, goal: str, done: Progress, seconds: float) -> None:
+        """Tell what has become of a video."""
+        self.add(
+            input=job.source,
+            status="done",
+            outputs={goal: job.output},
+            frames=done.frames,
+            unchanged=round(done.unchanged, 4),
+            weights=done.weights,
+            seconds=round(seconds, 3),
+            spent={name: round(value, 3) for name, value in done.spent._asdict().items()},
+        )
+
+    def add(self, **values: Any) -> None:
+        """Tell anything."""
+        if self._asked:
+            print(json.dumps(values), flush=True)
 
 
 def parser() -> ArgumentParser:
@@ -98,8 +140,14 @@ def parser() -> ArgumentParser:
     add_goal_options(add, 2)
     add_engine_options(add, but=["colour", "threads"])
     add("-j", "--threads", type=_threads, metavar="N", help="frames computed at once, one on each thread")
+    add(
+        "--no-reuse",
+        action="store_true",
+        help="compute again what is as in the frame before; the bits are the same",
+    )
     add("-v", "--verbose", action="store_true", help="tell each output, its speed and its weights")
     add("-q", "--quiet", action="store_true", help="no progress bar")
+    add("--json", action="store_true", help="a line of JSON on stdout for each input, and one for all")
     add = parser.add_argument_group("video files other than Y4M, which need PyAV").add_argument
     add_encoder_options(add)
     add("--deinterlace", action="store_true", help="make whole frames of those that are marked as interlaced")
@@ -127,8 +175,8 @@ def _threads(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
 
 
-def _plan(options: argparse.Namespace) -> list[_Stream]:
-    """Every input with its output, and the folders for them made.
+def _plan(options: argparse.Namespace) -> tuple[list[_Stream], list[str]]:
+    """Every input with its output, and those whose output exists; the folders are made.
 
     Raises ``UsageError`` or ``ValueError`` where they could not all be written.
     """
@@ -145,9 +193,11 @@ def _plan(options: argparse.Namespace) -> list[_Stream]:
         carried = "y4m" if stream.is_y4m else "mkv"
         if stream.output == PIPE and (naming.extension or carried).lstrip(".").lower() != carried:
             raise UsageError(f"{stream.source}: stdout carries {carried} of it, not {naming.extension}")
+        if stream.output == PIPE and options.json:
+            raise UsageError("--json prints on stdout, which carries the video (see -o)")
     _check_kinds(streams, options)
     make_folders(planned)
-    return streams
+    return streams, [str(job.source) for job in planned.jobs if not job.outputs]
 
 
 def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> None:
@@ -167,19 +217,13 @@ def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> Non
         Asked(options.codec, options.crf, options.preset, options.pix_fmt).check()
 
 
-def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> None:
-    start = perf_counter()
-    common: dict[str, Any] = {"model": upscaler}
+def _upscale(job: _Stream, upscaler: Upscaler, options: argparse.Namespace) -> Progress:
+    common: dict[str, Any] = {"model": upscaler, "reuse": not options.no_reuse}
     common["size" if isinstance(options.goal, Box) else "scale"] = options.goal
     with _progress(options) as show:
         if job.is_y4m:
-            done = _upscale_y4m(job, options, progress=show, **common)
-        else:
-            done = _upscale_file(job, options, progress=show, **common)
-    if options.verbose and not options.quiet:
-        seconds = perf_counter() - start
-        details = f"{done.frames} frames, {_speed(done, seconds)}, {_spent(done)}, weights {done.weights}"
-        tell(f"{job.source} -> {job.output} ({details})", file=sys.stderr)
+            return _upscale_y4m(job, options, progress=show, **common)
+        return _upscale_file(job, options, progress=show, **common)
 
 
 def _widen_pipe(number: int) -> None:
@@ -265,12 +309,16 @@ def _speed(done: Progress, seconds: float) -> str:
     return f"{done.frames / seconds:.1f} fps{real_time}"
 
 
-def _spent(done: Progress) -> str:
+def _details(done: Progress, seconds: float) -> str:
+    unchanged = f"{done.unchanged:.0%} unchanged, " if done.unchanged >= 0.005 else ""
     spent = done.spent
-    return f"decoding {spent.reading:.2f} s, network {spent.computing:.2f} s, encoding {spent.writing:.2f} s"
+    times = f"decoding {spent.reading:.2f} s, network {spent.computing:.2f} s, encoding {spent.writing:.2f} s"
+    return f"{done.frames} frames, {_speed(done, seconds)}, {unchanged}{times}, weights {done.weights}"
 
 
 def _told(error: BaseException, job: _Stream) -> str:
     """Say what went wrong, and with which file where that is not the input."""
+    if isinstance(error, BrokenPipeError):
+        return f"nobody reads the output {job.output} any more"
     named = isinstance(error, OSError) and error.strerror and error.filename not in (None, job.source)
     return f"{error.filename}: {one_line(error)}" if named else one_line(error)  # type: ignore[attr-defined]

@@ -179,15 +179,14 @@ def _film(
 
     try:
         cut, size = ray.get(begin(_cut))
-        told = None
+        made = None
         if cut is not None and len(cut.parts) > 1:
             shared = ray.put(cut)
             parts = [begin(_part, [shared], number, returns=2) for number in range(len(cut.parts))]
             times = ray.get([times for times, _ in parts])
             if all(times):
-                told = ray.get(begin(_join, [shared], times, [encoded for _, encoded in parts]))
-        if told is None:
-            told = ray.get(begin(_whole, cut and cut.upscaler))
+                made = ray.get(begin(_join, [shared], times, [encoded for _, encoded in parts]))
+        told, unchanged = made or ray.get(begin(_whole, cut and cut.upscaler))
     except DEATHS as death:
         return Outcome(job, error=told_of_death(death)), ()
     except ray.exceptions.RayTaskError as error:
@@ -198,7 +197,7 @@ def _film(
         begun.clear()  # and with them the parts
     weights = cut.upscaler.weights if cut is not None else None
     told = [as_named(message, job, stores) for message in told]
-    return Outcome(job, size, perf_counter() - start, weights), told
+    return Outcome(job, size, perf_counter() - start, weights, unchanged=unchanged), told
 
 
 def _cut(settings: Sequence[Any], film: _Film) -> tuple[Cut | None, Size | None]:
@@ -237,8 +236,8 @@ def _join(
     cut: Sequence[Any],
     times: Sequence[Sequence[int]],
     encoded: Sequence[Any],
-) -> list[str] | None:
-    """Join the parts and deliver the film; tell what there is to warn of, or None where they do not fit."""
+) -> tuple[list[str], float] | None:
+    """Join the parts and deliver the film; give what :func:`_whole` does, or None where they do not fit."""
     from fsrcnn_rt.cluster.nodes import ray
     from fsrcnn_rt.video import parts
 
@@ -248,15 +247,15 @@ def _join(
     with AtHand(film.output) as output, _about(output):
         each = (ray.get(part) for part in encoded)  # one at a time, however long the film is
         try:
-            _, told = parts.join(source, output.path, film.goal, whole, asked, shared.cpus, times, each)
+            done, told = parts.join(source, output.path, film.goal, whole, asked, shared.cpus, times, each)
         except parts.PartsError:
             return None
         output.deliver()
-    return told
+    return told, done.unchanged
 
 
-def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> list[str]:
-    """Upscale a film in one piece."""
+def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> tuple[list[str], float]:
+    """Upscale a film in one piece; give what there is to warn of, and which part of its luma was copied."""
     shared = _shared(settings[0])
     settled = (upscaler or shared.upscaler).with_threads(shared.cpus)
     with AtHand(film.source) as source, AtHand(film.output) as output, _about(source, output):
@@ -264,13 +263,13 @@ def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> l
         path = source.fetch().path
         if film.is_y4m:
             with open_regular(path) as frames:
-                upscale_y4m_to(output.path, frames, **size_or_scale(film.goal), model=settled)
+                done = upscale_y4m_to(output.path, frames, **size_or_scale(film.goal), model=settled)
         else:
             from fsrcnn_rt.video.files import upscale_video
 
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                upscale_video(
+                done = upscale_video(
                     path,
                     output.path,
                     **size_or_scale(film.goal),
@@ -281,7 +280,7 @@ def _whole(settings: Sequence[Any], film: _Film, upscaler: Upscaler | None) -> l
                 )
             told = [source.told(str(warning.message)) for warning in caught]
         output.deliver()
-    return told
+    return told, done.unchanged
 
 
 @lru_cache(maxsize=1)

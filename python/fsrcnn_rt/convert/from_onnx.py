@@ -156,7 +156,7 @@ class _Graph:
             constants = [operand for operand in operands if not isinstance(operand, Signal)]
             self._constants |= {node.outputs[0]: fold(node.kind, constants, node.attributes, self._allowance)}
             return
-        several = ("Add", "Sub", "Mul", "Concat")
+        several = ("Add", "Sub", "Mul", "Max", "Min", "Concat")
         if any(isinstance(operand, Signal) for operand in operands[1:]) and node.kind not in several:
             raise ModelError("expected a constant beside the first input, got what depends on the picture")
         if any(map(self._is_old, signals)):
@@ -181,6 +181,10 @@ class _Graph:
         attributes: Mapping[str, Any],
     ) -> list[Signal]:
         source, others = signals[0], operands[1:]
+        if kind == "Shape":  # programs compute where a deconvolution is cut from the sides of the picture
+            raise ModelError(
+                "expected a graph for pictures of one size, got one that asks for it (a model takes any)"
+            )
         if kind in AXES_CHANGED:
             axes = AXES_CHANGED[kind](source.axes, others, attributes)
             if len(axes) > MAX_RANK:

@@ -1,14 +1,15 @@
 """Tensors of an ONNX graph: which channels of a network's results they hold, and what has become of them.
 
 Between a convolution and what reads it, a tensor may pass operations that commute with a positive factor
-(Relu, Abs, Neg, PRelu, sums, constant factors). Whatever they are, they amount to a PReLU, which their values
-at 1 and -1 tell. Axes may change places, and axes of length 1 may come and go.
+(Relu, Abs, Neg, PRelu, sums, extremes, constant factors). Whatever they are, they amount to a PReLU, which
+their values at 1 and -1 tell. Axes may change places, and axes of length 1 may come and go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,6 +36,8 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
+    "Max": lambda *xs: reduce(np.maximum, xs),
+    "Min": lambda *xs: reduce(np.minimum, xs),
 }
 
 #: Pictures whose pixels are numbered, by which it is told what rows and columns are taken.
@@ -159,8 +162,10 @@ def elementwise(
         raise ModelError(
             f"expected one number per channel, got constants of {brief([c.shape for c in constants])}"
         )
-    if (kind in ("Add", "Sub") and any(map(np.any, constants))) or (kind == "Mul" and len(signals) > 1):
-        raise ModelError("expected an activation such as PReLU, got a sum with a constant or a product")
+    if kind in ("Add", "Sub", "Max", "Min") and any(map(np.any, constants)):
+        raise ModelError("expected an activation such as PReLU, got a constant other than 0 beside a tensor")
+    if kind == "Mul" and len(signals) > 1:
+        raise ModelError("expected an activation such as PReLU, got a product of two tensors")
     unknown = attributes.keys() - ({"alpha"} if kind == "LeakyRelu" else set())
     if unknown:
         raise ModelError(f"expected an activation such as PReLU, got one with {brief(min(unknown))}")

@@ -19,6 +19,7 @@ from fsrcnn_rt.engine.arrays import (
 from fsrcnn_rt.engine.options import Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, check_outputs
 from fsrcnn_rt.engine.planes import Layout, has_alpha
+from fsrcnn_rt.engine.reuse import Before, Part, enlarged
 from fsrcnn_rt.engine.sizes import Goal, Size, exact_scale, passes, reach, size_of
 from fsrcnn_rt.model import Model
 from fsrcnn_rt.model.network import BICUBIC_REACH
@@ -29,6 +30,9 @@ PictureProgress: TypeAlias = Callable[[float], object]
 # second. At least so many rows, as some are computed twice at each seam; a multiple of the core's blocks.
 _PIXELS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 512
+
+# Rows and columns that the core computes together.
+_BLOCK = 4
 
 # Multiplications for an input pixel of the largest network that is computed in fixed point unasked, five
 # times FSRCNN's: what a layer rounds off, others carry on, and it takes seconds to measure a large network.
@@ -128,29 +132,59 @@ class Engine:
         return {goal: out[goal] for goal in goals}
 
     def upscale_planes(
-        self, planes: Sequence[AnyArray], out: Sequence[AnyArray], layout: Layout, threads: int
-    ) -> None:
+        self,
+        planes: Sequence[AnyArray],
+        out: Sequence[AnyArray],
+        layout: Layout,
+        threads: int,
+        before: Before | None = None,
+    ) -> float:
         """Upscale a frame of planar YUV into ``out``: luma by the network, the others by the bicubic filter.
 
-        The sizes are those of the luma planes; all planes fit the layout.
+        The sizes are those of the luma planes; all planes fit the layout. What is as in the frame ``before``
+        is copied from its result. Returns which part of luma, 0..1, that was.
         """
         luma, *others = planes
-        network = self.network_for(luma.dtype)
+        unchanged = self._upscale_luma(luma, out[0], layout.bits, threads, before)
+        network, bits = self.network_for(luma.dtype), layout.bits
         source, target = luma.shape[::-1], out[0].shape[::-1]
         exact = exact_scale(source, target, self.model.scales)
-        if exact:
-            network.run(luma, {exact: out[0]}, threads, bits=layout.bits, **self._finish)
-        else:
-            chain = passes(source, target, self.model.scales)
-            network.resize(luma, out[0], chain, threads, bits=layout.bits, **self._finish)
-        bits = layout.bits
         for number, (plane, result) in enumerate(zip(others, out[1:], strict=True), 1):
             is_alpha = has_alpha(len(planes)) and number == len(others)
             siting = (0.5, 0.5) if is_alpha else layout.siting
-            if exact:
+            if before is not None and not _core.changed_parts(plane, before.planes[number], 0):
+                result[...] = before.result()[number]
+            elif exact:
                 network.bicubic(plane, result, exact, threads, bits=bits, siting=siting)
             else:
                 network.bicubic_resize(plane, result, source, target, threads, bits=bits, siting=siting)
+        return unchanged
+
+    def _upscale_luma(
+        self, luma: AnyArray, result: AnyArray, bits: int, threads: int, before: Before | None
+    ) -> float:
+        """Upscale the plane of luma, but for what is copied; returns which part that was."""
+        network = self.network_for(luma.dtype)
+        source, target = luma.shape[::-1], result.shape[::-1]
+        exact = exact_scale(source, target, self.model.scales)
+        chain = (exact,) if exact else passes(source, target, self.model.scales)
+        parts: list[Part] = []  # none is all
+        is_copied = False
+        if before is not None:
+            around = max(map(network.reach, chain))
+            if not exact:  # passes compute whole blocks
+                around = reach(around + _BLOCK, source, target, chain)
+            parts = _core.changed_parts(luma, before.planes[0], around)
+            is_copied = parts != [(0, 0, *source)]
+        large_parts = enlarged(parts, source, target)
+        if parts or not is_copied:
+            if exact:
+                network.run(luma, {exact: result}, threads, bits=bits, parts=parts, **self._finish)
+            else:
+                network.resize(luma, result, chain, threads, bits=bits, parts=large_parts, **self._finish)
+        if before is None or not is_copied:
+            return 0.0
+        return _core.copy_all_but(large_parts, before.result()[0], result) / result.size
 
     def _compute(
         self,
@@ -193,12 +227,13 @@ class Engine:
         for part in self._by_the_filter(image):
             for scale, result in results.items():
                 network.bicubic(src[part], result[part], scale, threads)
-        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // 4 * 4)
+        step = threads * max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width // _BLOCK * _BLOCK)
         for first in range(0, height, step):
             end = min(height, first + step)
             for part in self._by_the_network(image):
                 planes = {scale: result[part] for scale, result in results.items()}
-                network.run(src[part], planes, threads, rows=(first, end), **self._finish)
+                rows = (0, first, width, end)
+                network.run(src[part], planes, threads, parts=[rows], **self._finish)
             yield end / height
 
     def _to_size(self, image: AnyArray, result: AnyArray, size: Size, threads: int) -> None:

@@ -41,12 +41,12 @@ class Stopwatch:
             with self._lock:
                 self.seconds += perf_counter() - begin
 
-    def of(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def of(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         """Return the same function, whose calls count."""
 
-        def counted(item: Item) -> Result:
+        def counted(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
             with self.running():
-                return function(item)
+                return function(*args, **kwargs)
 
         return counted
 
@@ -69,7 +69,14 @@ class Progress(NamedTuple):
     total: int | None  # as announced, which may be an estimate; None: unknown
     seconds: float  # of the stream's own time that those frames last; 0.0 where it has none
     weights: str = ""  # which are used, and why
+    unchanged: float = 0.0  # part of their luma, 0..1, that was that of the frame before, and was copied
     spent: Spent = Spent()
+
+    def after(self, unchanged: float, seconds: float, spent: Spent | None = None) -> "Progress":
+        """Count one more frame, so much of it unchanged, which ends at ``seconds``."""
+        frames = self.frames + 1
+        mean = self.unchanged + (unchanged - self.unchanged) / frames
+        return self._replace(frames=frames, seconds=seconds, unchanged=mean, spent=spent or self.spent)
 
 
 class Pool(ThreadPoolExecutor):
@@ -112,6 +119,33 @@ def in_order(
     At most ``at_once`` items and results are held. What ``function`` or ``items`` raises is raised when it is
     its turn, after the results before it; the items behind are dropped.
     """
+    return _in_order(lambda pool, item: pool.submit(function, item), items, workers, at_once)
+
+
+def in_order_linked(
+    function: Callable[[Item, "tuple[Item, Future[Result]] | None"], Result],
+    items: Iterable[Item],
+    workers: int,
+    at_once: int,
+) -> Generator[Result, None, None]:
+    """Do the same with a ``function`` that also gets the item before, if any, and the future of its result.
+
+    It may wait for that. One more item and result are held.
+    """
+    before: tuple[Item, Future[Result]] | None = None
+
+    def submit(pool: Pool, item: Item) -> Future[Result]:
+        nonlocal before
+        future = pool.submit(function, item, before)
+        before = (item, future)
+        return future
+
+    return _in_order(submit, items, workers, at_once)
+
+
+def _in_order(
+    submit: Callable[[Pool, Item], Future[Result]], items: Iterable[Item], workers: int, at_once: int
+) -> Generator[Result, None, None]:
     pending: deque[Future[Result]] = deque()
     fault: Exception | None = None
     iterator = iter(items)
@@ -127,7 +161,7 @@ def in_order(
                     break
                 if len(pending) == at_once:
                     yield pending.popleft().result()
-                pending.append(pool.submit(function, item))
+                pending.append(submit(pool, item))
             while pending:
                 yield pending.popleft().result()
             if fault is not None:

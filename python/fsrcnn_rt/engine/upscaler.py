@@ -26,6 +26,7 @@ from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.options import Colour, EngineOptions, Options, Precision
 from fsrcnn_rt.engine.outputs import allocate, by_scale
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout, luma_shape
+from fsrcnn_rt.engine.reuse import Before
 from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.engine.sizes import (
     PICTURE_SCALE,
@@ -371,6 +372,15 @@ class Upscaler:
                 raise ValueError("out overlaps planes or itself in memory")
         self._engine.upscale_planes(planes, out, layout, self._threads)
         return list(out)
+
+    def upscale_frame(
+        self, planes: Sequence[AnyArray], out: Sequence[AnyArray], layout: Layout, before: Before | None
+    ) -> float:
+        """Upscale planes of a layout to those of ``out``, with the weights settled, and nothing checked.
+
+        What is as in the frame ``before`` is copied. Returns which part of luma, 0..1, that was.
+        """
+        return self._engine.upscale_planes(planes, out, layout, self._threads, before)
 
     def _twin(self) -> Upscaler:
         """Make another with the same attributes, for one of them to be changed."""

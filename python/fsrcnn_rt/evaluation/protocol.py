@@ -30,6 +30,7 @@ __all__ = [
     "bicubic",
     "evaluate",
     "list_images",
+    "list_originals",
     "load_luma",
     "load_pixels",
     "make_pair",
@@ -145,8 +146,24 @@ def list_images(folder: Path, *, also: Sequence[str] = ()) -> list[Path]:
         raise DatasetError(f"{folder}: no such folder")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (*_SUFFIXES, *also))
     if not paths:
-        raise DatasetError(f"{folder}: no images in it")
+        inner = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+        hint = f"; name one of its folders: {inner}" if inner else ""
+        raise DatasetError(f"{folder}: no images in it{hint}")
     return paths
+
+
+def list_originals(folder: Path, *, also: Sequence[str] = ()) -> list[Path]:
+    """List the large pictures of a test set as it is unpacked, without the small ones beside them.
+
+    Where names end in ``_HR``, these alone are taken; names that end in ``_LR`` are left out. ``also``: as in
+    :func:`list_images`. Raises ``DatasetError`` where there is none.
+    """
+    paths = list_images(folder, also=also)
+    large = [path for path in paths if path.stem.upper().endswith("_HR")]
+    found = large or [path for path in paths if not path.stem.upper().endswith("_LR")]
+    if not found:
+        raise DatasetError(f"{folder}: holds small pictures alone, whose names end in _LR")
+    return found
 
 
 def load_luma(path: Path) -> _U8:

@@ -63,6 +63,7 @@ class Outcome:
 
     ``lossless``: whether that is how all of its outputs are encoded.
     ``left_out``: metadata for which the outputs have no place, by :func:`~fsrcnn_rt.pictures.left_out`.
+    ``unchanged``: of video, the part of luma, 0..1, that was copied from the frame before.
     """
 
     job: Job
@@ -72,6 +73,7 @@ class Outcome:
     error: str | None = None
     lossless: bool = False
     left_out: Sequence[str] = ()
+    unchanged: float | None = None
 
 
 def run(

@@ -284,8 +284,6 @@ def _check_order(stages: tuple[Stage, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"stage.name: {name!r} is given to more than one stage")
-    if stages[0].trains != "all":
-        raise ConfigError("stage.trains: the first stage must be 'all': there is no trunk to freeze yet")
     for before, after in pairwise(stages):
         if before.trains == "heads" and after.trains == "all":
             raise ConfigError(

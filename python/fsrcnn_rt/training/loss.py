@@ -25,12 +25,20 @@ class Losses:
     """Computes losses of ``network``: by the core where it can, which takes a quarter of PyTorch's time.
 
     The core trains chains of convolutions that replicate the edges: FSRCNN, its transition states, SRCNN.
-    ``dtype``: what PyTorch's convolutions compute in; the core's are float32.
+    ``threads`` are the core's, and change no bit of what it computes; PyTorch has its own. ``dtype``: what
+    PyTorch's convolutions compute in; the core's are float32.
     """
 
-    def __init__(self, network: Architecture, isa: str, dtype: torch.dtype = torch.float32) -> None:
-        self._network, self._dtype = network, dtype
+    def __init__(
+        self, network: Architecture, isa: str, threads: int = 1, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self._network, self._threads, self._dtype = network, threads, dtype
         self._engine = _core.Gradients(isa) if is_chain(network) else None
+
+    @property
+    def by_core(self) -> bool:
+        """Whether the core computes them, and not PyTorch."""
+        return self._engine is not None
 
     def backward(
         self,
@@ -89,7 +97,7 @@ class Losses:
             (w.numpy(), b.numpy(), s.numpy())
             for w, b, s in ([t.detach().contiguous() for t in layer] for layer in layers)
         ]
-        value, gradients = engine.run(arrays, lr, hr, loss, border, torch.get_num_threads(), overshoot)
+        value, gradients = engine.run(arrays, lr, hr, loss, border, self._threads, overshoot)
         tensors, of_tensors = [], []
         for layer, parts in zip(layers, gradients, strict=True):
             for tensor, gradient in zip(layer, parts, strict=True):

@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fsrcnn_rt.model import Architecture, NodeShape, idn, srcnn
+from fsrcnn_rt.errors import ModelError
+from fsrcnn_rt.model import Architecture, Model, NodeShape, idn, srcnn
 from fsrcnn_rt.training.config import Shape, lay_out
 from fsrcnn_rt.training.network import Weights
 
-__all__ = ["HEAD_DEVIATION", "Trainable"]
+__all__ = ["HEAD_DEVIATION", "Trainable", "starting_weights"]
 
 HEAD_DEVIATION = 0.001  # of the initial weights
 IDN_HEAD_DEVIATION = 0.0001  # so that it begins with the bicubic picture
@@ -34,10 +36,16 @@ class Trainable(nn.Module):
     the bicubic picture, and in IDN what a block distils starts small beside what it is added to.
 
     Slopes of PReLUs train; those of SRCNN and IDN, 0 and 0.05, stay.
+
+    ``start``: weights to begin with, named as in the model file; heads that it lacks begin as above. So does
+    a product then, and what it lacks of its weight is added to it for good.
     """
 
-    def __init__(self, shape: Shape, scales: Iterable[int], expansion: int, seed: int) -> None:
+    def __init__(
+        self, shape: Shape, scales: Iterable[int], expansion: int, seed: int, start: Weights | None = None
+    ) -> None:
         super().__init__()
+        self._given: Weights = start or {}
         self._random = torch.Generator().manual_seed(seed)
         self._expansion = expansion
         self._factored: dict[str, Tensor | None] = {}  # and what is added to the product
@@ -46,8 +54,7 @@ class Trainable(nn.Module):
         network = lay_out(shape, scales)
         for i, node in enumerate(network.nodes):
             slope = _fixed_slope(shape)
-            start = _node_start(shape, network, i, expansion)
-            self._add_weight(f"node.{i}.weight", node.weight, start)
+            self._add_weight(f"node.{i}.weight", node.weight, _node_start(shape, network, i, expansion))
             self._set(f"node.{i}.bias", torch.zeros(node.out))
             if slope is None:
                 self._set(f"node.{i}.slope", torch.full((node.out,), PRELU_SLOPE))
@@ -63,27 +70,55 @@ class Trainable(nn.Module):
         result = {name.replace("/", "."): value for name, value in self.values.items()}
         for name, identity in self._factored.items():
             outer, inner = result.pop(f"{name}.outer"), result.pop(f"{name}.inner")
-            weight = (outer @ inner.flatten(1)).view(-1, *inner.shape[1:])
+            weight = _product(outer, inner)
             result[name] = weight if identity is None else weight + identity
         return result | self._fixed
 
     def _set(self, name: str, value: Tensor) -> None:
+        value = self._given[name].clone() if name in self._given else value
         self.values[name.replace(".", "/")] = nn.Parameter(value)  # a ParameterDict admits no dots
 
     def _add_weight(self, name: str, shape: tuple[int, ...], start: _Start) -> None:
         rows, *rest = shape
+        given = self._given.get(name)
         if not self._expansion:
             value = torch.randn(rows, *rest, generator=self._random) * start.deviation
             value[: start.exact] = 0
             self._set(name, value if start.identity is None else value + start.identity)
             return
-        self._factored[name] = start.identity
         outer = torch.randn(rows, self._expansion, generator=self._random)
         outer[: start.exact] = 0
-        self._set(f"{name}.outer", outer * start.gain / math.sqrt(self._expansion))
-        self._set(
-            f"{name}.inner", torch.randn(self._expansion, *rest, generator=self._random) * start.deviation
-        )
+        outer = outer * start.gain / math.sqrt(self._expansion)
+        inner = torch.randn(self._expansion, *rest, generator=self._random) * start.deviation
+        self._set(f"{name}.outer", outer)
+        self._set(f"{name}.inner", inner)
+        self._factored[name] = start.identity if given is None else given - _product(outer, inner)
+
+
+def _product(outer: Tensor, inner: Tensor) -> Tensor:
+    return (outer @ inner.flatten(1)).view(-1, *inner.shape[1:])
+
+
+def starting_weights(model: Model, shape: Shape) -> Weights:
+    """Take the weights of a model for a training of ``shape``; ``ModelError`` where they do not fit.
+
+    The model may have fewer heads than the training.
+    """
+    network, given = lay_out(shape), model.architecture
+    if given.nodes != network.nodes:
+        wanted = network.with_random_weights(np.random.default_rng(0)).family
+        raise ModelError(f"{model.name} is {model.family}, not {wanted} as the recipe has it")
+    for part in ("padding", "colour", "enlarged", "plus_bicubic"):
+        if getattr(given, part) != getattr(network, part):
+            found, wanted = getattr(given, part), getattr(network, part)
+            raise ModelError(f"{model.name} has {part}={found!r}, not {wanted!r} as what is trained here")
+    for scale, head in given.heads.items():
+        if head != (ours := network.heads[scale]):
+            raise ModelError(f"{model.name} has a head for x{scale} of {head}, not {ours} as is trained here")
+    slope = _fixed_slope(shape)
+    if slope is not None and any(abs(node.slope - slope).max() > 1e-6 for node in model.nodes):
+        raise ModelError(f"{model.name} has slopes other than {slope}, which is that of what is trained here")
+    return {name: torch.from_numpy(np.array(value)) for name, value in model.tensors.items()}
 
 
 class _Start(NamedTuple):

@@ -8,36 +8,47 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import nn
 
-from fsrcnn_rt.engine.runtime import resolve_isa
+from fsrcnn_rt.engine.runtime import resolve_isa, resolve_threads
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.evaluation.metrics import psnr
 from fsrcnn_rt.evaluation.protocol import Pair, to_8bit
 from fsrcnn_rt.files import atomic_write
-from fsrcnn_rt.training.config import Recipe, Stage, lay_out
-from fsrcnn_rt.training.data import PatchSampler, check_datasets, training_pairs, validation_pairs
+from fsrcnn_rt.model import SCALES, Model
+from fsrcnn_rt.training.config import ConfigError, Recipe, Stage, lay_out
+from fsrcnn_rt.training.data import (
+    PatchSampler,
+    check_datasets,
+    locate,
+    names_used,
+    training_pairs,
+    validation_pairs,
+)
+from fsrcnn_rt.training.divergence import DivergedError, Watch
 from fsrcnn_rt.training.export import to_model
 from fsrcnn_rt.training.least_squares import solve_head
 from fsrcnn_rt.training.loss import Losses
 from fsrcnn_rt.training.network import Weights
 from fsrcnn_rt.training.soap import Soap
-from fsrcnn_rt.training.trainable import HEAD_DEVIATION, Trainable
+from fsrcnn_rt.training.trainable import HEAD_DEVIATION, Trainable, starting_weights
 
-__all__ = ["ResumeError", "Training"]
+__all__ = ["DivergedError", "ResumeError", "Training"]
 
 # The edge of a patch is not the edge of a picture: what is made of replicated pixels there teaches little.
 LOSS_BORDER = 2  # LR pixels
 # A log also has rows after so many steps of the first stage, which a test replays in seconds. Rounding grows:
 # with SOAP the loss is the same to 4 digits by AVX-512, AVX2 and SSE after 5 steps, to a tenth after 20.
 REPLAY_STEPS = (5, 20)
+SAVE_EVERY = 120.0  # seconds between two checkpoints, where none is due sooner
 LOG_FIELDS = ("stage", "step", "seconds", "learning_rate", "loss", "psnr_x2", "psnr_x3", "psnr_x4")
 
 
@@ -49,76 +60,142 @@ class Training:
     """A recipe under way. ``average`` is the network so far: the running average of what is being trained.
 
     Everything that decides the next step is in the checkpoint, so a training that is interrupted and resumed
-    makes the same weights, bit for bit, as one that is not (same machine, same number of threads).
+    makes the same weights, bit for bit, as one that is not (same machine, same version of PyTorch). Where the
+    core computes the gradients the number of ``threads`` changes no bit, either. Where PyTorch does, as for
+    IDN, it does.
+
+    ``data``: the folder of the datasets, or of pictures that take their place (:func:`locate`). ``init``: a
+    model to begin with; ``ModelError`` where it is not of the recipe's network.
     """
 
-    def __init__(self, recipe: Recipe, data: Path, checkpoint: Path, log: Path) -> None:
-        self.recipe = recipe
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        checkpoint: Path,
+        log: Path,
+        *,
+        threads: int | None = None,
+        init: Model | None = None,
+    ) -> None:
+        self._data, self.recipe = locate(data, recipe)
         self.average: Weights = {}
         self.figures: dict[str, float] = {}
-        """Last validation PSNR in dB by scale, keyed "x2", "x3", "x4"."""
-        self._data, self._checkpoint, self._log = data, checkpoint, log
+        """Validation PSNR in dB by scale, keyed "x2", "x3", "x4", of ``average`` where a run ended."""
+        self.init = None if init is None else init.name
+        """Name of the model that this began with."""
+        self._start = starting_weights(init, recipe.network) if init else {}
+        self._checkpoint, self._log = checkpoint, log
         self._random = np.random.default_rng(recipe.seed)
         self._network: Trainable | _HeadsOnFrozenTrunk
         self._architecture = lay_out(recipe.network)
-        self._losses = Losses(self._architecture, resolve_isa(None), getattr(torch, recipe.precision))
+        self._threads = resolve_threads(threads)
+        self._losses = Losses(
+            self._architecture, resolve_isa(None), self._threads, getattr(torch, recipe.precision)
+        )
         self._validation: dict[int, list[Pair]] = {}
         self._rows: list[dict[str, str]] = []
+        self._names: dict[str, list[str]] = {}  # of pictures, by dataset
+        self._watch = Watch()
         self._stage_index = 0
         self._step = -1  # steps done in this stage; -1: not begun
         self._total = 0
         self._seconds = 0.0
         self._loss_sum, self._loss_steps = 0.0, 0
+        self._saved_at = 0.0
 
-    def run(self, steps_limit: int | None = None, report: Callable[[str], None] = lambda line: None) -> bool:
+    def run(
+        self,
+        steps_limit: int | None = None,
+        report: Callable[[str], None] = lambda line: None,
+        is_asked_to_stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """Train until the recipe is done, which makes it True, or for ``steps_limit`` more steps.
 
-        ``report`` is given a line at every evaluation. Raises ``DatasetError`` before the first step where a
-        dataset of any stage cannot be used.
+        It also ends, with a checkpoint, after the step in which ``is_asked_to_stop`` becomes true. ``report``
+        is given a line about the pictures that are held out, and one at every evaluation. Raises, before the
+        first step, ``DatasetError`` where a dataset of any stage cannot be used and ``ConfigError`` where the
+        first stage freezes a trunk that there is not. ``DivergedError`` tells that the loss has gone astray:
+        ``average`` and ``figures`` are then the best ones.
         """
-        check_datasets(self._data, self.recipe)
+        if self.recipe.stages[0].trains == "heads" and not self._start:
+            raise ConfigError("stage.trains: the first stage must be 'all': there is no trunk to freeze yet")
+        report(check_datasets(self._data, self.recipe))
+        self._names = names_used(self._data, self.recipe)
         last = math.inf if steps_limit is None else self._total + steps_limit
         stages = self.recipe.stages
-        while self._stage_index < len(stages) and self._total < last:
-            if self._run_stage(stages[self._stage_index], last, report):
-                self._stage_index, self._step = self._stage_index + 1, -1
-            self._save()
+        self._saved_at = time.monotonic()
+
+        def is_over() -> bool:
+            return self._total >= last or is_asked_to_stop()
+
+        with self._torch_threads():
+            while self._stage_index < len(stages) and not is_over():
+                if self._run_stage(stages[self._stage_index], is_over, report):
+                    self._stage_index, self._step = self._stage_index + 1, -1
+                self._save()
+            if not is_asked_to_stop():
+                self.figures = self._measure(
+                    scale for scale in SCALES if f"head.x{scale}.weight" in self.average
+                )
         return self._stage_index == len(stages)
 
-    def _run_stage(self, stage: Stage, last: float, report: Callable[[str], None]) -> bool:
+    @contextmanager
+    def _torch_threads(self) -> Iterator[None]:
+        """Have PyTorch compute on one thread beside the core: its sums, which are short, depend on it."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if self._losses.by_core else self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def _run_stage(self, stage: Stage, is_over: Callable[[], bool], report: Callable[[str], None]) -> bool:
         samplers = {}
         for scale in stage.scales:
             photographs, drawings = training_pairs(self._data, self.recipe, stage, scale)
             groups = [(1 - stage.drawn, photographs), (stage.drawn, drawings)]
             groups = [group for group in groups if group[0]]
             samplers[scale] = PatchSampler(groups, scale, stage.patch, stage.batch)
-            if scale not in self._validation:
-                self._validation[scale] = validation_pairs(self._data, self.recipe, scale)
 
         if self._step < 0:
             self._begin(stage, samplers)
             self._evaluate(stage, report)
         began = time.perf_counter() - self._seconds
         while self._step < stage.steps:
-            if self._total >= last:
+            if is_over():
                 return False
             turn = self._step % len(stage.scales)
             scale = stage.scales[turn]
             loss = self._train_step(stage, scale, stage.scale_weights[turn], samplers[scale])
-            self._loss_sum, self._loss_steps = self._loss_sum + loss, self._loss_steps + 1
             self._step, self._total = self._step + 1, self._total + 1
+            if self._watch.is_astray(loss, stage):
+                self._give_up(stage, f"the loss is {loss:.3g}")
+            self._loss_sum, self._loss_steps = self._loss_sum + loss, self._loss_steps + 1
             due = self._step % self.recipe.evaluate_every == 0 or self._step == stage.steps
-            if due or self._total in REPLAY_STEPS:
-                self._seconds = time.perf_counter() - began
-                self._evaluate(stage, report)
-                began = time.perf_counter() - self._seconds
-                self._save()
             self._seconds = time.perf_counter() - began
+            if due or self._total in REPLAY_STEPS:
+                self._evaluate(stage, report)
+                self._save()
+                began = time.perf_counter() - self._seconds
+            elif time.monotonic() - self._saved_at > SAVE_EVERY:
+                self._save()
         return True
+
+    def _give_up(self, stage: Stage, why: str) -> NoReturn:
+        """End a training that has gone astray with the best weights of this stage."""
+        best = self._watch.best
+        message = f"diverged at step {self._step} of stage {stage.name!r}: {why}"
+        if best is None:
+            raise DivergedError(message)
+        self.average, self.figures = best.weights, best.figures
+        raise DivergedError(f"{message}; the weights are those of step {best.step}: {best.told()}")
 
     def _begin(self, stage: Stage, samplers: dict[int, PatchSampler]) -> None:
         recipe = self.recipe
+        self._watch = Watch()
         if stage.trains == "heads":
+            self.average = self.average or {name: value.clone() for name, value in self._start.items()}
             random = torch.Generator().manual_seed(recipe.seed)
             for scale in stage.scales:
                 weight, bias = f"head.x{scale}.weight", f"head.x{scale}.bias"
@@ -128,8 +205,9 @@ class Training:
                     )
                 elif weight not in self.average:
                     shape = self._architecture.tensors[weight]
-                    self.average[weight] = torch.randn(shape, generator=random) * HEAD_DEVIATION
-                    self.average[bias] = torch.zeros(1)
+                    value = torch.randn(shape, generator=random) * HEAD_DEVIATION
+                    self.average[weight] = self._start.get(weight, value).clone()
+                    self.average[bias] = self._start.get(bias, torch.zeros(1)).clone()
         if stage.trains == "heads" or self._total == 0:
             self._network = self._make_network(stage)
         if not self.average:
@@ -142,7 +220,7 @@ class Training:
             return _HeadsOnFrozenTrunk(self.average, stage.scales)
         r = self.recipe
         scales = sorted({scale for other in r.stages if other.trains == "all" for scale in other.scales})
-        return Trainable(r.network, scales, r.expansion, r.seed)
+        return Trainable(r.network, scales, r.expansion, r.seed, self._start)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         heads: list[nn.Parameter] = []
@@ -191,20 +269,33 @@ class Training:
             now = self._network.weights()
             torch._foreach_lerp_([self.average[name] for name in now], list(now.values()), 1 - decay)
 
-    def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
-        """Log the PSNR on the validation images."""
+    def _measure(self, scales: Iterable[int]) -> dict[str, float]:
+        """Return the PSNR on the validation images, by scale."""
         model = to_model(self.average, self.recipe, {})
         # The network alone: what is trained is to be good without a guard. The pictures are floats.
-        upscaler = Upscaler(model, guard=False, precision="float32", threads=torch.get_num_threads())
-        result = {scale: mean_psnr(upscaler, self._validation[scale], scale) for scale in stage.scales}
-        self.figures.update({f"x{scale}": round(value, 4) for scale, value in result.items()})
+        upscaler = Upscaler(model, guard=False, precision="float32", threads=self._threads)
+        figures = {}
+        for scale in scales:
+            if scale not in self._validation:
+                self._validation[scale] = validation_pairs(self._data, self.recipe, scale)
+            figures[f"x{scale}"] = round(mean_psnr(upscaler, self._validation[scale], scale), 4)
+        return figures
+
+    def _evaluate(self, stage: Stage, report: Callable[[str], None]) -> None:
+        """Log the PSNR on the validation images."""
+        if not all(bool(value.isfinite().all()) for value in self.average.values()):
+            self._give_up(stage, "a weight is not finite")
+        figures = self._measure(stage.scales)
         mean_loss = self._loss_sum / self._loss_steps if self._loss_steps else math.nan
         self._loss_sum, self._loss_steps = 0.0, 0
         row = {"stage": stage.name, "step": str(self._step), "seconds": f"{self._seconds:.0f}"}
         row |= {"learning_rate": f"{self._learning_rate(stage):.3g}", "loss": f"{mean_loss:.4g}"}
-        row |= {f"psnr_x{scale}": f"{value:.4f}" for scale, value in result.items()}
+        row |= {f"psnr_{scale}": f"{value:.4f}" for scale, value in figures.items()}
         self._rows.append(row)
         report("  ".join(f"{key} {value}" for key, value in row.items()))
+        has_fallen = self._watch.has_fallen(self._step, figures, self.average)
+        if has_fallen and self._total > REPLAY_STEPS[-1]:  # the first steps of all may be too large
+            self._give_up(stage, "the PSNR has fallen")
 
     def _save(self) -> None:
         state = {
@@ -218,7 +309,9 @@ class Training:
             "average": self.average,
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "figures": self.figures,
+            "watch": self._watch.state(),
+            "start": (self.init, self._start),
+            "pictures": json.dumps(self._names),
             "rows": self._rows,
         }
         buffer = io.BytesIO()
@@ -231,6 +324,7 @@ class Training:
         writer.writerows(self._rows)
         with atomic_write(self._log) as file:
             file.write(text.getvalue().encode())
+        self._saved_at = time.monotonic()
 
     def resume(self) -> None:
         """Continue from the checkpoint. Raises ``OSError``, or ``ResumeError`` for one that does not fit.
@@ -239,21 +333,38 @@ class Training:
         """
         try:
             state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError) as error:
-            raise ResumeError(f"resume: {self._checkpoint} is not a checkpoint, or a damaged one") from error
+            self._restore(state)
+        except (RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ResumeError(
+                f"resume: {self._checkpoint} is not a checkpoint of this version, or a damaged one"
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self._stage_index, self._step, self._total = state["stage_index"], state["step"], state["total"]
         if self._past(json.loads(state["recipe"])) != self._past(json.loads(json.dumps(asdict(self.recipe)))):
             raise ResumeError(f"resume: {self._checkpoint} was written by another recipe")
+        self._check_pictures(json.loads(state["pictures"]))
         self._seconds = state["seconds"]
         self._loss_sum, self._loss_steps = state["loss"]
         self._random.bit_generator.state = json.loads(state["random"])
-        self.average, self.figures, self._rows = state["average"], state["figures"], state["rows"]
+        self.average, self._rows = state["average"], state["rows"]
+        self.init, self._start = state["start"]
+        self._watch = Watch.of(state["watch"])
         # Between two stages the network is still that of the one before.
         index = self._stage_index if self._step >= 0 else self._stage_index - 1
-        self._network = self._make_network(self.recipe.stages[index])
+        with self._torch_threads():
+            self._network = self._make_network(self.recipe.stages[index])
         self._network.load_state_dict(state["network"])
         self._optimizer = self._make_optimizer()
         self._optimizer.load_state_dict(state["optimizer"])
+
+    def _check_pictures(self, before: dict[str, list[str]]) -> None:
+        """Raise ``ResumeError`` where there are others: what is drawn and what is held out depends on all."""
+        for dataset, names in names_used(self._data, self.recipe).items():
+            if changed := set(before.get(dataset, names)) ^ set(names):
+                verb = "is new" if min(changed) in names else "is missing"
+                count = f"{len(changed)} in all"
+                raise ResumeError(f"resume: {dataset} has changed: {min(changed)} {verb}, {count}")
 
     def _past(self, recipe: dict[str, Any]) -> dict[str, Any]:
         """Keep what has decided the steps so far."""

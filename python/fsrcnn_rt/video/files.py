@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Goal, Size, goal_of, size_of
-from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order, read_ahead
+from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order_linked, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss, as_h264_qp, loss_of_video
 from fsrcnn_rt.files import atomic_path
@@ -63,6 +64,7 @@ def upscale_frames(
     size: Size | Box | None = None,
     model: ModelLike | Upscaler = "fsrcnn",
     chroma_location: ChromaLocation | None = None,
+    reuse: bool = True,
     deinterlace: bool = False,
     **options: Unpack[EngineOptions],
 ) -> Iterator[av.VideoFrame]:
@@ -79,7 +81,8 @@ def upscale_frames(
     of no other codec, and it is 0 then. As many frames are computed at once as there are ``threads``, each
     on one; the decoder, which runs ahead of them, has as many. A few frames are held. ``chroma_location``:
     "left", "center" or "topleft"; default what the stream has, mostly "left". ``deinterlace``: whether frames
-    that are marked as interlaced become whole ones first, by bwdif, one of each.
+    that are marked as interlaced become whole ones first, by bwdif, one of each. ``reuse``: whether what is
+    as in the frame before is copied and not computed again, which changes no bit; of RGB only whole frames.
 
     Yields the larger frames, with the time and colour tags of the original, and with its pixel format, or
     where samples are interleaved there (NV12, P010, rgb24) the planar one of the same samples.
@@ -90,8 +93,20 @@ def upscale_frames(
     """
     upscaler = as_upscaler(model, **options)
     goal = goal_of(scale, size, VIDEO_SCALE)
-    film, enlarge = prepare(Path(source), goal, upscaler, chroma_location)
-    return enlarge.stream(film.frames(deinterlace=deinterlace))
+    film, enlarge = prepare(Path(source), goal, upscaler, chroma_location, reuse=reuse)
+    return _out_of_use(enlarge.stream(film.frames(deinterlace=deinterlace)))
+
+
+def _out_of_use(frames: Generator[Enlarged, None, None]) -> Iterator[av.VideoFrame]:
+    """Give each frame once the one behind it no longer copies from it: whoever gets it may write to it."""
+    last: Enlarged | None = None
+    with closing(frames):
+        for frame in frames:
+            if last is not None:
+                yield last.frame
+            last = frame
+    if last is not None:
+        yield last.frame
 
 
 def upscale_video(
@@ -106,6 +121,7 @@ def upscale_video(
     crf: float | None = None,
     preset: str | None = None,
     pix_fmt: str | None = None,
+    reuse: bool = True,
     drop_unfit: bool = False,
     deinterlace: bool = False,
     overwrite: bool = False,
@@ -128,9 +144,9 @@ def upscale_video(
     ``preset``: the encoder's options for quality and effort; by default the quality is high (CRF 18 of
     libx264), and the effort is the encoder's choice. ``pix_fmt``: the pixel format to encode; default that of
     the input. ``drop_unfit``: whether what the output cannot hold (a stream, alpha, HDR10 metadata) is left
-    out with a warning; it is refused else. ``deinterlace``: as in :func:`upscale_frames`. ``threads`` are
-    those of the encoder too. ``overwrite``: whether ``output`` may exist. ``progress`` is called after each
-    frame.
+    out with a warning; it is refused else. ``deinterlace`` and ``reuse``: as in :func:`upscale_frames`.
+    ``threads`` are those of the encoder too. ``overwrite``: whether ``output`` may exist. ``progress`` is
+    called after each frame.
 
     Returns how far it came, and what has taken its time. Decoding, the network and encoding overlap.
 
@@ -148,7 +164,7 @@ def upscale_video(
         output = Path(output)
         if os.path.lexists(output) and not overwrite:
             raise FileExistsError(errno.EEXIST, "exists already", str(output))
-    film, enlarge = prepare(source, goal, upscaler, chroma_location, kept=True)
+    film, enlarge = prepare(source, goal, upscaler, chroma_location, kept=True, reuse=reuse)
     reading, writing = Stopwatch(), Stopwatch()
     frames = reading.of_items(film.frames(deinterlace=deinterlace))
     # The first frame tells what the container may not; from then on the reader has the input to itself.
@@ -167,12 +183,9 @@ def upscale_video(
         copies, told = add_streams(target, film, first, enlarge.encoding(first, asked))
         for message in told:
             warnings.warn(f"{source}: {message}", stacklevel=2)
-        for count, seconds in enumerate(_encode(target, film, results, copies, writing), 1):
-            done = done._replace(
-                frames=count,
-                seconds=seconds,
-                spent=Spent(reading.seconds, enlarge.computing.seconds, writing.seconds),
-            )
+        for unchanged, seconds in _encode(target, film, results, copies, writing):
+            spent = Spent(reading.seconds, enlarge.computing.seconds, writing.seconds)
+            done = done.after(unchanged, seconds, spent)
             if progress:
                 progress(done)
     if ending := film.cut_short(done.seconds, announced):
@@ -222,25 +235,26 @@ class _Whole:
 def _encode(
     target: OutputContainer,
     film: Film,
-    frames: Iterator[av.VideoFrame],
+    frames: Iterator[Enlarged],
     copies: dict[int, Any],
     writing: Stopwatch,
-) -> Iterator[float]:
-    """Write frames and, as they come beside them, packets of other streams; tell what each ends at.
+) -> Iterator[tuple[float, float]]:
+    """Write frames and, as they come beside them, packets of other streams.
 
-    ``copies``: the streams of ``target`` by the index of those of the film.
+    ``copies``: the streams of ``target`` by the index of those of the film. Tells of each frame which part
+    was unchanged, and what it ends at.
     """
     encoder: VideoStream = copies.pop(film.stream.index)
     start(target, encoder)
     begin: float | None = None
     count = 0
-    for frame in frames:
+    for frame, unchanged in frames:
         count += 1
         begin = _start(frame) if begin is None else begin
         with writing.running():
             copy_packets(target, film, copies)
             target.mux(encoder.encode(frame))
-        yield _end(frame) - begin
+        yield unchanged, _end(frame) - begin
     with writing.running():
         copy_packets(target, film, copies)
         packets = encoder.encode(None)
@@ -249,11 +263,19 @@ def _encode(
         target.mux(packets)
 
 
-class Enlarger:
-    """Makes frames larger, one on a thread."""
+class Enlarged(NamedTuple):
+    """A frame made larger, and which part of its luma, 0..1, was copied from the one before it."""
 
-    def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation) -> None:
+    frame: av.VideoFrame
+    unchanged: float
+
+
+class Enlarger:
+    """Makes frames larger, one on a thread; ``reuse``: with what is as in the frame before copied from it."""
+
+    def __init__(self, goal: Goal, upscaler: Upscaler, chroma_location: ChromaLocation, reuse: bool) -> None:
         self.goal = goal
+        self.reuse = reuse
         self.upscaler = upscaler.with_threads(1)
         self.threads = upscaler.threads
         self.chroma_location = chroma_location
@@ -281,23 +303,26 @@ class Enlarger:
             chroma_location=self.chroma_location,
         )
 
-    def stream(self, frames: Frames) -> Frames:
+    def stream(self, frames: Frames) -> Generator[Enlarged, None, None]:
         """Enlarge frames as they come, several at once, in order; ``frames`` runs in a thread of its own."""
         # Beyond one frame a thread: one that is encoded meanwhile, and one that is ready behind it.
-        return in_order(
+        return in_order_linked(
             self.computing.of(self._enlarge), read_ahead(frames, 2), self.threads, self.threads + 2
         )
 
-    def _enlarge(self, frame: av.VideoFrame) -> av.VideoFrame:
+    def _enlarge(self, frame: av.VideoFrame, last: tuple[av.VideoFrame, Future[Enlarged]] | None) -> Enlarged:
         if self._first is not None:
             _check_unchanged(frame, self._first)
         kind = pixels(frame.format.name, self.chroma_location)
         result = av.VideoFrame(*self.size_of(frame), kind.result)
-        kind.upscale(frame, result, self.upscaler)
+        before = None
+        if self.reuse and last and _shape(last[0]) == _shape(frame):
+            before = (last[0], lambda: last[1].result().frame)
+        unchanged = kind.upscale(frame, result, self.upscaler, before)
         result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
         result.color_range, result.colorspace = frame.color_range, frame.colorspace
         result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
-        return result
+        return Enlarged(result, unchanged)
 
 
 def prepare(
@@ -307,6 +332,7 @@ def prepare(
     chroma_location: ChromaLocation | None,
     *,
     kept: bool = False,
+    reuse: bool = True,
 ) -> tuple[Film, Enlarger]:
     """Open a file, and settle what all its frames share: weights, and the place of chroma.
 
@@ -314,7 +340,7 @@ def prepare(
     """
     film = Film(path, upscaler.threads, kept=kept)
     location = chroma_location or film.chroma_location()
-    return film, Enlarger(goal, _settled(upscaler, path), location)
+    return film, Enlarger(goal, _settled(upscaler, path), location, reuse)
 
 
 def _settled(upscaler: Upscaler, path: Path | Remote) -> Upscaler:
@@ -381,6 +407,10 @@ def copy_packets(target: OutputContainer, film: Film, streams: dict[int, Any]) -
         if packet.stream_index in streams:
             packet.stream = streams[packet.stream_index]
             target.mux_one(packet)
+
+
+def _shape(frame: av.VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
 
 
 def _check_unchanged(frame: av.VideoFrame, first: av.VideoFrame) -> None:

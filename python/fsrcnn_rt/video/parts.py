@@ -9,7 +9,6 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,12 +58,14 @@ class Cut(NamedTuple):
 class Encoded(NamedTuple):
     """A part that is encoded: times of its packets, as they follow each other, and the packets as bytes.
 
-    ``header``: what the encoder tells of all its packets.
+    ``header``: what the encoder tells of all its packets. ``unchanged``: as in
+    :class:`~fsrcnn_rt.engine.streams.Progress`.
     """
 
     times: tuple[int, ...]
     header: bytes
     packets: bytes
+    unchanged: float
 
 
 def cut(
@@ -129,6 +130,7 @@ def encode_part(
         film.container.seek(part.begin, stream=film.stream)
     times: list[int] = []
     records: list[bytes] = []
+    done = Progress(0, None, 0.0)
     with (
         TemporaryDirectory(prefix="fsrcnn-rt-") as folder,
         as_os_error("cannot be encoded", path),
@@ -142,7 +144,15 @@ def encode_part(
             encoder = streams[source.stream.index]
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
-        for packet in chain.from_iterable(encoder.encode(frame) for frame in chain(results, [None])):
+
+        def packets() -> Iterator[av.Packet[Any]]:
+            nonlocal done
+            for frame, unchanged in results:
+                done = done.after(unchanged, 0.0)
+                yield from encoder.encode(frame)
+            yield from encoder.encode(None)
+
+        for packet in packets():
             if packet.pts is None or packet.time_base != first.time_base:
                 raise PartsError("its encoder tells no times of packets")
             if packet.has_sidedata("matroska_block_additional"):
@@ -152,7 +162,7 @@ def encode_part(
             records.append(bytes(packet))
     if sorted(times) != list(part.times):
         raise PartsError("its encoder leaves out frames, or makes some")
-    return Encoded(tuple(times), header, b"".join(records))
+    return Encoded(tuple(times), header, b"".join(records), done.unchanged)
 
 
 def join(
@@ -192,8 +202,9 @@ def join(
         start(target, encoder)
         header = bytes(encoder.codec_context.extradata or b"")
         others = _Others(target, source, copies)
-        frames, end = 0, 0
+        frames, end, unchanged = 0, 0, 0.0
         for part in parts:
+            unchanged += part.unchanged * len(part.times)
             if part.header != header:
                 raise PartsError("its encoder tells another header of each part")
             for packet, until in _packets(part):
@@ -206,7 +217,7 @@ def join(
     seconds = float((end - times[0][0]) * clock)
     if ending := source.cut_short(seconds, announced):
         told.append(ending)
-    return Progress(frames, total, seconds, str(cut.upscaler.weights)), told
+    return Progress(frames, total, seconds, str(cut.upscaler.weights), unchanged / max(1, frames)), told
 
 
 class _Others:

@@ -5,6 +5,7 @@ What is interleaved is read in place; its result is planar, with the same sample
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from fsrcnn_rt.engine.content import is_graphics
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
+from fsrcnn_rt.engine.reuse import Before
 from fsrcnn_rt.engine.upscaler import Upscaler
 
 Planes = list[npt.NDArray[Any]]
@@ -118,26 +120,30 @@ class Pixels(NamedTuple):
             return is_graphics(self.colours(frame))
         return is_graphics(self.views(frame)[0], bits=self.layout.bits)
 
-    def upscale(self, frame: av.VideoFrame, result: av.VideoFrame, upscaler: Upscaler) -> None:
-        """Upscale a frame into one of ``result``, of whatever size that is."""
+    def upscale(
+        self,
+        frame: av.VideoFrame,
+        result: av.VideoFrame,
+        upscaler: Upscaler,
+        last: tuple[av.VideoFrame, Callable[[], av.VideoFrame]] | None = None,
+    ) -> float:
+        """Upscale a frame into one of ``result``, of whatever size that is.
+
+        ``last``: the frame before, of the same format and size, and a function that waits for its result.
+        What is as there is copied; of RGB only the whole of a frame. Returns which part, 0..1, that was.
+        """
         target = pixels(self.result, self.layout.chroma_location)
+        views, out = self.views(frame), target.views(result)
+        before = Before(self.views(last[0]), lambda: target.views(last[1]())) if last else None
+        if not self.is_rgb:
+            return upscaler.upscale_frame(views, out, self.layout, before)
+        if before and all(map(np.array_equal, views, before.planes)):
+            for view, same in zip(out, before.result(), strict=True):
+                view[...] = same
+            return 1.0
         size = (result.width, result.height)
-        if self.is_rgb:
-            target.set_colours(result, upscaler.upscale(self.colours(frame), size=size))
-            return
-        views = target.views(result)
-        is_planar = all(step == 1 for _, _, step in target.places)
-        planes = upscaler.upscale_planes(
-            self.views(frame),
-            size=size,
-            bits=self.layout.bits,
-            subsampling=self.layout.subsampling,
-            chroma_location=self.layout.chroma_location,
-            out=views if is_planar else None,
-        )
-        if not is_planar:  # grey with alpha, of which there is no planar format
-            for view, plane in zip(views, planes, strict=True):
-                view[...] = plane
+        target.set_colours(result, upscaler.upscale(self.colours(frame), size=size))
+        return 0.0
 
 
 @lru_cache

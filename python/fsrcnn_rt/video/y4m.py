@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fsrcnn_rt.engine.planes import ChromaLocation, Layout
+from fsrcnn_rt.engine.reuse import Before
 from fsrcnn_rt.engine.sizes import VIDEO_SCALE, Box, Size, goal_of, size_of
-from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order, read_ahead
+from fsrcnn_rt.engine.streams import Progress, Spent, Stopwatch, in_order_linked, read_ahead
 from fsrcnn_rt.engine.upscaler import ModelLike, Upscaler, as_upscaler
 from fsrcnn_rt.engine.variants import Loss
 from fsrcnn_rt.files import atomic_write
@@ -80,6 +82,15 @@ class Frame(NamedTuple):
 
     parameters: bytes
     planes: list[npt.NDArray[Any]]
+
+
+class _Made(NamedTuple):
+    """What a frame has become: its bytes, their planes, and which part of luma was copied."""
+
+    buffer: npt.NDArray[np.uint8]
+    planes: list[npt.NDArray[Any]]
+    unchanged: float
+    parameters: bytes
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,7 @@ def upscale_y4m(
     *,
     size: Size | Box | None = None,
     model: ModelLike | Upscaler = "fsrcnn",
+    reuse: bool = True,
     progress: Callable[[Progress], object] | None = None,
     **options: Unpack[EngineOptions],
 ) -> Progress:
@@ -189,7 +201,8 @@ def upscale_y4m(
     stream tells nothing of how it was coded, and its beginning, often a title, nothing of what is to come.
     Reading, computing and writing overlap. As many frames are computed at once as there are ``threads``,
     each on one, and a few more are held. Parameters of the stream and of its frames are passed on, but for
-    the size. The siting of chroma is that of the C parameter. ``progress`` is called after each frame.
+    the size. The siting of chroma is that of the C parameter. ``reuse``: whether what is as in the frame
+    before is copied and not computed again, which changes no bit. ``progress`` is called after each frame.
 
     Returns how far it came.
 
@@ -207,33 +220,23 @@ def upscale_y4m(
     _check_size(*target, "would become frames")
     header.allocate(target)  # where there is no room for a frame, nothing is written
 
-    def enlarge(frame: Frame) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    def enlarge(frame: Frame, last: tuple[Frame, Future[_Made]] | None) -> _Made:
         buffer, out = header.allocate(target)
-        upscaler.upscale_planes(
-            frame.planes,
-            size=target,
-            bits=layout.bits,
-            subsampling=layout.subsampling,
-            chroma_location=layout.chroma_location,
-            out=out,
-        )
-        return frame.parameters, buffer
+        before = Before(last[0].planes, lambda: last[1].result().planes) if last and reuse else None
+        return _Made(buffer, out, upscaler.upscale_frame(frame.planes, out, layout, before), frame.parameters)
 
     write(sink, memoryview(header.line(target)))
     done = Progress(0, None, 0.0, str(upscaler.weights))
     reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()
     frames = read_ahead(reading.of_items(read_frames(source, header)), 2)
     # Beyond one frame a thread: one that is written meanwhile, and one that is ready behind it.
-    for parameters, buffer in in_order(computing.of(enlarge), frames, threads, threads + 2):
+    for made in in_order_linked(computing.of(enlarge), frames, threads, threads + 2):
         with writing.running():
-            write(sink, memoryview(b"%b%b\n" % (_FRAME, parameters)))
-            write(sink, buffer.data)
-        count = done.frames + 1
-        done = done._replace(
-            frames=count,
-            seconds=float(count / header.rate) if header.rate else 0.0,
-            spent=Spent(reading.seconds, computing.seconds, writing.seconds),
-        )
+            write(sink, memoryview(b"%b%b\n" % (_FRAME, made.parameters)))
+            write(sink, made.buffer.data)
+        end = float((done.frames + 1) / header.rate) if header.rate else 0.0
+        spent = Spent(reading.seconds, computing.seconds, writing.seconds)
+        done = done.after(made.unchanged, end, spent)
         if progress:
             progress(done)
     return done
