@@ -1,6 +1,7 @@
 """What is accepted: containers, pixel formats, interlaced films; and what a result of each is."""
 
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ av = pytest.importorskip("av", reason="video files need PyAV")
 from clips import FULL, ffmpeg, frames, make, packets, planes_of, times  # noqa: E402
 from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
 from fsrcnn_rt.video.pixels import _INTERLEAVED, equals, pixels  # noqa: E402
+from fsrcnn_rt.video.source import _deinterlaced  # noqa: E402
 
 B = av.video.frame.PictureType.B
 
@@ -235,6 +237,22 @@ def test_frames_that_are_whole_are_left_alone(model):
         assert (a.pts, a.time_base, a.duration) == (b.pts, b.time_base, b.duration)
         for one, other in zip(planes_of(a), planes_of(b), strict=True):
             assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", [*_INTERLEAVED, "gray10le", "yuvj422p", "gbrap12le"])
+def test_the_filter_moves_samples_and_changes_none(name):
+    """Of frames that are whole, what it gives is what it got, or it is not given at all."""
+    kind = pixels(name)
+    frame = filled(kind.result)
+    frame = frame if name == kind.result else frame.reformat(format=name)
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    if name in ("ya8", "ya16le", "gray10le", "gbrap12le"):
+        with pytest.raises(ValueError, match=f"pixel format {name}, which bwdif does not take"):
+            list(_deinterlaced(each for each in [frame]))
+        return
+    (whole,) = _deinterlaced(each for each in [frame])
+    for view, want in zip(pixels(whole.format.name).views(whole), kind.views(frame), strict=True):
+        assert_array_equal(view, want)
 
 
 def test_deinterlacing_ends_with_an_interruption(model):

@@ -39,7 +39,7 @@ def _side_by_side(order: str, components: str) -> tuple[_Place, ...]:
 # without meaning are below a sample.
 _INTERLEAVED: dict[str, tuple[str, tuple[_Place, ...], int]] = {
     **{"nv12": ("yuv420p", _UV, 0), "nv21": ("yuv420p", _VU, 0), "nv16": ("yuv422p", _UV, 0)},
-    **{"nv24": ("yuv444p", _UV, 0), "nv42": ("yuv444p", _VU, 0), "nv20le": ("yuv422p10le", _UV, 0)},
+    **{"nv24": ("yuv444p", _UV, 0), "nv42": ("yuv444p", _VU, 0)},
     **{f"p0{bits}le": (f"yuv420p{bits}le", _UV, 16 - bits) for bits in (10, 12, 16)},
     **{f"p2{bits}le": (f"yuv422p{bits}le", _UV, 16 - bits) for bits in (10, 12, 16)},
     **{f"p4{bits}le": (f"yuv444p{bits}le", _UV, 16 - bits) for bits in (10, 12, 16)},

@@ -186,17 +186,21 @@ class Clock:
 
 def _deinterlaced(frames: Frames) -> Frames:
     """Make a whole frame of each that is marked as interlaced."""
-    graph, kind = None, ""
+    graph, last = None, None
     with closing(frames):
         for frame in frames:
-            now = f"{frame.width}x{frame.height} {frame.format.name} {frame.time_base}"
-            if graph is None or now != kind:
-                if graph is not None:
-                    yield from _filtered(graph, None)
-                graph, kind = _graph(frame, "bwdif", "mode=send_frame:deint=interlaced"), now
-            yield from _filtered(graph, frame)
-    if graph is not None:
-        yield from _filtered(graph, None)
+            if graph is None or last is None or _kind(frame) != _kind(last):
+                if graph is not None and last is not None:
+                    yield from _filtered(graph, None, last.format.name)
+                graph = _graph(frame, "bwdif", "mode=send_frame:deint=interlaced")
+            last = frame
+            yield from _filtered(graph, frame, frame.format.name)
+    if graph is not None and last is not None:
+        yield from _filtered(graph, None, last.format.name)
+
+
+def _kind(frame: av.VideoFrame) -> tuple[object, ...]:
+    return frame.width, frame.height, frame.format.name, frame.time_base
 
 
 def _graph(like: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
@@ -209,12 +213,15 @@ def _graph(like: av.VideoFrame, name: str, options: str) -> av.filter.Graph:
     return graph
 
 
-def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None) -> Frames:
-    """Give the filter a frame, or None at the end, and take what comes."""
+def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None, name: str) -> Frames:
+    """Give the filter a frame, or None at the end, and take what comes; ``name``: its pixel format."""
     graph.push(frame)
     with suppress(BlockingIOError, av.EOFError):
         while True:
             result: Any = graph.pull()
+            # FFmpeg converts for a filter by itself: without a loss where samples only change places.
+            if pixels(result.format.name).result != pixels(name).result:
+                raise ValueError(f"has the pixel format {name}, which bwdif does not take")
             # Its clock is twice as fast as that of what went in, for an output of all fields.
             result.pts, result.duration = result.pts // 2, result.duration // 2
             result.time_base *= 2
