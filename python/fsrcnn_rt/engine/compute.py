@@ -152,7 +152,7 @@ class Engine:
         for number, (plane, result) in enumerate(zip(others, out[1:], strict=True), 1):
             is_alpha = has_alpha(len(planes)) and number == len(others)
             siting = (0.5, 0.5) if is_alpha else layout.siting
-            if before is not None and not _core.changed_parts(plane, before.planes[number], 0):
+            if before and unchanged and not _core.changed_parts(plane, before.planes[number], 0):
                 result[...] = before.result()[number]
             elif exact:
                 network.bicubic(plane, result, exact, threads, bits=bits, siting=siting)
