@@ -550,7 +550,8 @@ def test_wrong_usage_is_one_line_and_nothing_written(run_silent, folder, monkeyp
 
 def test_other_video_without_pyav(run_silent, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.delitem(sys.modules, "fsrcnn_rt.video.files", raising=False)
+    for name in ("encoder", "files", "hdr", "parts", "pixels", "source"):
+        monkeypatch.delitem(sys.modules, f"fsrcnn_rt.video.{name}", raising=False)
     monkeypatch.delattr(fsrcnn_rt.video, "files", raising=False)
     monkeypatch.delitem(vars(fsrcnn_rt), "upscale_video", raising=False)
     (folder / "a.y4m").write_bytes(stream(frames_of()))

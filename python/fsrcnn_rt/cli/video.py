@@ -208,12 +208,13 @@ def _check_kinds(streams: Sequence[_Stream], options: argparse.Namespace) -> Non
                 raise ValueError(f"--{name.replace('_', '-')} is for video files other than Y4M")
     if not all(stream.is_y4m for stream in streams):
         try:
-            from fsrcnn_rt.video.encoder import Asked
-            from fsrcnn_rt.video.files import upscale_video  # noqa: F401
+            import fsrcnn_rt.video.files  # noqa: F401  # which says what to install where PyAV is missing
         except ModuleNotFoundError as error:
             if error.name != "av":
                 raise
             raise ValueError(str(error)) from error
+        from fsrcnn_rt.video.encoder import Asked
+
         Asked(options.codec, options.crf, options.preset, options.pix_fmt).check()
 
 
