@@ -182,9 +182,12 @@ async function showVideo() {
       making.catch(() => {}); // until it is its turn
     }
     await nextRefresh();
-    if (mine === turn) drawFrame(now);
-    now.frame.close();
-    now.made.close();
+    try {
+      if (mine === turn) drawFrame(now);
+    } finally {
+      now.frame.close();
+      now.made.close();
+    }
     ++count;
     const time = performance.now();
     if (making && time - since >= 1000) {

@@ -28,7 +28,7 @@ PIPE = "-"
 Y4M_SUFFIX = ".y4m"
 
 # Containers that take no codec of ours, or one that their players do not expect; a result becomes Matroska.
-LEGACY_SUFFIXES = (*(".mpg", ".mpeg", ".vob", ".m2v", ".ogv", ".rm", ".rmvb", ".divx", ".dv", ".mxf"),)
+LEGACY_SUFFIXES = (".mpg", ".mpeg", ".vob", ".m2v", ".ogv", ".rm", ".rmvb", ".divx", ".dv", ".mxf")
 VIDEO_SUFFIXES = (
     *(Y4M_SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".ts"),
     *(".mts", ".m2ts", ".m2t", ".flv", ".f4v", ".3gp", ".3g2", ".wmv", ".asf", ".nut"),

@@ -273,6 +273,7 @@ def test_wrong_usage_is_told_before_ray_is_started(folder, capsys, monkeypatch):
         (["in", "what://out"], "cluster: what://out: Protocol not known: what"),
         (["--part", "0", "--video", "in", "out"], "cluster: part=0 is not 1 or more"),
         (["--video", "-s", "2,3", "in", "out"], "cluster: scale='2,3' is several"),
+        (["--video", "--crf", "99", "in", "out"], "cluster: crf=99 is not 0 to 63"),
     ):
         assert cli.main(["cluster", *arguments]) == 2
         assert capsys.readouterr().err.startswith(f"fsrcnn-rt: {message}")

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 av = pytest.importorskip("av", reason="video files need PyAV")
 
-from clips import FULL, ffmpeg, frames, make, packets, planes_of, times  # noqa: E402
+from clips import BT709, FULL, LIMITED, ffmpeg, frames, make, packets, planes_of, times  # noqa: E402
 from fsrcnn_rt import upscale_frames, upscale_video  # noqa: E402
 from fsrcnn_rt.video.pixels import _INTERLEAVED, equals, pixels  # noqa: E402
 from fsrcnn_rt.video.source import _deinterlaced  # noqa: E402
@@ -179,6 +179,46 @@ def test_an_encoder_is_found_for_rgb(model, pix_fmt):
     ffmpeg("a.nut", "-c:v", "rawvideo", pix_fmt=pix_fmt, seconds=0.08)
     upscale_video("a.nut", "b.mkv", 2, model=model)
     assert {frame.format.name for frame in frames("b.mkv")} <= set(equals(pix_fmt))
+
+
+COLOURS = [(255, 40, 20), (10, 60, 220)]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"),
+    [
+        ("libx264", "yuv444p"),
+        ("libx264", "yuv420p"),
+        ("libx265", "yuv444p"),
+        ("libsvtav1", "yuv420p"),
+        ("prores_ks", "yuv422p10le"),
+    ],
+)
+def test_colours_stay_where_rgb_becomes_yuv(model, capfd, codec, pix_fmt):
+    picture = np.repeat(np.array([COLOURS], np.uint8), 32, 1).repeat(64, 0)
+    with av.open("a.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "bgr0"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    upscale_video("a.mkv", "b.mkv", 2, model=model, codec=codec, pix_fmt=pix_fmt)
+    for frame in frames("b.mkv"):
+        assert (frame.format.name, frame.colorspace, frame.color_range) == (pix_fmt, BT709, LIMITED)
+        shown = frame.reformat(format="rgb24", dst_color_range=FULL).to_ndarray().astype(int)
+        for x, colour in zip((32, 96), COLOURS, strict=True):
+            assert np.abs(shown[64, x] - colour).max() < 12
+    assert capfd.readouterr().err == ""
+
+
+def test_colours_stay_where_yuv_becomes_rgb(model):
+    ffmpeg("a.mkv", "-c:v", "libx264", "-colorspace", "bt709", pix_fmt="yuv444p", seconds=0.08)
+    upscale_video("a.mkv", "b.mkv", 2, model=model, codec="ffv1")
+    upscale_video("a.mkv", "c.mkv", 2, model=model, codec="libx264rgb", crf=0, pix_fmt="rgb24")
+    for a, b in zip(frames("b.mkv"), frames("c.mkv"), strict=True):
+        assert b.format.name == "gbrp"
+        want = a.reformat(format="rgb24", dst_color_range=FULL).to_ndarray().astype(int)
+        assert np.abs(b.to_ndarray(format="rgb24") - want).max() < 4
 
 
 def test_full_range_stays(model):

@@ -3,14 +3,15 @@
 import io
 import json
 import re
+import time
 
 import numpy as np
 import pytest
 
 av = pytest.importorskip("av", reason="video files need PyAV")
-from clips import add_video, planes_of  # noqa: E402
+from clips import add_video, frames, planes_of  # noqa: E402
 from fsrcnn_rt import Upscaler  # noqa: E402
-from fsrcnn_rt.video.files import upscale_frames, upscale_video  # noqa: E402
+from fsrcnn_rt.video.files import Enlarged, _out_of_use, upscale_frames, upscale_video  # noqa: E402
 from fsrcnn_rt.video.y4m import upscale_y4m  # noqa: E402
 
 SIZE = (96, 64)
@@ -67,6 +68,29 @@ def test_whoever_gets_a_frame_may_write_to_it(clip):
         luma = planes_of(frame)[0]
         np.testing.assert_array_equal(luma, same)
         luma[...] = 0
+
+
+def test_frames_before_a_fault_are_given(clip):
+    made = [Enlarged(frame, 0.0) for frame in frames(clip)][:2]
+
+    def broken():
+        yield from made
+        raise OSError("cannot be decoded")
+
+    got = []
+    with pytest.raises(OSError, match="cannot be decoded"):
+        got.extend(_out_of_use(broken()))
+    results = _out_of_use(broken())
+    assert [next(results), next(results)] == [each.frame for each in made]
+    with pytest.raises(OSError, match="cannot be decoded"):
+        next(results)
+
+
+def test_time_of_the_network_is_no_more_than_the_processors_had():
+    stream = b"YUV4MPEG2 W96 H64 F25:1 C420mpeg2\n" + 40 * (b"FRAME\n" + bytes(96 * 64 * 3 // 2))
+    before = time.process_time()
+    done = upscale_y4m(io.BytesIO(stream), io.BytesIO(), model=MODEL.with_threads(8))
+    assert 0 < done.spent.computing <= time.process_time() - before + 0.02
 
 
 def test_a_file_tells_what_was_unchanged(clip, tmp_path):

@@ -46,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
     from fsrcnn_rt.cluster import nodes, pictures, videos
     from fsrcnn_rt.plan import PICTURES, VIDEOS
 
+    encoding = videos.Encoding(**{name: getattr(options, name) for name in ENCODER_OPTIONS})
+    encoding.check()
     kind = VIDEOS if is_video else PICTURES
     plan, stores = pictures.planned(
         options.source, options.output, goals, naming, recursive=options.recursive, kind=kind
@@ -61,7 +63,6 @@ def main(argv: Sequence[str]) -> int:
             unit="video" if is_video else "image",
         )
         if is_video:
-            encoding = videos.Encoding(**{name: getattr(options, name) for name in ENCODER_OPTIONS})
             outcomes = videos.run(plan, stores, upscaler, encoding, options.part, cluster, complain)
         else:
             asked = write_options_asked(options)

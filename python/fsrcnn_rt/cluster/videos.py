@@ -75,10 +75,12 @@ def upscale_videos(
     goal = goal_of(scale, size, VIDEO_SCALE)
     if frames < 1:
         raise ValueError(f"frames={frames} is not 1 or more")
+    encoding = encoding or Encoding()
+    encoding.check()
     plan, stores = planned(source, target, [goal], naming, recursive=recursive, kind=VIDEOS)
     summary = Summary(skipped=sum(not job.outputs for job in plan.jobs))
     with connected(address, cpus) as nodes:
-        for outcome in run(plan, stores, upscaler, encoding or Encoding(), frames, nodes, warnings.warn):
+        for outcome in run(plan, stores, upscaler, encoding, frames, nodes, warnings.warn):
             summary.add(outcome, stores)
             if progress is not None:
                 progress(outcome)
@@ -95,6 +97,14 @@ class Encoding:
     pix_fmt: str | None = None
     drop_unfit: bool = False
     chroma_location: ChromaLocation | None = None
+
+    def check(self) -> None:
+        """``ValueError`` for what no video could be encoded with, where PyAV is there to tell."""
+        try:
+            from fsrcnn_rt.video.encoder import Asked
+        except ModuleNotFoundError:
+            return
+        Asked(**self.of_encoder).check()
 
     @property
     def of_encoder(self) -> dict[str, Any]:

@@ -25,21 +25,22 @@ class Spent(NamedTuple):
 
 
 class Stopwatch:
-    """Adds up the seconds that something takes, on all threads together."""
+    """Adds up the seconds that something takes by a clock, on all threads together."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self.seconds = 0.0
+        self._clock = clock
         self._lock = Lock()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count the time of the block."""
-        begin = perf_counter()
+        begin = self._clock()
         try:
             yield
         finally:
             with self._lock:
-                self.seconds += perf_counter() - begin
+                self.seconds += self._clock() - begin
 
     def of(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         """Return the same function, whose calls count."""

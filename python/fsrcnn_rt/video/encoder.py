@@ -52,9 +52,10 @@ _WIDEST = (0, 63)
 # SVT-AV1 tells much on stderr, and listens to this alone: 1 is errors.
 _SVT_LOG = ("SVT_LOG", "1")
 
-# Sound and subtitles that MPEG-TS has a type for; FFmpeg writes others, and nothing reads them.
+# What MPEG-TS has a type for; FFmpeg writes others, and nothing reads them.
 _IN_TS = {"mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"}
 _IN_TS |= {"pcm_bluray", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"}
+_IN_TS |= {"mpeg2video", "h264", "hevc"}
 
 # Containers in which encoders have a place for alpha, of those that have none within the stream itself. Of
 # the pixel formats with alpha that they name, libvpx opens yuva420p alone, and libx265 none.
@@ -62,6 +63,10 @@ _ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx
 
 # Containers that refuse a stream alone that they hold beside a picture.
 _NOT_ALONE = ("mxf", "gxf", "dv")
+
+# Numbers of FFmpeg: of ranges, and of matrices.
+_LIMITED, _FULL = 1, 2
+_RGB, _BT709 = 0, 1
 
 # What a muxer says of itself and of the sizes of streams is no longer true of the output.
 _STALE = {"encoder", "major_brand", "minor_version", "compatible_brands", "DURATION"}
@@ -147,6 +152,27 @@ def add_streams(
             made.metadata.update(_lasting(stream.metadata))
             made.disposition = stream.disposition.value
     return streams, unfit
+
+
+def as_encoded(frame: av.VideoFrame, context: Any) -> av.VideoFrame:
+    """Give a frame as the encoder takes it where one of both is RGB, and the other is not.
+
+    What is asked for by ``pix_fmt`` is converted by FFmpeg's swscale, which rounds.
+    """
+    if _is_rgb(frame.format.name) == _is_rgb(context.pix_fmt):
+        return frame
+    wanted_range, matrix = _range_and_matrix(frame, context.pix_fmt)
+    result = frame.reformat(
+        format=context.pix_fmt,
+        src_colorspace=None if _is_rgb(frame.format.name) else frame.colorspace,
+        dst_colorspace=None if _is_rgb(context.pix_fmt) else matrix,
+        src_color_range=frame.color_range or None,
+        dst_color_range=wanted_range,
+    )
+    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    result.color_range, result.colorspace = wanted_range, matrix
+    result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
+    return result
 
 
 def start(target: OutputContainer, encoder: VideoStream) -> None:
@@ -241,7 +267,7 @@ def _add_encoder(
     context.thread_count = encoding.threads
     if aspect := video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio:
         context.sample_aspect_ratio = aspect
-    context.color_range, context.colorspace = first.color_range, first.colorspace
+    context.color_range, context.colorspace = _range_and_matrix(first, pix_fmt)
     context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
     if codec.canonical_name == "hevc" and target.format.name in ("mp4", "mov") and _is_hvc1(video):
         context.codec_tag = "hvc1"  # which some players insist on; FFmpeg has hev1 for H.265 otherwise
@@ -279,6 +305,17 @@ def _options(name: str, first: av.VideoFrame, encoding: Encoding, unfit: _Unfit)
             f"its metadata of {kind}", "is for each frame of the small picture, and no encoder is told it"
         )
     return options
+
+
+def _range_and_matrix(frame: av.VideoFrame, pix_fmt: str) -> tuple[int, int]:
+    """Say the range and the matrix of a frame in a pixel format, in FFmpeg's numbers."""
+    if _is_rgb(frame.format.name) == _is_rgb(pix_fmt):
+        return frame.color_range, frame.colorspace
+    return (_FULL, _RGB) if _is_rgb(pix_fmt) else (_LIMITED, _BT709)
+
+
+def _is_rgb(pix_fmt: str) -> bool:
+    return av.VideoFormat(pix_fmt).is_rgb
 
 
 def _is_hvc1(video: VideoStream) -> bool:

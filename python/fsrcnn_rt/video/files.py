@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from time import thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from fsrcnn_rt.video.y4m import Sink, write
 try:
     import av
 
-    from fsrcnn_rt.video.encoder import Asked, Encoding, add_streams, start
+    from fsrcnn_rt.video.encoder import Asked, Encoding, add_streams, as_encoded, start
     from fsrcnn_rt.video.pixels import pixels
     from fsrcnn_rt.video.source import Film, Frames, Remote, as_os_error, url_of
 except ModuleNotFoundError as error:
@@ -100,13 +101,20 @@ def upscale_frames(
 def _out_of_use(frames: Generator[Enlarged, None, None]) -> Iterator[av.VideoFrame]:
     """Give each frame once the one behind it no longer copies from it: whoever gets it may write to it."""
     last: Enlarged | None = None
+    fault: Exception | None = None
     with closing(frames):
-        for frame in frames:
+        while True:
+            try:
+                frame = next(frames, None)
+            except Exception as error:  # it is the turn of the frame before
+                frame, fault = None, error
             if last is not None:
                 yield last.frame
+            if frame is None:
+                break
             last = frame
-    if last is not None:
-        yield last.frame
+    if fault is not None:
+        raise fault
 
 
 def upscale_video(
@@ -253,7 +261,7 @@ def _encode(
         begin = _start(frame) if begin is None else begin
         with writing.running():
             copy_packets(target, film, copies)
-            target.mux(encoder.encode(frame))
+            target.mux(encoder.encode(as_encoded(frame, encoder.codec_context)))
         yield unchanged, _end(frame) - begin
     with writing.running():
         copy_packets(target, film, copies)
@@ -279,7 +287,8 @@ class Enlarger:
         self.upscaler = upscaler.with_threads(1)
         self.threads = upscaler.threads
         self.chroma_location = chroma_location
-        self.computing = Stopwatch()
+        # The time of processors: a frame may wait for the one before it.
+        self.computing = Stopwatch(thread_time)
         self._first: av.VideoFrame | None = None
 
     def resemble(self, first: av.VideoFrame) -> None:

@@ -20,7 +20,7 @@ from fsrcnn_rt.engine.sizes import Goal, Size
 from fsrcnn_rt.engine.streams import Progress
 from fsrcnn_rt.engine.upscaler import Upscaler
 from fsrcnn_rt.files import atomic_path
-from fsrcnn_rt.video.encoder import Asked, add_streams, start
+from fsrcnn_rt.video.encoder import Asked, add_streams, as_encoded, start
 from fsrcnn_rt.video.files import INTERLACED, Enlarger, prepare
 from fsrcnn_rt.video.source import Film, Frames, Remote, as_os_error, url_of
 
@@ -149,7 +149,7 @@ def encode_part(
             nonlocal done
             for frame, unchanged in results:
                 done = done.after(unchanged, 0.0)
-                yield from encoder.encode(frame)
+                yield from encoder.encode(as_encoded(frame, encoder.codec_context))
             yield from encoder.encode(None)
 
         for packet in packets():

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -227,7 +228,8 @@ def upscale_y4m(
 
     write(sink, memoryview(header.line(target)))
     done = Progress(0, None, 0.0, str(upscaler.weights))
-    reading, computing, writing = Stopwatch(), Stopwatch(), Stopwatch()
+    # Of the network, the time of processors: a frame may wait for the one before it.
+    reading, computing, writing = Stopwatch(), Stopwatch(thread_time), Stopwatch()
     frames = read_ahead(reading.of_items(read_frames(source, header)), 2)
     # Beyond one frame a thread: one that is written meanwhile, and one that is ready behind it.
     for made in in_order_linked(computing.of(enlarge), frames, threads, threads + 2):
