@@ -1,6 +1,7 @@
 """What the command line and its subcommands share."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -293,4 +294,14 @@ def complain(message: object) -> None:
 
 def tell(line: str, file: TextIO | None = None) -> None:
     """Print a line for people, on stdout or ``file``; what is in a name does nothing to the terminal."""
-    print(printable(line), file=file, flush=True)
+    _print_whole(printable(line), file)
+
+
+def tell_values(**values: Any) -> None:
+    """Print a line of JSON on stdout."""
+    _print_whole(json.dumps(values), None)
+
+
+def _print_whole(line: str, file: TextIO | None) -> None:
+    """Print a line with its end in one piece: a signal may come between what is written in two."""
+    print(f"{line}\n", end="", file=file, flush=True)

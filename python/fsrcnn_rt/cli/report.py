@@ -1,6 +1,5 @@
 """Reports while a batch runs: errors, a progress bar, lines of JSON, and a summary."""
 
-import json
 import sys
 import threading
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-from fsrcnn_rt.cli.arguments import complain, tell
+from fsrcnn_rt.cli.arguments import complain, tell, tell_values
 from fsrcnn_rt.engine.variants import Weights
 from fsrcnn_rt.pictures.batch import Job, Outcome
 from fsrcnn_rt.plan import Plan
@@ -127,4 +126,4 @@ class Report:
 
     def _line(self, **values: Any) -> None:
         if self._json:
-            print(json.dumps(values), flush=True)
+            tell_values(**values)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from fsrcnn_rt.cli.arguments import (
     inputs_asked,
     naming_asked,
     tell,
+    tell_values,
 )
 from fsrcnn_rt.engine.planes import ChromaLocation
 from fsrcnn_rt.engine.sizes import Box
@@ -120,7 +120,7 @@ class _Lines:
     def add(self, **values: Any) -> None:
         """Tell anything."""
         if self._asked:
-            print(json.dumps(values), flush=True)
+            tell_values(**values)
 
 
 def parser() -> ArgumentParser:
