@@ -279,7 +279,7 @@ def test_a_later_input_is_done_whatever_an_earlier_one_fails_by(run_silent, fold
     assert [path.name for path in (folder / "new").iterdir()] == ["b_x2.mkv"]
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
 def test_several_streams_of_pictures_are_kept(model, codec):
     """The first is enlarged, the other copied."""
     with av.open("a.mkv", "w") as container:
