@@ -290,3 +290,11 @@ def test_several_streams_of_pictures_are_kept(model, codec):
         upscale_video("a.mkv", name, 2, model=model)
         with av.open(name) as container:
             assert [stream.codec_context.width for stream in container.streams.video] == [88, 44]
+
+
+def test_h265_of_tiny_frames_is_refused(run_silent):
+    make("a.mkv", size=(20, 16))
+    code, lines = run_silent("a.mkv", "-o", "b.mkv", "--codec", "libx265")
+    message = "libx265 spoils memory with frames of 40x32: take another codec"
+    assert (code, lines) == (1, [f"fsrcnn-rt: a.mkv: {message}"])
+    assert not Path("b.mkv").exists()

@@ -64,6 +64,9 @@ _ALPHA = {**dict.fromkeys(("libvpx", "libvpx-vp9"), ("matroska", "webm")), "libx
 # Containers that refuse a stream alone that they hold beside a picture.
 _NOT_ALONE = ("mxf", "gxf", "dv")
 
+# Pixels a side. That of PyAV 18 writes beyond its memory at 44x30 and 48x32, and not at 88x40.
+_LEAST_OF_X265 = 40
+
 # Numbers of FFmpeg: of ranges, and of matrices.
 _LIMITED, _FULL = 1, 2
 _RGB, _BT709 = 0, 1
@@ -256,6 +259,9 @@ def _add_encoder(
     target: OutputContainer, video: VideoStream, first: av.VideoFrame, encoding: Encoding, unfit: _Unfit
 ) -> VideoStream:
     codec, pix_fmt = _choose(target, video, encoding, unfit)
+    if codec.name == "libx265" and min(encoding.size) < _LEAST_OF_X265:
+        width, height = encoding.size
+        raise ValueError(f"libx265 spoils memory with frames of {width}x{height}: take another codec")
     rate = video.average_rate or video.guessed_rate
     options = _options(codec.name, first, encoding, unfit)
     stream: Any = target.add_stream(codec.name, rate=rate, options=options)
