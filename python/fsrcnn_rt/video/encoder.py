@@ -172,10 +172,16 @@ def as_encoded(frame: av.VideoFrame, context: Any) -> av.VideoFrame:
         src_color_range=frame.color_range or None,
         dst_color_range=wanted_range,
     )
-    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    resemble(result, frame)
     result.color_range, result.colorspace = wanted_range, matrix
-    result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
     return result
+
+
+def resemble(result: av.VideoFrame, frame: av.VideoFrame) -> None:
+    """Give what has become of a frame its time and its colour tags."""
+    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    result.color_range, result.colorspace = frame.color_range, frame.colorspace
+    result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
 
 
 def start(target: OutputContainer, encoder: VideoStream) -> None:

@@ -26,7 +26,7 @@ from fsrcnn_rt.video.y4m import Sink, write
 try:
     import av
 
-    from fsrcnn_rt.video.encoder import Asked, Encoding, add_streams, as_encoded, start
+    from fsrcnn_rt.video.encoder import Asked, Encoding, add_streams, as_encoded, resemble, start
     from fsrcnn_rt.video.pixels import pixels
     from fsrcnn_rt.video.source import Film, Frames, Remote, as_os_error, url_of
 except ModuleNotFoundError as error:
@@ -328,9 +328,7 @@ class Enlarger:
         if self.reuse and last and _shape(last[0]) == _shape(frame):
             before = (last[0], lambda: last[1].result().frame)
         unchanged = kind.upscale(frame, result, self.upscaler, before)
-        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
-        result.color_range, result.colorspace = frame.color_range, frame.colorspace
-        result.color_primaries, result.color_trc = frame.color_primaries, frame.color_trc
+        resemble(result, frame)
         return Enlarged(result, unchanged)
 
 
